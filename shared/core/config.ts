@@ -1,0 +1,114 @@
+import { z } from 'zod'
+import { exitCode, RingleaderError } from './errors.ts'
+import { limits } from './limits.ts'
+
+const positive = z.number().positive()
+const count = z.number().int().positive()
+
+/** One run's configuration: complete, validated, stored as config.json and sent to every worker. */
+export const runConfigSchema = z.strictObject({
+  model: z.enum(['gan', 'vae']),
+  dataset: z.string().min(1),
+  /** Passes over the data set; null where `steps` bounds the run. */
+  epochs: count.nullable(),
+  /** Committed steps; null where `epochs` bounds the run. */
+  steps: count.nullable(),
+  /** Images of one batch over all ranks. */
+  batchSize: count.max(limits.maxBatchSize),
+  seed: z.number().int().min(0).max(Number.MAX_SAFE_INTEGER),
+  lanes: count.max(limits.maxLanes),
+  optimizer: z.enum(['adam', 'rmsprop', 'sgd']),
+  /** Rate of each network, by its name. */
+  learningRates: z.record(z.string(), positive),
+  beta1: z.number().min(0).lt(1),
+  beta2: z.number().min(0).lt(1),
+  /** Form of the generator's loss (GAN). */
+  loss: z.enum(['non-saturating', 'minimax']),
+  /** Target for real images in the discriminator's loss: 1, or less for one-sided label smoothing. */
+  realTarget: z.number().min(0.5).max(1),
+  /** Discriminator updates of one step (GAN). */
+  discriminatorUpdates: count.max(100),
+  /** Weight initialisation of the dense layers. */
+  initializer: z.enum(['glorot', 'torch', 'normal']),
+  /** Learning rates fall linearly to 0 over the run, or stay. */
+  schedule: z.enum(['constant', 'linear']),
+  recipe: z.string(),
+  /** Steps between checkpoints, samples; 0: only at the end. */
+  checkpointEvery: z.number().int().min(0),
+  sampleEvery: z.number().int().min(0),
+  minWorkers: count.max(limits.maxWorkers),
+  maxWorkers: count.max(limits.maxWorkers),
+})
+
+export type RunConfig = z.infer<typeof runConfigSchema>
+
+/** What a user may give; everything else follows from the model and its recipe. */
+export type RunOptions = Partial<Omit<RunConfig, 'learningRates'>> & { learningRate?: number }
+
+const shared = {
+  dataset: 'mnist',
+  steps: null,
+  batchSize: 128,
+  seed: 1,
+  lanes: 8,
+  optimizer: 'adam',
+  beta2: 0.999,
+  loss: 'non-saturating',
+  realTarget: 1,
+  discriminatorUpdates: 5,
+  schedule: 'constant',
+  checkpointEvery: 0,
+  sampleEvery: 0,
+  minWorkers: 1,
+  maxWorkers: 8,
+} as const
+
+const recipes: Record<string, Record<string, Omit<RunConfig, keyof typeof shared> & Partial<RunConfig>>> = {
+  vae: {
+    default: { model: 'vae', epochs: 10, learningRates: { encoder: 1e-3, decoder: 1e-3 }, beta1: 0.9, initializer: 'torch', recipe: 'default' },
+  },
+  gan: {
+    default: { model: 'gan', epochs: 30, learningRates: { generator: 5e-5, discriminator: 2e-4 }, beta1: 0.5, initializer: 'glorot', recipe: 'default' },
+    article: { model: 'gan', epochs: 30, learningRates: { generator: 2e-4, discriminator: 2e-4 }, beta1: 0.5, initializer: 'glorot', recipe: 'article' },
+  },
+}
+
+/** Completes and checks a user's options. Errors say what to write instead, and exit with 2. */
+export function resolveConfig(options: RunOptions): RunConfig {
+  const byRecipe = recipes[options.model ?? 'vae']
+  if (!byRecipe) throw usage(`--model ${options.model} is unknown; write one of ${Object.keys(recipes).join(', ')}`)
+  const preset = byRecipe[options.recipe ?? 'default']
+  if (!preset) throw usage(`--recipe ${options.recipe} is unknown for this model; write one of ${Object.keys(byRecipe).join(', ')}`)
+  const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
+  const { learningRate, ...rest } = given as RunOptions
+  if (rest.steps != null && rest.epochs != null) throw usage('--epochs and --steps exclude each other; write one of them')
+  if (rest.steps != null) rest.epochs = null
+  const merged: Record<string, unknown> = { ...shared, ...preset, ...rest }
+  if (learningRate !== undefined) {
+    merged['learningRates'] = Object.fromEntries(Object.keys(preset.learningRates).map((name) => [name, learningRate]))
+  }
+  if (rest.lanes === undefined && typeof merged['maxWorkers'] === 'number') {
+    merged['lanes'] = Math.max(8, 2 ** Math.ceil(Math.log2(Math.max(1, merged['maxWorkers']))))
+  }
+  const config = parseConfig(merged)
+  if (!Number.isInteger(Math.log2(config.lanes))) throw usage(`--lanes ${config.lanes}: write a power of two, such as 8`)
+  if (config.maxWorkers > config.lanes) {
+    throw usage(`--max-workers ${config.maxWorkers} needs at least as many lanes; write --lanes ${2 ** Math.ceil(Math.log2(config.maxWorkers))}`)
+  }
+  if (config.minWorkers > config.maxWorkers) throw usage(`--min-workers ${config.minWorkers} is above --max-workers ${config.maxWorkers}`)
+  if (config.batchSize < config.maxWorkers) throw usage(`--batch-size ${config.batchSize} is below the number of workers; write at least ${config.maxWorkers}`)
+  return config
+}
+
+export function parseConfig(value: unknown): RunConfig {
+  const result = runConfigSchema.safeParse(value)
+  if (result.success) return result.data
+  const issue = result.error.issues[0]
+  const path = issue?.path.map(String) ?? []
+  const flag = `--${(path[0] ?? 'config').replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`
+  throw usage(`${flag}: ${issue?.message ?? 'invalid'}`)
+}
+
+export function usage(message: string): RingleaderError {
+  return new RingleaderError('usage', message, { exit: exitCode.usage })
+}

@@ -1,0 +1,23 @@
+/** Every bound of the system, with why. */
+export const limits = {
+  /** Lanes bound the world size; more than 64 processes on a host is a typing error, not a plan. */
+  maxWorkers: 64,
+  /** A lane without a sample computes nothing, so more lanes than this only cost. */
+  maxLanes: 1024,
+  /** Global batch; keeps the reduced sample checksums exact in float32 (see sample-checksum.ts). */
+  maxBatchSize: 4096,
+  /** Bytes of one data message: large enough to amortise ZeroMQ's cost, small enough to pipeline. */
+  segmentBytes: 1 << 20,
+  /** A control frame: the largest is a welcome with the chunk list, or one blob of 4 MiB. */
+  maxControlFrameBytes: 8 << 20,
+  /** Frames of collectives that this rank has not started yet; a peer can be one step ahead at most. */
+  maxEarlyBytes: 256 << 20,
+  /** Checkpoint pieces on the wire without an acknowledgement. */
+  checkpointWindow: 8,
+  checkpointPieceBytes: 1 << 20,
+  /** Blobs that a worker asks for at once. */
+  blobWindow: 8,
+  /** The worker's chunk cache on disk. */
+  chunkCacheBytes: 2 << 30,
+  keepCheckpoints: 3,
+} as const

@@ -1,0 +1,53 @@
+import type { RunConfig } from './config.ts'
+
+/** A slice of an epoch's sample order: positions [start, end). */
+export interface BatchRange {
+  readonly start: number
+  readonly end: number
+}
+
+/** What one step consumes; a pure function of the step's number, so every rank and the ledger agree. */
+export interface StepPlan {
+  /** 0-based number of the step; committing it makes the step count `step + 1`. */
+  readonly step: number
+  readonly epoch: number
+  readonly batches: readonly BatchRange[]
+  readonly lastOfEpoch: boolean
+}
+
+export interface Schedule {
+  readonly stepsPerEpoch: number
+  readonly totalSteps: number
+  plan(step: number): StepPlan
+}
+
+/** An epoch is ⌈samples / batch⌉ batches (the last one smaller); a step takes `batchesPerStep` of them. */
+export function makeSchedule(config: RunConfig, sampleCount: number): Schedule {
+  const batchesPerStep = config.model === 'gan' ? config.discriminatorUpdates : 1
+  const batchesPerEpoch = Math.ceil(sampleCount / config.batchSize)
+  const stepsPerEpoch = Math.ceil(batchesPerEpoch / batchesPerStep)
+  const totalSteps = config.steps ?? (config.epochs ?? 1) * stepsPerEpoch
+  return {
+    stepsPerEpoch,
+    totalSteps,
+    plan(step) {
+      const first = (step % stepsPerEpoch) * batchesPerStep
+      const last = Math.min(first + batchesPerStep, batchesPerEpoch)
+      const batches: BatchRange[] = []
+      for (let batch = first; batch < last; batch++) {
+        batches.push({ start: batch * config.batchSize, end: Math.min((batch + 1) * config.batchSize, sampleCount) })
+      }
+      return { step, epoch: Math.floor(step / stepsPerEpoch), batches, lastOfEpoch: last === batchesPerEpoch }
+    },
+  }
+}
+
+/** Lanes of a rank: contiguous, [first, last). */
+export function lanesOfRank(rank: number, worldSize: number, lanes: number): { first: number; last: number } {
+  return { first: Math.floor((rank * lanes) / worldSize), last: Math.floor(((rank + 1) * lanes) / worldSize) }
+}
+
+/** Rows of a lane within `rows` rows of a batch, [start, end); lanes differ by one row at most. */
+export function rowsOfLane(lane: number, lanes: number, rows: number): BatchRange {
+  return { start: Math.floor((lane * rows) / lanes), end: Math.floor(((lane + 1) * rows) / lanes) }
+}

@@ -1,0 +1,100 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { assert } from '../core/errors.ts'
+import { type RandomKey, seedWords } from '../core/random.ts'
+
+interface AdamArguments {
+  weights: number
+  gradient: number
+  m: number
+  v: number
+  count: number
+  rate: number
+  beta1: number
+  beta2: number
+  epsilon: number
+  /** Number of this update, from 1. */
+  step: number
+}
+
+/** Kernels over a shared wasm memory; places are byte offsets, counts are float32 elements. */
+export interface Kernel {
+  add(target: number, source: number, count: number): void
+  sumSquares(source: number, count: number): number
+  adam(update: AdamArguments): void
+  rmsprop(update: { weights: number; gradient: number; v: number; count: number; rate: number; alpha: number; epsilon: number }): void
+  sgd(update: { weights: number; gradient: number; momentumBuffer: number; count: number; rate: number; momentum: number }): void
+  philoxU32(target: number, count: number, key: RandomKey): void
+  philoxUniform(target: number, count: number, key: RandomKey): void
+  philoxNormal(target: number, count: number, key: RandomKey): void
+}
+
+type Exports = Record<string, (...values: number[]) => number>
+
+let compiled: WebAssembly.Module | null = null
+
+export function loadKernel(memory: WebAssembly.Memory): Kernel {
+  compiled ??= new WebAssembly.Module(readFileSync(kernelFile()))
+  const exports = new WebAssembly.Instance(compiled, { env: { memory, abort: stop } }).exports as unknown as Exports
+  const call = (name: string, ...values: number[]): number => {
+    const run = exports[name]
+    assert(run, `kernel ${name} exists`)
+    return run(...values)
+  }
+  const draw = (name: string) => (target: number, count: number, key: RandomKey) => {
+    call(name, target, count, ...seedWords(key.seed), key.stream, key.step, key.lane)
+  }
+  return {
+    add: (target, source, count) => void call('add', target, source, count),
+    sumSquares: (source, count) => call('sumSquares', source, count),
+    adam(u) {
+      const stepSize = u.rate / (1 - u.beta1 ** u.step)
+      const inverseRoot = 1 / Math.sqrt(1 - u.beta2 ** u.step)
+      call('adam', u.weights, u.gradient, u.m, u.v, u.count, stepSize, inverseRoot, u.beta1, u.beta2, u.epsilon)
+    },
+    rmsprop: (u) => void call('rmsprop', u.weights, u.gradient, u.v, u.count, u.rate, u.alpha, u.epsilon),
+    sgd: (u) => void call('sgd', u.weights, u.gradient, u.momentumBuffer, u.count, u.rate, u.momentum),
+    philoxU32: draw('philoxU32'),
+    philoxUniform: draw('philoxUniform'),
+    philoxNormal: draw('philoxNormal'),
+  }
+}
+
+/** Beside this file once compiled; in dist when the sources run as they are (tests). */
+function kernelFile(): URL {
+  const beside = new URL('./kernel.wasm', import.meta.url)
+  return existsSync(beside) ? beside : new URL('../../dist/shared/kernel/kernel.wasm', import.meta.url)
+}
+
+function stop(): void {
+  throw new Error('invariant broken: a kernel aborted')
+}
+
+const pageBytes = 65_536
+const maximumPages = 65_536 // the whole of a 32-bit memory; what is not used is not resident
+
+export function createSharedMemory(bytes: number): WebAssembly.Memory {
+  const initial = Math.ceil(bytes / pageBytes) + 2
+  return new WebAssembly.Memory({ initial, maximum: maximumPages, shared: true })
+}
+
+/** Hands out 64-byte aligned regions of a memory, for good. */
+export class Arena {
+  readonly #memory: WebAssembly.Memory
+  #next = pageBytes // AssemblyScript keeps its tables in the first page
+
+  constructor(memory: WebAssembly.Memory) {
+    this.#memory = memory
+  }
+
+  /** Byte offset of the region. */
+  allocate(bytes: number): number {
+    const offset = this.#next
+    this.#next = Math.ceil((offset + bytes) / 64) * 64
+    assert(this.#next <= this.#memory.buffer.byteLength, 'the memory holds what was planned')
+    return offset
+  }
+
+  floats(offset: number, count: number): Float32Array {
+    return new Float32Array(this.#memory.buffer, offset, count)
+  }
+}

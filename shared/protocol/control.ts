@@ -1,0 +1,113 @@
+import { Packr } from 'msgpackr'
+import { z } from 'zod'
+import { runConfigSchema } from '../core/config.ts'
+
+/** Peers of another version are refused at hello. */
+export const protocolVersion = 1
+
+const natural = z.number().int().min(0)
+const sha256 = z.string().regex(/^[0-9a-f]{64}$/)
+const blobList = z.array(z.object({ sha256, bytes: natural }))
+
+export const chunkManifestSchema = z.object({
+  sampleBytes: natural,
+  samplesPerChunk: natural,
+  sampleCount: natural,
+  chunks: blobList,
+})
+
+const imageShape = z.object({ height: natural, width: natural, channels: natural })
+
+/** State to start from: pieces of the two safetensors files of a checkpoint, in order. */
+const restoreSchema = z.object({
+  step: natural,
+  optimizerSteps: z.record(z.string(), natural),
+  weights: blobList,
+  optimizer: blobList,
+})
+
+const peerSchema = z.object({ workerId: z.string(), rank: natural, endpoint: z.string() })
+
+const committedStepSchema = z.object({
+  /** Step count after the commit. */
+  step: natural,
+  epoch: natural,
+  /** [count, low, high] of each batch, as reduced over all ranks (sample-checksum.ts). */
+  batches: z.array(z.tuple([z.number(), z.number(), z.number()])),
+  images: natural,
+  scalars: z.record(z.string(), z.number()),
+  skipped: z.boolean(),
+  seconds: z.number(),
+  allReduceSeconds: z.number(),
+  allReduceBytes: z.number(),
+})
+export type CommittedStep = z.infer<typeof committedStepSchema>
+
+const toCoordinatorSchema = z.discriminatedUnion('kind', [
+  z.object({
+    kind: z.literal('hello'),
+    protocolVersion: natural,
+    workerId: z.string().min(1).max(64),
+    /** The run that a reconnecting worker belongs to; null at first. */
+    runId: z.string().nullable(),
+    host: z.string(),
+    processId: natural,
+    backend: z.string(),
+    threads: natural,
+  }),
+  z.object({ kind: z.literal('ready'), endpoint: z.string(), step: natural }),
+  z.object({ kind: z.literal('heartbeat'), generation: natural, step: natural, residentBytes: z.number(), tensors: natural, staleFrames: natural, malformedFrames: natural }),
+  z.object({ kind: z.literal('joined'), generation: natural }),
+  z.object({ kind: z.literal('committed'), generation: natural, steps: z.array(committedStepSchema) }),
+  z.object({ kind: z.literal('failed'), generation: natural, step: natural, reason: z.string() }),
+  z.object({ kind: z.literal('blobRequest'), sha256 }),
+  z.object({ kind: z.literal('replicaHash'), step: natural, weightsSha256: sha256 }),
+  z.object({ kind: z.literal('checkpointBegin'), step: natural, optimizerSteps: z.record(z.string(), natural), weightsSha256: sha256, files: z.array(z.object({ name: z.enum(['weights.safetensors', 'optimizer.safetensors']), bytes: natural })) }),
+  z.object({ kind: z.literal('checkpointPiece'), step: natural, file: z.enum(['weights.safetensors', 'optimizer.safetensors']), offset: natural }),
+  z.object({ kind: z.literal('checkpointEnd'), step: natural }),
+  z.object({ kind: z.literal('samples'), step: natural, count: natural }),
+  z.object({ kind: z.literal('finished'), generation: natural, step: natural, weightsSha256: sha256, stopped: z.boolean() }),
+  z.object({ kind: z.literal('leave'), reason: z.string() }),
+])
+export type ToCoordinator = z.infer<typeof toCoordinatorSchema>
+
+const toWorkerSchema = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('welcome'), runId: z.string(), config: runConfigSchema, manifest: chunkManifestSchema, image: imageShape, restore: restoreSchema.nullable(), heartbeatMs: natural }),
+  z.object({ kind: z.literal('refused'), code: z.string(), message: z.string() }),
+  z.object({ kind: z.literal('form'), generation: natural, rank: natural, step: natural, peers: z.array(peerSchema) }),
+  z.object({ kind: z.literal('start'), generation: natural }),
+  z.object({ kind: z.literal('abort'), generation: natural, reason: z.string() }),
+  z.object({ kind: z.literal('stop'), reason: z.string() }),
+  z.object({ kind: z.literal('checkpointNow'), step: natural }),
+  z.object({ kind: z.literal('checkpointAck'), step: natural }),
+  z.object({ kind: z.literal('blob'), sha256 }),
+  z.object({ kind: z.literal('bye'), reason: z.string(), failed: z.boolean() }),
+  z.object({ kind: z.literal('pulse') }),
+])
+export type ToWorker = z.infer<typeof toWorkerSchema>
+
+export type Peer = z.infer<typeof peerSchema>
+export type Restore = z.infer<typeof restoreSchema>
+export type Welcome = Extract<ToWorker, { kind: 'welcome' }>
+
+/** A control message: frame 0 is msgpack, frame 1 raw bytes where the kind has some (blob, piece, samples). */
+export type Frames = readonly [Uint8Array] | readonly [Uint8Array, Uint8Array]
+
+const codec = new Packr({ useRecords: false, structuredClone: false })
+
+export function encodeControl(message: ToCoordinator | ToWorker): Uint8Array {
+  return Uint8Array.from(codec.pack(message))
+}
+
+/** Null where the bytes are no message of this direction. */
+export const decodeToCoordinator = (bytes: Uint8Array): ToCoordinator | null => decode(toCoordinatorSchema, bytes)
+export const decodeToWorker = (bytes: Uint8Array): ToWorker | null => decode(toWorkerSchema, bytes)
+
+function decode<Message>(schema: z.ZodType<Message>, bytes: Uint8Array): Message | null {
+  try {
+    const result = schema.safeParse(codec.unpack(bytes))
+    return result.success ? result.data : null
+  } catch {
+    return null // msgpackr throws on bytes that are no msgpack; the caller counts it
+  }
+}

@@ -1,0 +1,65 @@
+import { createHash } from 'node:crypto'
+
+/**
+ * Header of every data frame, little-endian, 40 bytes (docs/protocol.md):
+ * magic u32, version u16, kind u16, run u64, generation u32, step u32, bucket u16, sender u16, segment u32, offset u32, count u32
+ */
+export const frameHeaderBytes = 40
+const magic = 0x4c474e52 // "RNGL"
+export const frameVersion = 1
+export const frameKind = { contribution: 1, reduced: 2, probe: 3 } as const
+
+export interface FrameHeader {
+  readonly kind: number
+  /** First 8 bytes of SHA-256 of the run id. */
+  readonly run: bigint
+  readonly generation: number
+  readonly step: number
+  readonly bucket: number
+  /** Rank of the sender. */
+  readonly sender: number
+  readonly segment: number
+  /** Position of the payload within the bucket, and its length, in float32 elements. */
+  readonly offset: number
+  readonly count: number
+}
+
+export function runTag(runId: string): bigint {
+  return createHash('sha256').update(runId).digest().readBigUInt64LE(0)
+}
+
+export function encodeFrameHeader(header: FrameHeader): Uint8Array {
+  const bytes = Buffer.alloc(frameHeaderBytes)
+  bytes.writeUInt32LE(magic, 0)
+  bytes.writeUInt16LE(frameVersion, 4)
+  bytes.writeUInt16LE(header.kind, 6)
+  bytes.writeBigUInt64LE(header.run, 8)
+  bytes.writeUInt32LE(header.generation, 16)
+  bytes.writeUInt32LE(header.step, 20)
+  bytes.writeUInt16LE(header.bucket, 24)
+  bytes.writeUInt16LE(header.sender, 26)
+  bytes.writeUInt32LE(header.segment, 28)
+  bytes.writeUInt32LE(header.offset, 32)
+  bytes.writeUInt32LE(header.count, 36)
+  return bytes
+}
+
+/** Null for anything that is not a frame of this version. */
+export function decodeFrameHeader(data: Uint8Array): FrameHeader | null {
+  if (data.byteLength !== frameHeaderBytes) return null
+  const bytes = Buffer.from(data.buffer, data.byteOffset, data.byteLength)
+  if (bytes.readUInt32LE(0) !== magic || bytes.readUInt16LE(4) !== frameVersion) return null
+  const kind = bytes.readUInt16LE(6)
+  if (kind < 1 || kind > 3) return null
+  return {
+    kind,
+    run: bytes.readBigUInt64LE(8),
+    generation: bytes.readUInt32LE(16),
+    step: bytes.readUInt32LE(20),
+    bucket: bytes.readUInt16LE(24),
+    sender: bytes.readUInt16LE(26),
+    segment: bytes.readUInt32LE(28),
+    offset: bytes.readUInt32LE(32),
+    count: bytes.readUInt32LE(36),
+  }
+}

@@ -1,0 +1,92 @@
+import { Dealer, Router } from 'zeromq'
+import { exitCode, messageOf, RingleaderError } from '../core/errors.ts'
+import { limits } from '../core/limits.ts'
+
+const heartbeat = { heartbeatInterval: 500, heartbeatTimeout: 3000 }
+
+/** The coordinator's end: frames from and to named peers. */
+export interface ControlServer {
+  readonly endpoint: string
+  onMessage(handler: (peer: string, frames: Uint8Array[]) => void): void
+  send(peer: string, frames: readonly Uint8Array[]): void
+  close(): Promise<void>
+}
+
+export async function openControlServer(bind: string): Promise<ControlServer> {
+  const socket = new Router({ linger: 500, mandatory: true, handover: true, maxMessageSize: limits.maxControlFrameBytes, backlog: 512, sendHighWaterMark: 1000, receiveHighWaterMark: 1000, ...heartbeat })
+  try {
+    await socket.bind(bind)
+  } catch (error) {
+    throw new RingleaderError('bind', `cannot listen on ${bind}: ${messageOf(error)}; write another --bind tcp://HOST:PORT`, { cause: error, exit: exitCode.failed })
+  }
+  let handler: (peer: string, frames: Uint8Array[]) => void = () => {}
+  const sender = serialSender((frames) => socket.send(frames))
+  const received = receive(socket, (frames) => {
+    const [id, ...rest] = frames
+    if (id) handler(Buffer.from(id).toString('latin1'), rest)
+  })
+  return {
+    endpoint: socket.lastEndpoint ?? bind,
+    onMessage: (next) => {
+      handler = next
+    },
+    send: (peer, frames) => sender.push([Buffer.from(peer, 'latin1'), ...frames]),
+    async close() {
+      await sender.idle()
+      socket.close()
+      await received
+    },
+  }
+}
+
+/** The worker's end. */
+export interface ControlClient {
+  onMessage(handler: (frames: Uint8Array[]) => void): void
+  onConnection(handler: (connected: boolean) => void): void
+  send(frames: readonly Uint8Array[]): void
+  close(): Promise<void>
+}
+
+export function openControlClient(address: string, workerId: string): ControlClient {
+  const socket = new Dealer({ routingId: workerId, linger: 500, reconnectInterval: 100, reconnectMaxInterval: 2000, maxMessageSize: limits.maxControlFrameBytes, ...heartbeat })
+  let handler: (frames: Uint8Array[]) => void = () => {}
+  let connection: (connected: boolean) => void = () => {}
+  socket.events.on('handshake', () => connection(true))
+  socket.events.on('disconnect', () => connection(false))
+  socket.connect(address)
+  const sender = serialSender((frames) => socket.send(frames))
+  const received = receive(socket, (frames) => handler(frames))
+  return {
+    onMessage: (next) => {
+      handler = next
+    },
+    onConnection: (next) => {
+      connection = next
+    },
+    send: (frames) => sender.push([...frames]),
+    async close() {
+      await Promise.race([sender.idle(), new Promise((resolve) => setTimeout(resolve, 1000).unref())])
+      socket.close()
+      await received
+    },
+  }
+}
+
+/** A ZeroMQ socket takes one send at a time. A message to a peer that is gone is dropped. */
+function serialSender(send: (frames: Uint8Array[]) => Promise<void>) {
+  let tail = Promise.resolve()
+  return {
+    push(frames: Uint8Array[]): void {
+      tail = tail.then(() => send(frames)).catch(() => undefined)
+    },
+    idle: () => tail,
+  }
+}
+
+async function receive(socket: Router | Dealer, handle: (frames: Uint8Array[]) => void): Promise<void> {
+  try {
+    for await (const frames of socket) handle(frames)
+  } catch (error) {
+    if (!socket.closed) throw error
+  }
+}

@@ -1,0 +1,31 @@
+/** Where a frame goes or comes from in the data plane. */
+export type FrameHandler = (header: Uint8Array, payload: Uint8Array) => void
+
+export interface PeerAddress {
+  readonly rank: number
+  readonly endpoint: string
+}
+
+/** Public and secret key of this end and the keys that may connect; reserved for CURVE. */
+export interface TransportSecurity {
+  readonly publicKey: string
+  readonly secretKey: string
+  readonly allowedKeys: readonly string[]
+}
+
+/**
+ * Moves data frames between the ranks of one generation. Frames from one sender arrive in order or not at all.
+ * `send` has copied the payload when it returns, so the caller may reuse the memory at once.
+ */
+export interface Transport {
+  /** The address that peers connect to. */
+  readonly endpoint: string
+  onFrame(handler: FrameHandler): void
+  /** Called with the rank of a peer whose link is lost. */
+  onLost(handler: (rank: number) => void): void
+  connect(peers: readonly PeerAddress[]): void
+  send(rank: number, header: Uint8Array, payload: Uint8Array): void
+  /** Drops all links and what is queued on them; the endpoint stays. */
+  disconnect(): void
+  close(): void
+}

@@ -1,0 +1,65 @@
+/** A tensor of some backend; models only pass it on. */
+export interface Tensor {
+  readonly shape: number[]
+}
+
+/** The operations that models and losses are written in. Shapes broadcast as in NumPy. */
+export interface Ops {
+  matMul(a: Tensor, b: Tensor): Tensor
+  add(a: Tensor, b: Tensor): Tensor
+  sub(a: Tensor, b: Tensor): Tensor
+  mul(a: Tensor, b: Tensor): Tensor
+  scale(a: Tensor, factor: number): Tensor
+  neg(a: Tensor): Tensor
+  exp(a: Tensor): Tensor
+  square(a: Tensor): Tensor
+  /** log(1 + e^a), stable for large |a|. */
+  softplus(a: Tensor): Tensor
+  relu(a: Tensor): Tensor
+  tanh(a: Tensor): Tensor
+  sigmoid(a: Tensor): Tensor
+  /** Sum of all elements, a scalar. */
+  sum(a: Tensor): Tensor
+  concatRows(a: Tensor, b: Tensor): Tensor
+  /** Rows [start, start + count) of a matrix. */
+  rows(a: Tensor, start: number, count: number): Tensor
+  input(values: Float32Array, shape: readonly number[]): Tensor
+}
+
+export interface Evaluation {
+  /** Scalar to minimise. */
+  readonly loss: Tensor
+  /** Further scalars to report, by name. */
+  readonly scalars: Readonly<Record<string, Tensor>>
+}
+
+export interface ParameterView {
+  readonly name: string
+  readonly shape: readonly number[]
+  /** The weights in the flat buffer; 64-byte aligned. */
+  readonly weights: Float32Array
+}
+
+export type Parameters = ReadonlyMap<string, Tensor>
+
+/** Where tensors are computed. Reads are asynchronous, since some devices allow no other. */
+export interface Backend {
+  readonly name: string
+  readonly version: string
+  readonly ops: Ops
+  /** Tensors over the flat weights; call `refresh` after the weights changed. */
+  bind(views: readonly ParameterView[]): BoundParameters
+  /** Runs `evaluate`, writes d loss / d parameter into each target, and returns the scalars, `loss` among them. */
+  gradients(evaluate: () => Evaluation, targets: readonly { parameter: Tensor; gradient: Float32Array }[]): Promise<Record<string, number>>
+  /** Computes one tensor without gradients and reads it. */
+  compute(run: () => Tensor): Promise<Float32Array>
+  tensorCount(): number
+}
+
+export interface BoundParameters {
+  readonly tensors: Parameters
+  /** True where tensors share the flat buffer's memory, so that an update needs no upload. */
+  readonly aliased: boolean
+  refresh(names: readonly string[]): Parameters
+  dispose(): void
+}

@@ -1,0 +1,41 @@
+import { createRequire } from 'node:module'
+import { dirname } from 'node:path'
+import { RingleaderError } from '../../shared/core/errors.ts'
+import type { Backend } from './backend.ts'
+import { findNative, loadTensorFlowNode } from './native/load-native-binding.ts'
+import { makeTfjsBackend } from './tfjs-backend.ts'
+
+export const backendNames = ['auto', 'tensorflow', 'wasm'] as const
+export type BackendName = (typeof backendNames)[number]
+
+/** Opens a backend by name; `auto` is the native library where it is set up, else `wasm`. */
+export async function openBackend(name: BackendName, threads: number): Promise<Backend> {
+  const chosen = name === 'auto' ? (findNative() ? 'tensorflow' : 'wasm') : name
+  switch (chosen) {
+    case 'tensorflow':
+      return openNative(threads)
+    case 'wasm':
+      return openWasm(threads)
+    default:
+      chosen satisfies never
+      throw new RingleaderError('backend', `no backend ${String(chosen)}`)
+  }
+}
+
+function openNative(threads: number): Backend {
+  process.env['TF_NUM_INTRAOP_THREADS'] ??= String(threads)
+  process.env['TF_NUM_INTEROP_THREADS'] ??= '1'
+  process.env['OMP_NUM_THREADS'] ??= String(threads)
+  const tf = loadTensorFlowNode()
+  return makeTfjsBackend(tf, 'tensorflow', tf.version['tfjs-node'] ?? '')
+}
+
+async function openWasm(threads: number): Promise<Backend> {
+  const require = createRequire(import.meta.url)
+  const tf = await import('@tensorflow/tfjs')
+  const wasm = await import('@tensorflow/tfjs-backend-wasm')
+  wasm.setWasmPaths(`${dirname(require.resolve('@tensorflow/tfjs-backend-wasm'))}/`)
+  wasm.setThreadsCount(threads)
+  if (!(await tf.setBackend('wasm'))) throw new RingleaderError('backend', 'the wasm backend does not start on this host')
+  return makeTfjsBackend(tf, 'wasm', tf.version['tfjs'] ?? '')
+}

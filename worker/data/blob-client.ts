@@ -1,0 +1,40 @@
+import { createHash } from 'node:crypto'
+import { RingleaderError } from '../../shared/core/errors.ts'
+
+/** Asks the coordinator for bytes by their SHA-256, and checks what comes. */
+export class BlobClient {
+  readonly #request: (sha256: string) => void
+  readonly #waiting = new Map<string, { promise: Promise<Uint8Array>; resolve(bytes: Uint8Array): void; reject(error: Error): void }>()
+
+  constructor(request: (sha256: string) => void) {
+    this.#request = request
+  }
+
+  fetch(sha256: string): Promise<Uint8Array> {
+    const open = this.#waiting.get(sha256)
+    if (open) return open.promise
+    let resolve: (bytes: Uint8Array) => void = () => {}
+    let reject: (error: Error) => void = () => {}
+    const promise = new Promise<Uint8Array>((onResolve, onReject) => {
+      resolve = onResolve
+      reject = onReject
+    })
+    this.#waiting.set(sha256, { promise, resolve, reject })
+    this.#request(sha256)
+    return promise
+  }
+
+  receive(sha256: string, bytes: Uint8Array): void {
+    const waiting = this.#waiting.get(sha256)
+    if (!waiting) return
+    this.#waiting.delete(sha256)
+    const found = createHash('sha256').update(bytes).digest('hex')
+    if (found === sha256) waiting.resolve(bytes)
+    else waiting.reject(new RingleaderError('blob-corrupt', `chunk ${sha256} arrived as ${found} (${bytes.byteLength} bytes)`, { recoverable: true }))
+  }
+
+  fail(error: Error): void {
+    for (const waiting of this.#waiting.values()) waiting.reject(error)
+    this.#waiting.clear()
+  }
+}

@@ -1,0 +1,28 @@
+import type { RunConfig } from '../../shared/core/config.ts'
+import type { Kernel } from '../../shared/kernel/kernel.ts'
+import type { NetworkState } from '../step/model-state.ts'
+
+/** One update of a network's flat weights by its reduced gradient; the moments live beside the weights. */
+export function applyUpdate(kernel: Kernel, config: RunConfig, network: NetworkState, rate: number): void {
+  network.optimizerSteps++
+  const { weights, gradient, moment1, moment2, count } = network
+  switch (config.optimizer) {
+    case 'adam':
+      kernel.adam({ weights, gradient, m: moment1, v: moment2, count, rate, beta1: config.beta1, beta2: config.beta2, epsilon: 1e-8, step: network.optimizerSteps })
+      return
+    case 'rmsprop':
+      kernel.rmsprop({ weights, gradient, v: moment2, count, rate, alpha: 0.99, epsilon: 1e-8 })
+      return
+    case 'sgd':
+      kernel.sgd({ weights, gradient, momentumBuffer: moment1, count, rate, momentum: 0 })
+      return
+    default:
+      config.optimizer satisfies never
+  }
+}
+
+/** Rate of a network at a step, by the configured schedule. */
+export function learningRate(config: RunConfig, network: string, step: number, totalSteps: number): number {
+  const base = config.learningRates[network] ?? 1e-3
+  return config.schedule === 'linear' ? base * Math.max(0, 1 - step / totalSteps) : base
+}

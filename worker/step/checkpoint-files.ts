@@ -1,0 +1,52 @@
+import { createHash } from 'node:crypto'
+import { RingleaderError } from '../../shared/core/errors.ts'
+import { decodeSafetensors, encodeSafetensors } from '../../shared/core/safetensors.ts'
+import type { ModelState } from './model-state.ts'
+
+/** SHA-256 over the weights' bytes in name order. */
+export function weightsSha256(state: ModelState): string {
+  const hash = createHash('sha256')
+  for (const slot of state.sortedSlots()) hash.update(new Uint8Array(slot.weights.buffer, slot.weights.byteOffset, slot.weights.byteLength))
+  return hash.digest('hex')
+}
+
+export interface CheckpointFiles {
+  readonly weights: Uint8Array
+  readonly optimizer: Uint8Array
+  readonly optimizerSteps: Record<string, number>
+}
+
+/** A copy of the whole state as two safetensors files; training may go on while they travel. */
+export function encodeCheckpoint(state: ModelState): CheckpointFiles {
+  const slots = state.sortedSlots()
+  return {
+    weights: encodeSafetensors(slots.map((slot) => ({ name: slot.name, shape: [...slot.shape], data: slot.weights }))),
+    optimizer: encodeSafetensors(
+      slots.flatMap((slot) => [
+        { name: `${slot.name}/moment1`, shape: [...slot.shape], data: slot.moment1 },
+        { name: `${slot.name}/moment2`, shape: [...slot.shape], data: slot.moment2 },
+      ]),
+    ),
+    optimizerSteps: Object.fromEntries([...state.networks].map(([name, network]) => [name, network.optimizerSteps])),
+  }
+}
+
+/** Puts a checkpoint's files into the state; every tensor must be there with its shape. `optimizer` null: weights only. */
+export function restoreCheckpoint(state: ModelState, weights: Uint8Array, optimizer: Uint8Array | null, optimizerSteps: Record<string, number>): void {
+  const tensors = new Map([...decodeSafetensors(weights).tensors, ...(optimizer ? decodeSafetensors(optimizer).tensors : [])])
+  const put = (name: string, shape: readonly number[], target: Float32Array) => {
+    const tensor = tensors.get(name)
+    if (!tensor || tensor.shape.join() !== shape.join()) {
+      const found = tensor ? `has shape [${tensor.shape}]` : 'is missing'
+      throw new RingleaderError('checkpoint-mismatch', `tensor ${name} of the checkpoint ${found}; this model needs [${shape}]`)
+    }
+    target.set(tensor.data)
+  }
+  for (const slot of state.slots) {
+    put(slot.name, slot.shape, slot.weights)
+    if (!optimizer) continue
+    put(`${slot.name}/moment1`, slot.shape, slot.moment1)
+    put(`${slot.name}/moment2`, slot.shape, slot.moment2)
+  }
+  for (const [name, network] of state.networks) network.optimizerSteps = optimizerSteps[name] ?? 0
+}

@@ -1,0 +1,61 @@
+import { limits } from '../../shared/core/limits.ts'
+import type { ToCoordinator } from '../../shared/protocol/control.ts'
+import type { CheckpointFiles } from './checkpoint-files.ts'
+
+type Send = (message: ToCoordinator, bytes?: Uint8Array) => void
+
+/** Streams one checkpoint at a time to the coordinator, a window of pieces without acknowledgement. */
+export class CheckpointSender {
+  readonly #send: Send
+  #running: Promise<void> = Promise.resolve()
+  #credit: number = limits.checkpointWindow
+  #more: () => void = () => {}
+
+  constructor(send: Send) {
+    this.#send = send
+  }
+
+  idle(): Promise<void> {
+    return this.#running
+  }
+
+  start(step: number, weightsSha256: string, files: CheckpointFiles): Promise<void> {
+    this.#running = this.#stream(step, weightsSha256, files)
+    return this.#running
+  }
+
+  acknowledge(): void {
+    this.#credit++
+    this.#more()
+  }
+
+  async #stream(step: number, weightsSha256: string, files: CheckpointFiles): Promise<void> {
+    const parts = [
+      { name: 'weights.safetensors' as const, bytes: files.weights },
+      { name: 'optimizer.safetensors' as const, bytes: files.optimizer },
+    ]
+    this.#send({ kind: 'checkpointBegin', step, weightsSha256, optimizerSteps: files.optimizerSteps, files: parts.map((part) => ({ name: part.name, bytes: part.bytes.byteLength })) })
+    for (const { name, bytes } of parts) {
+      for (let offset = 0; offset < bytes.byteLength; offset += limits.checkpointPieceBytes) {
+        await this.#takeCredit()
+        this.#send({ kind: 'checkpointPiece', step, file: name, offset }, bytes.slice(offset, offset + limits.checkpointPieceBytes))
+      }
+    }
+    await this.#takeCredit()
+    this.#send({ kind: 'checkpointEnd', step })
+    while (this.#credit < limits.checkpointWindow) {
+      await new Promise<void>((resolve) => {
+        this.#more = resolve
+      })
+    }
+  }
+
+  async #takeCredit(): Promise<void> {
+    while (this.#credit === 0) {
+      await new Promise<void>((resolve) => {
+        this.#more = resolve
+      })
+    }
+    this.#credit--
+  }
+}

@@ -1,0 +1,250 @@
+import type { RunConfig } from '../../shared/core/config.ts'
+import { assert } from '../../shared/core/errors.ts'
+import { permutation, randomStream } from '../../shared/core/random.ts'
+import { sampleChecksum } from '../../shared/core/sample-checksum.ts'
+import { type BatchRange, lanesOfRank, rowsOfLane, type Schedule } from '../../shared/core/schedule.ts'
+import type { CommittedStep } from '../../shared/protocol/control.ts'
+import type { Backend, BoundParameters, Tensor } from '../backend/backend.ts'
+import type { Model, Phase } from '../model/model.ts'
+import { applyUpdate, learningRate } from '../optimizer/optimizer.ts'
+import type { Group } from './group.ts'
+import { type ModelState, tailFloats } from './model-state.ts'
+
+/** Where the rows of a batch come from. */
+export interface SampleSource {
+  readonly sampleCount: number
+  readonly sampleBytes: number
+  /** Pixels 0…255 of the samples, in order. */
+  rows(ids: readonly number[]): Promise<Uint8Array[]>
+}
+
+/** Positions in the tail of a reduced bucket. */
+const tail = { loss: 0, scalars: 1, checksum: 16, stopVote: 20 } as const
+
+export interface StepResult {
+  readonly committed: CommittedStep
+  /** True on every rank alike where any rank asked to stop. */
+  readonly stop: boolean
+}
+
+/**
+ * Computes steps. A step is atomic over all networks: those that move before the last reduction are backed up first and
+ * put back when the group fails, so the state in memory is always that of the last committed step.
+ */
+export class Trainer {
+  readonly #config: RunConfig
+  readonly #model: Model
+  readonly #state: ModelState
+  readonly #backend: Backend
+  readonly #source: SampleSource
+  readonly #schedule: Schedule
+  readonly #bound: BoundParameters
+  #order: { epoch: number; ids: Uint32Array } | null = null
+
+  constructor(config: RunConfig, model: Model, state: ModelState, backend: Backend, source: SampleSource, schedule: Schedule) {
+    this.#config = config
+    this.#model = model
+    this.#state = state
+    this.#backend = backend
+    this.#source = source
+    this.#schedule = schedule
+    this.#bound = backend.bind(state.slots)
+  }
+
+  get aliased(): boolean {
+    return this.#bound.aliased
+  }
+
+  /** Computes, reduces, checks and commits step number `step` (0-based). On an error the state is as before. */
+  async step(step: number, group: Group, stopVote: boolean): Promise<StepResult> {
+    const started = performance.now()
+    const plan = this.#schedule.plan(step)
+    const phases = this.#model.phases(plan.batches.length)
+    const touched: string[] = []
+    const report = { scalars: {} as Record<string, number>, batches: [] as [number, number, number][], images: 0, reduceMs: 0, bytes: 0 }
+    let stop = false
+    let skipped = false
+    try {
+      for (const [index, phase] of phases.entries()) {
+        const range = phase.batch === null ? null : (plan.batches[phase.batch] ?? null)
+        const tails = await this.#gradients(phase, index, step, plan.epoch, range, group, stopVote)
+        const reduceStarted = performance.now()
+        report.bytes += await this.#reduce(phase, index, step, group)
+        report.reduceMs += performance.now() - reduceStarted
+        const [count = 0, low = 0, high = 0] = tails.subarray(tail.checksum, tail.checksum + 3)
+        if (range) {
+          report.batches.push([count, low, high])
+          report.images += count
+        }
+        stop ||= (tails[tail.stopVote] ?? 0) > 0
+        const norm = this.#gradientNorm(phase)
+        if (!Number.isFinite(norm)) {
+          skipped = true // the same bits on every rank, so every rank skips
+          break
+        }
+        this.#scalars(report.scalars, phase, tails, norm)
+        if (index < phases.length - 1) for (const name of phase.updates) this.#backup(name, touched)
+        for (const name of phase.updates) this.#update(name, step)
+      }
+    } catch (error) {
+      this.#rollback(touched)
+      throw error
+    }
+    if (skipped) {
+      this.#rollback(touched)
+      report.batches = []
+      for (const range of plan.batches) report.batches.push(sampleChecksum(this.#ids(plan.epoch, range)))
+      report.images = plan.batches.reduce((sum, range) => sum + range.end - range.start, 0)
+    }
+    return {
+      stop,
+      committed: {
+        step: step + 1,
+        epoch: plan.epoch,
+        batches: report.batches,
+        images: report.images,
+        scalars: report.scalars,
+        skipped,
+        seconds: (performance.now() - started) / 1000,
+        allReduceSeconds: report.reduceMs / 1000,
+        allReduceBytes: report.bytes,
+      },
+    }
+  }
+
+  /** Images [count, pixels] in 0…1 from noise that depends on the seed alone, so that grids compare. */
+  async samples(count: number): Promise<Float32Array> {
+    const { seed } = this.#config
+    return generateImages(this.#model, this.#state, this.#backend, this.#bound, count, seed)
+  }
+
+  async #gradients(phase: Phase, index: number, step: number, epoch: number, range: BatchRange | null, group: Group, stopVote: boolean): Promise<Float32Array> {
+    const { lanes, batchSize } = this.#config
+    const globalRows = range ? range.end - range.start : batchSize
+    const owned = lanesOfRank(group.rank, group.worldSize, lanes)
+    const first = rowsOfLane(owned.first, lanes, globalRows).start
+    const last = owned.last > owned.first ? rowsOfLane(owned.last - 1, lanes, globalRows).end : first
+    const tails = this.#state.network(phase.updates[0] ?? '').tail
+    for (const name of phase.updates) {
+      const network = this.#state.network(name)
+      this.#state.floats(network.gradient, network.count + tailFloats).fill(0)
+    }
+    const ids = range ? this.#ids(epoch, { start: range.start + first, end: range.start + last }) : new Uint32Array(0)
+    tails.set(sampleChecksum(ids), tail.checksum)
+    tails[tail.stopVote] = stopVote ? 1 : 0
+    const rows = last - first
+    if (rows === 0) return tails
+    const noise = this.#laneNoise(step, index, owned, globalRows, phase.noiseSize)
+    const pixels = range ? await this.#pixels([...ids]) : null
+    const { ops } = this.#backend
+    const parameters = this.#bound.tensors
+    const targets = this.#state.slots
+      .filter((slot) => phase.updates.includes(slot.network))
+      .map((slot) => ({ parameter: parameters.get(slot.name) as Tensor, gradient: slot.gradient }))
+    const scalars = await this.#backend.gradients(() => {
+      const images = pixels ? ops.input(pixels, [rows, this.#source.sampleBytes]) : null
+      return phase.evaluate(ops, parameters, images, ops.input(noise, [rows, phase.noiseSize]), globalRows)
+    }, targets)
+    tails[tail.loss] = scalars['loss'] ?? Number.NaN
+    for (const [position, name] of phase.scalars.entries()) tails[tail.scalars + position] = scalars[name] ?? Number.NaN
+    return tails
+  }
+
+  /** Each lane draws its own noise, keyed by (seed, step, phase, lane): nobody's noise depends on the world size. */
+  #laneNoise(step: number, phase: number, owned: { first: number; last: number }, globalRows: number, size: number): Float32Array {
+    const { lanes, seed } = this.#config
+    let floats = 0
+    for (let lane = owned.first; lane < owned.last; lane++) {
+      const rows = rowsOfLane(lane, lanes, globalRows)
+      const count = (rows.end - rows.start) * size
+      assert((floats + count) * 4 <= this.#state.scratchBytes, 'noise fits its region')
+      this.#state.kernel.philoxNormal(this.#state.scratch + floats * 4, count, { seed, stream: randomStream.noise + 256 * phase, step, lane })
+      floats += count
+    }
+    return this.#state.floats(this.#state.scratch, floats).slice()
+  }
+
+  async #pixels(ids: readonly number[]): Promise<Float32Array> {
+    const rows = await this.#source.rows(ids)
+    const { sampleBytes } = this.#source
+    const [low, high] = this.#model.spec.pixelRange
+    const values = new Float32Array(ids.length * sampleBytes)
+    const factor = (high - low) / 255
+    for (const [row, bytes] of rows.entries()) {
+      const base = row * sampleBytes
+      for (let index = 0; index < sampleBytes; index++) values[base + index] = (bytes[index] ?? 0) * factor + low
+    }
+    return values
+  }
+
+  #ids(epoch: number, range: BatchRange): Uint32Array {
+    if (this.#order?.epoch !== epoch) this.#order = { epoch, ids: permutation(this.#config.seed, epoch, this.#source.sampleCount) }
+    return this.#order.ids.subarray(range.start, range.end)
+  }
+
+  /** One bucket per network; the tail travels with the first. */
+  async #reduce(phase: Phase, index: number, step: number, group: Group): Promise<number> {
+    const reports = await Promise.all(
+      phase.updates.map((name, position) => {
+        const network = this.#state.network(name)
+        return group.allReduce(step, index * 8 + position, network.gradient, network.count + tailFloats)
+      }),
+    )
+    return reports.reduce((sum, report) => sum + report.bytes, 0)
+  }
+
+  #gradientNorm(phase: Phase): number {
+    let sum = 0
+    for (const name of phase.updates) {
+      const network = this.#state.network(name)
+      sum += this.#state.kernel.sumSquares(network.gradient, network.count)
+    }
+    return Math.sqrt(sum)
+  }
+
+  #scalars(into: Record<string, number>, phase: Phase, tails: Float32Array, norm: number): void {
+    into[`${phase.name}Loss`] = tails[tail.loss] ?? Number.NaN
+    for (const [position, name] of phase.scalars.entries()) into[name] = tails[tail.scalars + position] ?? Number.NaN
+    into[`${phase.name}GradientNorm`] = norm
+  }
+
+  #update(name: string, step: number): void {
+    const rate = learningRate(this.#config, name, step, this.#schedule.totalSteps)
+    applyUpdate(this.#state.kernel, this.#config, this.#state.network(name), rate)
+    this.#bound.refresh(this.#state.slots.filter((slot) => slot.network === name).map((slot) => slot.name))
+  }
+
+  #backup(name: string, touched: string[]): void {
+    if (touched.includes(name)) return
+    this.#state.backup(name)
+    touched.push(name)
+  }
+
+  #rollback(touched: readonly string[]): void {
+    for (const name of touched) {
+      this.#state.restore(name)
+      this.#bound.refresh(this.#state.slots.filter((slot) => slot.network === name).map((slot) => slot.name))
+    }
+  }
+}
+
+/** Images [count, pixels] in 0…1; the noise is a function of the seed alone. */
+export async function generateImages(model: Model, state: ModelState, backend: Backend, bound: BoundParameters, count: number, seed: number): Promise<Float32Array> {
+  const { latentSize } = model.spec
+  const blocks: Float32Array[] = []
+  const rowsPerBlock = 100
+  assert(rowsPerBlock * latentSize * 4 <= state.scratchBytes, 'noise fits its region')
+  for (let start = 0; start < count; start += rowsPerBlock) {
+    const rows = Math.min(rowsPerBlock, count - start)
+    state.kernel.philoxNormal(state.scratch, rows * latentSize, { seed, stream: randomStream.fixedNoise, step: 0, lane: start / rowsPerBlock })
+    const noise = state.floats(state.scratch, rows * latentSize).slice()
+    blocks.push(await backend.compute(() => model.generate(backend.ops, bound.tensors, backend.ops.input(noise, [rows, latentSize]))))
+  }
+  const images = new Float32Array(blocks.reduce((sum, block) => sum + block.length, 0))
+  let position = 0
+  for (const block of blocks) {
+    images.set(block, position)
+    position += block.length
+  }
+  return images
+}
