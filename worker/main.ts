@@ -37,7 +37,7 @@ interface Formed {
 export async function runWorker(options: WorkerOptions): Promise<number> {
   const backend = await openBackend(options.backend, options.threads)
   const link = new Link(options)
-  const session = new Session(options, link)
+  const session = new Session(link)
   try {
     const endpoint = await link.opened
     link.send({ kind: 'hello', protocolVersion, workerId: options.workerId, runId: null, host: hostname(), processId: process.pid, backend: `${backend.name} ${backend.version}`, threads: options.threads })
@@ -54,7 +54,6 @@ export async function runWorker(options: WorkerOptions): Promise<number> {
 class Session {
   readonly welcome: Promise<Welcome>
   ended: { failed: boolean } | null = null
-  readonly #options: WorkerOptions
   readonly #link: Link
   readonly #blobs: BlobClient
   #welcomed: (welcome: Welcome) => void = () => {}
@@ -68,8 +67,7 @@ class Session {
   #checkpointWanted = false
   #wake: () => void = () => {}
 
-  constructor(options: WorkerOptions, link: Link) {
-    this.#options = options
+  constructor(link: Link) {
     this.#link = link
     this.#blobs = new BlobClient((sha256) => link.send({ kind: 'blobRequest', sha256 }))
     const welcomed = new Promise<Welcome>((resolve) => {
@@ -117,7 +115,7 @@ class Session {
       allReduce: (...bucket: [number, number, number, number]) => this.#link.allReduce(...bucket),
     }
     const leads = formed.rank === 0
-    this.#sender = new CheckpointSender((message, bytes) => this.#link.send(message, bytes))
+    this.#sender = new CheckpointSender(model.spec, (message, bytes) => this.#link.send(message, bytes))
     let stopped = false
     try {
       for (; step < schedule.totalSteps && !stopped; ) {
@@ -134,6 +132,10 @@ class Session {
       }
     } catch (error) {
       if (this.ended) throw error
+      if (!(error instanceof RingleaderError && error.code === 'collective')) {
+        this.#link.send({ kind: 'leave', reason: messageOf(error) }) // this rank's own failure, not a peer's
+        throw error
+      }
       this.#link.send({ kind: 'failed', generation: formed.generation, step, reason: messageOf(error) })
       return await this.#afterFailure(state, step)
     }

@@ -6,6 +6,7 @@ import { syncFolder } from '../../shared/core/atomic-file.ts'
 import { runConfigSchema } from '../../shared/core/config.ts'
 import { messageOf, RingleaderError } from '../../shared/core/errors.ts'
 import { limits } from '../../shared/core/limits.ts'
+import { modelSpecSchema } from '../../shared/core/model-spec.ts'
 
 const coverageSchema = z.array(z.object({ epoch: z.number(), distinct: z.number(), duplicates: z.number(), missing: z.number() }))
 
@@ -13,7 +14,7 @@ export const manifestSchema = z.object({
   formatVersion: z.literal(1),
   runId: z.string(),
   /** Layers of each network: enough to rebuild the model elsewhere. */
-  model: z.unknown(),
+  model: modelSpecSchema,
   image: z.object({ height: z.number(), width: z.number(), channels: z.number() }),
   config: runConfigSchema,
   step: z.number(),
@@ -21,6 +22,8 @@ export const manifestSchema = z.object({
   seed: z.number(),
   /** Epochs that are complete; the samples of the open one follow from the step. */
   ledger: z.object({ finishedEpochs: coverageSchema }),
+  /** What the run has spent so far, over all its sittings. */
+  elapsed: z.object({ wallSeconds: z.number(), steppingSeconds: z.number(), images: z.number() }),
   optimizerSteps: z.record(z.string(), z.number()),
   weightsSha256: z.string(),
   files: z.record(z.string(), z.object({ bytes: z.number(), sha256: z.string() })),

@@ -29,9 +29,9 @@ export interface Membership {
   readonly minWorkers: number
   readonly maxWorkers: number
   readonly silenceMs: number
-  /** When the first worker was ready: others get a moment to come before the first group forms. */
   readonly outcome: Outcome | null
-  readonly incident: { workerId: string; step: number; detectedAt: number; reason: string } | null
+  /** When a member first said that the collective failed, and why; who is missing shows soon after. */
+  readonly failure: { readonly since: number; readonly reason: string } | null
 }
 
 export type MembershipEvent =
@@ -42,6 +42,7 @@ export type MembershipEvent =
   | { kind: 'failed'; workerId: string; generation: number; step: number; reason: string }
   | { kind: 'finished'; workerId: string; generation: number; step: number; stopped: boolean }
   | { kind: 'left'; workerId: string; reason: string }
+  | { kind: 'diverged'; step: number; reason: string }
   | { kind: 'stopRequested' }
   | { kind: 'tick' }
 
@@ -50,6 +51,7 @@ export type MembershipEffect =
   | { kind: 'start'; generation: number; group: readonly string[] }
   | { kind: 'abort'; generation: number; workerIds: readonly string[]; reason: string }
   | { kind: 'refuse'; workerId: string; code: string; message: string }
+  | { kind: 'lost'; workerId: string; step: number; detectMs: number; reason: string }
   | { kind: 'requestStop'; workerIds: readonly string[] }
   /** Somebody was lost: the survivor that is furthest saves its state, then the run ends. */
   | { kind: 'salvage'; workerId: string; step: number }
@@ -61,7 +63,7 @@ export interface Decision {
 }
 
 export function initialMembership(options: { minWorkers: number; maxWorkers: number; silenceMs: number; generation?: number }): Membership {
-  return { phase: 'waiting', generation: options.generation ?? 0, members: new Map(), group: [], minWorkers: options.minWorkers, maxWorkers: options.maxWorkers, silenceMs: options.silenceMs, outcome: null, incident: null }
+  return { phase: 'waiting', generation: options.generation ?? 0, members: new Map(), group: [], minWorkers: options.minWorkers, maxWorkers: options.maxWorkers, silenceMs: options.silenceMs, outcome: null, failure: null }
 }
 
 export function decide(state: Membership, event: MembershipEvent, now: number): Decision {
@@ -80,6 +82,8 @@ export function decide(state: Membership, event: MembershipEvent, now: number): 
       return event.generation === state.generation ? endIfFinished(update(state, event.workerId, { finished: true, step: event.step, lastHeard: now }), event.stopped) : still(state)
     case 'left':
       return lose(state, event.workerId, event.reason, now)
+    case 'diverged':
+      return end(state, { status: 'failed', reason: event.reason })
     case 'stopRequested':
       return stop(state)
     case 'tick':
@@ -113,7 +117,7 @@ function formIfEnough(state: Membership): Decision {
   const ready = [...state.members.values()].filter((member) => member.endpoint !== null)
   const coming = state.members.size - ready.length
   if (state.phase !== 'waiting' || ready.length < state.minWorkers || coming > 0) return still(state)
-  const group = [...ready].sort((a, b) => (a.workerId < b.workerId ? -1 : 1))
+  const group = [...ready].sort((a, b) => a.workerId.localeCompare(b.workerId, 'en', { numeric: true }))
   const generation = state.generation + 1
   const step = Math.max(...group.map((member) => member.step))
   const next: Membership = { ...state, phase: 'forming', generation, group: group.map((member) => member.workerId) }
@@ -128,15 +132,17 @@ function startIfJoined(state: Membership): Decision {
 
 function endIfFinished(state: Membership, stopped: boolean): Decision {
   if (!state.group.every((workerId) => state.members.get(workerId)?.finished)) return still(state)
-  const outcome: Outcome = stopped ? { status: 'interrupted', reason: 'stopped on request' } : { status: 'completed', reason: 'all steps are done' }
+  return end(state, stopped ? { status: 'interrupted', reason: 'stopped on request' } : { status: 'completed', reason: 'all steps are done' })
+}
+
+function end(state: Membership, outcome: Outcome): Decision {
   return { state: { ...state, phase: 'ended', outcome }, effects: [{ kind: 'end', outcome }] }
 }
 
 function stop(state: Membership): Decision {
   if (state.phase === 'running' || state.phase === 'forming') return { state, effects: [{ kind: 'requestStop', workerIds: state.group }] }
   if (state.phase !== 'waiting') return still(state)
-  const outcome: Outcome = { status: 'interrupted', reason: 'stopped before the group had formed' }
-  return { state: { ...state, phase: 'ended', outcome }, effects: [{ kind: 'end', outcome }] }
+  return end(state, { status: 'interrupted', reason: 'stopped before the group had formed' })
 }
 
 function tick(state: Membership, now: number): Decision {
@@ -145,15 +151,18 @@ function tick(state: Membership, now: number): Decision {
       return lose(state, member.workerId, `silent for ${Math.round((now - member.lastHeard) / 100) / 10} s`, now)
     }
   }
-  return still(state)
+  const { failure } = state
+  if (!failure || state.outcome || now - failure.since <= 2 * state.silenceMs) return still(state)
+  const outcome: Outcome = { status: 'failed', reason: `the collective failed with every worker alive: ${failure.reason}` }
+  return salvage(state, outcome, [])
 }
 
 /** A member reports that the collective failed: it is a survivor; who is missing shows when it is heard of no more. */
 function failed(state: Membership, workerId: string, reason: string, now: number): Decision {
   if (state.phase !== 'running' && state.phase !== 'forming') return still(state)
-  const incident = state.incident ?? { workerId, step: state.members.get(workerId)?.step ?? 0, detectedAt: now, reason: `${workerId}: ${reason}` }
   const others = state.group.filter((id) => id !== workerId)
-  return { state: { ...state, incident }, effects: [{ kind: 'abort', generation: state.generation, workerIds: others, reason }] }
+  const failure = state.failure ?? { since: now, reason: `${workerId}: ${reason}` }
+  return { state: { ...state, failure }, effects: [{ kind: 'abort', generation: state.generation, workerIds: others, reason }] }
 }
 
 function lose(state: Membership, workerId: string, reason: string, now: number): Decision {
@@ -164,12 +173,15 @@ function lose(state: Membership, workerId: string, reason: string, now: number):
   const without = { ...state, members }
   if (!state.group.includes(workerId) || state.phase === 'waiting') return formIfEnough(without)
   if (state.phase === 'ending' || state.phase === 'ended') return still(without)
-  const survivors = state.group.filter((id) => members.has(id))
-  const incident = { workerId, step: lost.step, detectedAt: state.incident?.detectedAt ?? now, reason }
   const outcome: Outcome = { status: 'failed', reason: `worker ${workerId} is lost: ${reason}` }
-  const next: Membership = { ...without, phase: 'ending', incident, outcome }
-  const abort: MembershipEffect = { kind: 'abort', generation: state.generation, workerIds: survivors, reason: outcome.reason }
-  const furthest = survivors.map((id) => members.get(id)).reduce<Member | undefined>((best, member) => (member && (!best || member.step > best.step) ? member : best), undefined)
-  if (!furthest) return { state: { ...next, phase: 'ended' }, effects: [{ kind: 'end', outcome }] }
-  return { state: next, effects: [abort, { kind: 'salvage', workerId: furthest.workerId, step: furthest.step }] }
+  return salvage(without, outcome, [{ kind: 'lost', workerId, step: lost.step, detectMs: now - lost.lastHeard, reason: outcome.reason }])
+}
+
+/** The run ends as failed, after the survivor that is furthest has saved its state. */
+function salvage(state: Membership, outcome: Outcome, effects: readonly MembershipEffect[]): Decision {
+  const survivors = state.group.flatMap((id) => state.members.get(id) ?? [])
+  const furthest = [...survivors].sort((a, b) => b.step - a.step)[0]
+  if (!furthest) return { state: { ...state, phase: 'ended', outcome }, effects: [...effects, { kind: 'end', outcome }] }
+  const abort: MembershipEffect = { kind: 'abort', generation: state.generation, workerIds: survivors.map((member) => member.workerId), reason: outcome.reason }
+  return { state: { ...state, phase: 'ending', outcome }, effects: [...effects, abort, { kind: 'salvage', workerId: furthest.workerId, step: furthest.step }] }
 }

@@ -1,26 +1,29 @@
-/** A model as data: stored in a checkpoint's manifest, so that another program can rebuild it. */
-export interface DenseLayer {
-  readonly kind: 'dense'
-  readonly name: string
-  readonly units: number
-  readonly activation: 'relu' | 'tanh' | 'linear'
+import { z } from 'zod'
+
+const size = z.number().int().positive()
+
+const denseLayerSchema = z.object({
+  kind: z.literal('dense'),
+  name: z.string(),
+  units: size,
+  activation: z.enum(['relu', 'tanh', 'linear']),
   /** Name of the layer whose output this one takes; the layer before it where null. */
-  readonly input: string | null
-}
+  input: z.string().nullable(),
+})
+export type DenseLayer = Readonly<z.infer<typeof denseLayerSchema>>
 
-export interface NetworkSpec {
-  readonly name: string
-  readonly inputSize: number
-  readonly layers: readonly DenseLayer[]
-}
+const networkSpecSchema = z.object({ name: z.string(), inputSize: size, layers: z.array(denseLayerSchema) })
+export type NetworkSpec = Readonly<z.infer<typeof networkSpecSchema>>
 
-export interface ModelSpec {
-  readonly name: string
-  readonly networks: readonly NetworkSpec[]
-  readonly latentSize: number
+/** A model as data: stored in a checkpoint's manifest, so that another program can rebuild it. */
+export const modelSpecSchema = z.object({
+  name: z.string(),
+  networks: z.array(networkSpecSchema),
+  latentSize: size,
   /** Interval of pixel values that the networks see and make. */
-  readonly pixelRange: readonly [number, number]
-}
+  pixelRange: z.tuple([z.number(), z.number()]),
+})
+export type ModelSpec = Readonly<z.infer<typeof modelSpecSchema>>
 
 export interface ParameterSpec {
   /** network/layer/parameter */

@@ -1,6 +1,7 @@
 import { Packr } from 'msgpackr'
 import { z } from 'zod'
 import { runConfigSchema } from '../core/config.ts'
+import { modelSpecSchema } from '../core/model-spec.ts'
 
 /** Peers of another version are refused at hello. */
 export const protocolVersion = 1
@@ -62,7 +63,7 @@ const toCoordinatorSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('failed'), generation: natural, step: natural, reason: z.string() }),
   z.object({ kind: z.literal('blobRequest'), sha256 }),
   z.object({ kind: z.literal('replicaHash'), step: natural, weightsSha256: sha256 }),
-  z.object({ kind: z.literal('checkpointBegin'), step: natural, optimizerSteps: z.record(z.string(), natural), weightsSha256: sha256, files: z.array(z.object({ name: z.enum(['weights.safetensors', 'optimizer.safetensors']), bytes: natural })) }),
+  z.object({ kind: z.literal('checkpointBegin'), step: natural, model: modelSpecSchema, optimizerSteps: z.record(z.string(), natural), weightsSha256: sha256, files: z.array(z.object({ name: z.enum(['weights.safetensors', 'optimizer.safetensors']), bytes: natural })) }),
   z.object({ kind: z.literal('checkpointPiece'), step: natural, file: z.enum(['weights.safetensors', 'optimizer.safetensors']), offset: natural }),
   z.object({ kind: z.literal('checkpointEnd'), step: natural }),
   z.object({ kind: z.literal('samples'), step: natural, count: natural }),
@@ -102,6 +103,11 @@ export function encodeControl(message: ToCoordinator | ToWorker): Uint8Array {
 /** Null where the bytes are no message of this direction. */
 export const decodeToCoordinator = (bytes: Uint8Array): ToCoordinator | null => decode(toCoordinatorSchema, bytes)
 export const decodeToWorker = (bytes: Uint8Array): ToWorker | null => decode(toWorkerSchema, bytes)
+
+/** Version of a hello that may come from another version of this protocol; null for anything else. */
+export function foreignVersion(bytes: Uint8Array): number | null {
+  return decode(z.looseObject({ kind: z.literal('hello'), protocolVersion: natural }), bytes)?.protocolVersion ?? null
+}
 
 function decode<Message>(schema: z.ZodType<Message>, bytes: Uint8Array): Message | null {
   try {

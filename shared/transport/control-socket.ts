@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { Dealer, Router } from 'zeromq'
 import { exitCode, messageOf, RingleaderError } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
@@ -13,7 +14,7 @@ export interface ControlServer {
 }
 
 export async function openControlServer(bind: string): Promise<ControlServer> {
-  const socket = new Router({ linger: 500, mandatory: true, handover: true, maxMessageSize: limits.maxControlFrameBytes, backlog: 512, sendHighWaterMark: 1000, receiveHighWaterMark: 1000, ...heartbeat })
+  const socket = new Router({ linger: 500, mandatory: true, maxMessageSize: limits.maxControlFrameBytes, backlog: 512, sendHighWaterMark: 1000, receiveHighWaterMark: 1000, ...heartbeat })
   try {
     await socket.bind(bind)
   } catch (error) {
@@ -48,7 +49,7 @@ export interface ControlClient {
 }
 
 export function openControlClient(address: string, workerId: string): ControlClient {
-  const socket = new Dealer({ routingId: workerId, linger: 500, reconnectInterval: 100, reconnectMaxInterval: 2000, maxMessageSize: limits.maxControlFrameBytes, ...heartbeat })
+  const socket = new Dealer({ routingId: `${workerId}/${randomBytes(6).toString('hex')}`, linger: 500, reconnectInterval: 100, reconnectMaxInterval: 2000, maxMessageSize: limits.maxControlFrameBytes, ...heartbeat })
   let handler: (frames: Uint8Array[]) => void = () => {}
   let connection: (connected: boolean) => void = () => {}
   socket.events.on('handshake', () => connection(true))

@@ -2,7 +2,8 @@ import { createRequire } from 'node:module'
 import { dirname } from 'node:path'
 import { RingleaderError } from '../../shared/core/errors.ts'
 import type { Backend } from './backend.ts'
-import { findNative, loadTensorFlowNode } from './native/load-native-binding.ts'
+import { loadTensorFlowNode } from './native/load-native-binding.ts'
+import { findNative } from './native/native-cache.ts'
 import { makeTfjsBackend } from './tfjs-backend.ts'
 
 export const backendNames = ['auto', 'tensorflow', 'wasm'] as const
@@ -26,8 +27,8 @@ function openNative(threads: number): Backend {
   process.env['TF_NUM_INTRAOP_THREADS'] ??= String(threads)
   process.env['TF_NUM_INTEROP_THREADS'] ??= '1'
   process.env['OMP_NUM_THREADS'] ??= String(threads)
-  const tf = loadTensorFlowNode()
-  return makeTfjsBackend(tf, 'tensorflow', tf.version['tfjs-node'] ?? '')
+  const { tf, native } = loadTensorFlowNode()
+  return makeTfjsBackend(tf, 'tensorflow', native.manifest.tensorflow)
 }
 
 async function openWasm(threads: number): Promise<Backend> {

@@ -1,4 +1,5 @@
 import { limits } from '../../shared/core/limits.ts'
+import type { ModelSpec } from '../../shared/core/model-spec.ts'
 import type { ToCoordinator } from '../../shared/protocol/control.ts'
 import type { CheckpointFiles } from './checkpoint-files.ts'
 
@@ -6,12 +7,14 @@ type Send = (message: ToCoordinator, bytes?: Uint8Array) => void
 
 /** Streams one checkpoint at a time to the coordinator, a window of pieces without acknowledgement. */
 export class CheckpointSender {
+  readonly #model: ModelSpec
   readonly #send: Send
   #running: Promise<void> = Promise.resolve()
   #credit: number = limits.checkpointWindow
   #more: () => void = () => {}
 
-  constructor(send: Send) {
+  constructor(model: ModelSpec, send: Send) {
+    this.#model = model
     this.#send = send
   }
 
@@ -34,7 +37,7 @@ export class CheckpointSender {
       { name: 'weights.safetensors' as const, bytes: files.weights },
       { name: 'optimizer.safetensors' as const, bytes: files.optimizer },
     ]
-    this.#send({ kind: 'checkpointBegin', step, weightsSha256, optimizerSteps: files.optimizerSteps, files: parts.map((part) => ({ name: part.name, bytes: part.bytes.byteLength })) })
+    this.#send({ kind: 'checkpointBegin', step, model: this.#model, weightsSha256, optimizerSteps: files.optimizerSteps, files: parts.map((part) => ({ name: part.name, bytes: part.bytes.byteLength })) })
     for (const { name, bytes } of parts) {
       for (let offset = 0; offset < bytes.byteLength; offset += limits.checkpointPieceBytes) {
         await this.#takeCredit()

@@ -1,0 +1,45 @@
+import type { Coordinator } from '../../coordinator/main.ts'
+import type { Command } from '../parse.ts'
+import { checkedAddress, runCoordinator } from '../run-coordinator.ts'
+import { httpFlag, jsonFlag, runFlags, runRequest } from '../run-options.ts'
+
+export const defaultCoordinator = 'tcp://127.0.0.1:7117'
+
+export const coordinatorCommand: Command = {
+  name: 'coordinator',
+  summary: 'run one coordinator; workers join it from this host or others',
+  example: 'ringleader coordinator --model vae --min-workers 2',
+  flags: {
+    bind: { type: 'string', describe: 'address for workers', default: defaultCoordinator },
+    http: httpFlag,
+    'min-workers': { type: 'number', describe: 'the run starts when so many are ready', default: 1 },
+    'max-workers': { type: 'number', describe: 'more than these are refused (default: 8)' },
+    json: jsonFlag,
+    ...runFlags,
+  },
+  async run(parsed) {
+    const bind = checkedAddress('bind', String(parsed['bind']))
+    if (!/\/\/(127\.|localhost|\[::1\])/.test(bind)) process.stderr.write(`ringleader: ${bind} is open to everybody who reaches it; use it in a private network only\n`)
+    const minWorkers = Number(parsed['minWorkers'])
+    const maxWorkers = parsed['maxWorkers'] === undefined ? Math.max(8, minWorkers) : Number(parsed['maxWorkers'])
+    const request = runRequest(parsed, { minWorkers, maxWorkers })
+    const settings = { request, bind, http: String(parsed['http']), httpFallBack: false, json: parsed['json'] === true }
+    return runCoordinator(settings, (coordinator) => {
+      process.stderr.write(`ringleader: waiting for ${minWorkers} worker${minWorkers === 1 ? '' : 's'} at ${coordinator.endpoint}\n`)
+      stopOnSignals(coordinator)
+    })
+  },
+}
+
+/** The first signal finishes the step and checkpoints, the second leaves at once. */
+function stopOnSignals(coordinator: Coordinator): void {
+  let asked = false
+  const stop = () => {
+    if (asked) process.exit(130)
+    asked = true
+    process.stderr.write('ringleader: finishing the step and saving; once more to leave at once\n')
+    coordinator.stop()
+  }
+  process.on('SIGINT', stop)
+  process.on('SIGTERM', stop)
+}

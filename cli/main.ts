@@ -1,0 +1,56 @@
+import { readFileSync } from 'node:fs'
+import yargs from 'yargs'
+import { exitCode, messageOf, RingleaderError } from '../shared/core/errors.ts'
+import { usage } from '../shared/core/config.ts'
+import { commands } from './commands.ts'
+import { commandModule, suggestion } from './parse.ts'
+
+/** Parses the arguments, runs the command, sets the exit code. Every error becomes one line on stderr. */
+export async function main(args: readonly string[]): Promise<void> {
+  try {
+    process.exitCode = await runCommand(args)
+  } catch (error) {
+    process.exitCode = report(error)
+  }
+}
+
+async function runCommand(args: readonly string[]): Promise<number> {
+  let code: number = exitCode.ok
+  const done = (result: number) => {
+    code = result
+  }
+  const parser = yargs([...args])
+    .scriptName('ringleader')
+    .usage('$0 COMMAND [options]\n\nTrains GANs and VAEs on many worker processes. Options can also stand in RINGLEADER_… variables.')
+    .version(version())
+    .parserConfiguration({ 'duplicate-arguments-array': true, 'strip-dashed': true, 'parse-numbers': false, 'parse-positional-numbers': false })
+    .exitProcess(false)
+    .fail((message, error) => {
+      throw error ?? usage(message)
+    })
+    .wrap(100)
+    .help()
+  for (const command of commands) parser.command(commandModule(command, args, done))
+  const names = commands.map((command) => command.name)
+  parser.command('$0', '', {}, (parsed) => {
+    const word = parsed._[0]
+    if (word === undefined && args.length === 0) return parser.showHelp('log')
+    throw usage(word === undefined ? `write a command first: ${names.join(', ')}` : `unknown command ${word}${suggestion(String(word), names, '')}; there are ${names.join(', ')}`)
+  })
+  await parser.parseAsync()
+  return code
+}
+
+function version(): string {
+  const file = new URL('../../package.json', import.meta.url) // dist/cli/main.js
+  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version
+}
+
+function report(error: unknown): number {
+  if (error instanceof RingleaderError) {
+    process.stderr.write(`ringleader: ${error.message}\n`)
+    return error.exit
+  }
+  process.stderr.write(`ringleader: unexpected error: ${error instanceof Error ? error.stack : messageOf(error)}\n`)
+  return exitCode.failed
+}

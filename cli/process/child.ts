@@ -1,0 +1,24 @@
+import { exitCode, messageOf, RingleaderError } from '../../shared/core/errors.ts'
+
+/** A child process of `train`: Ctrl-C is the parent's to handle, and without a parent there is nothing to do. */
+export function runChild<Message>(run: (first: Message, onMessage: (handler: (message: Message) => void) => void) => Promise<number>): void {
+  process.on('SIGINT', () => {})
+  process.on('disconnect', () => process.exit(exitCode.failed))
+  let handler: (message: Message) => void = () => {}
+  process.once('message', (first) => {
+    process.on('message', (message) => handler(message as Message))
+    run(first as Message, (next) => {
+      handler = next
+    }).then(leave, (error: unknown) => {
+      process.stderr.write(`ringleader: ${error instanceof RingleaderError ? error.message : error instanceof Error ? error.stack : messageOf(error)}\n`)
+      leave(error instanceof RingleaderError ? error.exit : exitCode.failed)
+    })
+  })
+}
+
+/** Ends by itself once nothing is open, so that what was written is flushed. */
+function leave(code: number): void {
+  process.exitCode = code
+  process.removeAllListeners('disconnect')
+  if (process.connected) process.disconnect()
+}

@@ -1,0 +1,5 @@
+import { runWorker } from '../../worker/main.ts'
+import { runChild } from './child.ts'
+import type { ToWorkerProcess } from './messages.ts'
+
+runChild<ToWorkerProcess>((first) => runWorker(first.options))

@@ -1,0 +1,55 @@
+import { type Coordinator, startCoordinator } from '../coordinator/main.ts'
+import { prepareRun, type PreparedRun, type RunRequest } from '../coordinator/prepare-run.ts'
+import type { Summary } from '../coordinator/run-record.ts'
+import { exitCode } from '../shared/core/errors.ts'
+import { usage } from '../shared/core/config.ts'
+import { makeSchedule } from '../shared/core/schedule.ts'
+import { Progress } from './progress.ts'
+
+export interface CoordinatorSettings {
+  readonly request: RunRequest
+  readonly bind: string
+  readonly http: string
+  /** True where nobody asked for that port: another one will do. */
+  readonly httpFallBack: boolean
+  readonly json: boolean
+}
+
+/** Runs a coordinator to the end of its run and tells what happens; the same for `train` and `coordinator`. */
+export async function runCoordinator(settings: CoordinatorSettings, started: (coordinator: Coordinator, run: PreparedRun) => void): Promise<number> {
+  const output = settings.json ? process.stderr : process.stdout
+  const http = hostAndPort(settings.http)
+  const run = prepareRun(settings.request, (line) => process.stderr.write(`ringleader: ${line}\n`))
+  const progress = new Progress(output, makeSchedule(run.config, run.dataset.train.count), () => performance.now())
+  const coordinator = await startCoordinator(run, { bind: settings.bind, http: { ...http, fallBack: settings.httpFallBack } }, progress)
+  output.write(`run ${run.runId} in ${run.folder.path}\n`)
+  if (run.checkpoint) output.write(`goes on from the checkpoint of step ${run.checkpoint.manifest.step}\n`)
+  output.write(`metrics at http://${coordinator.httpAddress}/metrics\n`)
+  started(coordinator, run)
+  const summary = await coordinator.done
+  progress.end()
+  output.write(closing(summary, run.folder.path))
+  if (settings.json) process.stdout.write(`${JSON.stringify(summary)}\n`)
+  return { completed: exitCode.ok, interrupted: exitCode.interrupted, failed: exitCode.failed }[summary.status]
+}
+
+function closing(summary: Summary, path: string): string {
+  const rate = `${Math.round(summary.imagesPerSecond)} images/s`
+  const done = `${summary.status} at step ${summary.steps}, ${rate}: ${path}/summary.json\n`
+  if (summary.status === 'completed') return done
+  return `${done}reason: ${summary.reason}\ngo on with: ringleader train --resume ${path}\n`
+}
+
+export function hostAndPort(text: string): { host: string; port: number } {
+  const match = /^(?:http:\/\/)?(?:(\[[^\]]+\]|[^:]*):)?(\d+)$/.exec(text)
+  const port = Number(match?.[2])
+  if (!match || port > 65_535) throw usage(`--http ${text}: write HOST:PORT, such as 127.0.0.1:9464`)
+  return { host: match[1] || '127.0.0.1', port }
+}
+
+/** An address such as tcp://127.0.0.1:7117. */
+export function checkedAddress(flag: string, text: string): string {
+  const match = /^tcp:\/\/(\[[^\]]+\]|[^:/]+):(\d+|\*)$/.exec(text)
+  if (!match || Number(match[2]) > 65_535) throw usage(`--${flag} ${text}: write tcp://HOST:PORT, such as tcp://127.0.0.1:7117`)
+  return text
+}

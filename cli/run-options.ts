@@ -1,0 +1,52 @@
+import type { Options } from 'yargs'
+import type { RunRequest } from '../coordinator/prepare-run.ts'
+import type { RunOptions } from '../shared/core/config.ts'
+
+/** Run options, the same for `train` and `coordinator`. Their defaults follow from the model and its recipe. */
+export const runFlags = {
+  model: { type: 'string', describe: 'model to train: vae or gan (default: vae)', group: 'Run:' },
+  dataset: { type: 'string', describe: 'name of the data set (default: mnist)', group: 'Run:' },
+  'data-dir': { type: 'string', describe: 'folder with four IDX files, plain or .gz', group: 'Run:' },
+  epochs: { type: 'number', describe: 'passes over the data set', group: 'Run:' },
+  steps: { type: 'number', describe: 'committed steps, instead of --epochs', group: 'Run:' },
+  'batch-size': { type: 'number', describe: 'images of one batch over all workers (default: 128)', group: 'Run:' },
+  seed: { type: 'number', describe: 'seed of weights, order and noise (default: 1)', group: 'Run:' },
+  lanes: { type: 'number', describe: 'slices of the global batch, a power of two (default: 8)', group: 'Run:' },
+  optimizer: { type: 'string', describe: 'adam, rmsprop or sgd (default: adam)', group: 'Run:' },
+  'learning-rate': { type: 'number', describe: "rate of every network, instead of the recipe's", group: 'Run:' },
+  loss: { type: 'string', describe: 'loss of the generator: non-saturating or minimax', group: 'Run:' },
+  recipe: { type: 'string', describe: 'set of defaults: default; article (gan)', group: 'Run:' },
+  'checkpoint-every': { type: 'number', describe: 'steps between checkpoints (default: each epoch)', group: 'Run:' },
+  'sample-every': { type: 'number', describe: 'steps between sample grids (default: each epoch)', group: 'Run:' },
+  'run-dir': { type: 'string', describe: "the run's folder (default: runs/RUN_ID)", group: 'Run:' },
+  resume: { type: 'string', describe: 'folder of a run to go on with', group: 'Run:' },
+  name: { type: 'string', describe: 'run id, instead of a made-up one', group: 'Run:' },
+  config: { type: 'string', describe: 'YAML or JSON file with any of these options; flags win', group: 'Run:' },
+} as const satisfies Record<string, Options>
+
+export const httpFlag = { type: 'string', describe: 'address for /metrics and /api/status', default: '127.0.0.1:9464' } as const satisfies Options
+export const jsonFlag = { type: 'boolean', describe: 'print one JSON object on stdout at the end', default: false } as const satisfies Options
+
+type Parsed = Readonly<Record<string, unknown>>
+
+export function runRequest(parsed: Parsed, more: Pick<RunOptions, 'minWorkers' | 'maxWorkers'>): RunRequest {
+  const options: Record<string, unknown> = {
+    model: parsed['model'],
+    dataset: parsed['dataset'],
+    epochs: parsed['epochs'],
+    steps: parsed['steps'],
+    batchSize: parsed['batchSize'],
+    seed: parsed['seed'],
+    lanes: parsed['lanes'],
+    optimizer: parsed['optimizer'],
+    learningRate: parsed['learningRate'],
+    loss: parsed['loss'],
+    recipe: parsed['recipe'],
+    checkpointEvery: parsed['checkpointEvery'],
+    sampleEvery: parsed['sampleEvery'],
+    ...more,
+  }
+  const text = (key: string) => (typeof parsed[key] === 'string' ? parsed[key] : null)
+  const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
+  return { options: given, runDir: text('runDir'), name: text('name'), dataDir: text('dataDir'), resume: text('resume') }
+}

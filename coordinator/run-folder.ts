@@ -1,0 +1,131 @@
+import { appendFileSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { z } from 'zod'
+import { writeFileAtomic } from '../shared/core/atomic-file.ts'
+import { runConfigSchema, usage } from '../shared/core/config.ts'
+import { exitCode, messageOf, RingleaderError } from '../shared/core/errors.ts'
+import { stepName } from './checkpoint/checkpoint-store.ts'
+
+/** What config.json holds: the run's configuration and where its data came from. */
+const runFileSchema = z.object({ formatVersion: z.literal(1), runId: z.string().min(1), dataDir: z.string().nullable(), config: runConfigSchema })
+export type RunFile = z.infer<typeof runFileSchema>
+
+export interface WorldSize {
+  readonly generation: number
+  readonly step: number
+  readonly worldSize: number
+  readonly reason: string
+}
+
+export interface Incident {
+  readonly kind: string
+  readonly workerId: string
+  readonly step: number
+  readonly detectMs: number | null
+  readonly reformMs: number | null
+  readonly firstCommitMs: number | null
+}
+
+const historySchema = z.union([
+  z.object({ kind: z.literal('generation'), generation: z.number(), step: z.number(), worldSize: z.number(), reason: z.string() }),
+  z.object({ kind: z.literal('incident'), incident: z.object({ kind: z.string(), workerId: z.string(), step: z.number(), detectMs: z.number().nullable(), reformMs: z.number().nullable(), firstCommitMs: z.number().nullable() }) }),
+])
+
+/** The files of one run. Only this class writes them, except for checkpoints. */
+export class RunFolder {
+  readonly path: string
+  readonly checkpoints: string
+
+  private constructor(path: string) {
+    this.path = path
+    this.checkpoints = join(path, 'checkpoints')
+  }
+
+  static create(path: string, file: RunFile): RunFolder {
+    if (existsSync(join(path, 'config.json'))) throw usage(`${path} holds a run already; write --resume ${path} to go on with it, or another --run-dir`)
+    const folder = new RunFolder(path)
+    try {
+      mkdirSync(join(path, 'samples'), { recursive: true })
+      mkdirSync(folder.checkpoints, { recursive: true })
+      folder.configure(file)
+    } catch (error) {
+      throw new RingleaderError('run-folder', `cannot write to ${path}: ${messageOf(error)}; write another --run-dir`, { cause: error, exit: exitCode.config })
+    }
+    return folder
+  }
+
+  static open(path: string): { folder: RunFolder; file: RunFile } {
+    const config = join(path, 'config.json')
+    if (!existsSync(config)) throw usage(`--resume ${path}: there is no config.json; write the folder of a run, such as runs/RUN_ID`)
+    try {
+      const { formatVersion, runId, dataDir, ...rest } = JSON.parse(readFileSync(config, 'utf8')) as Record<string, unknown>
+      return { folder: new RunFolder(path), file: runFileSchema.parse({ formatVersion, runId, dataDir, config: rest }) }
+    } catch (error) {
+      throw new RingleaderError('run-corrupt', `${config}: ${messageOf(error).split('\n')[0]}`, { cause: error, exit: exitCode.config })
+    }
+  }
+
+  configure({ config, ...rest }: RunFile): void {
+    writeFileAtomic(join(this.path, 'config.json'), `${JSON.stringify({ ...rest, ...config }, null, 2)}\n`)
+  }
+
+  event(kind: string, fields: object): void {
+    this.#append('events.jsonl', { time: new Date().toISOString(), kind, ...fields })
+  }
+
+  metrics(line: object): void {
+    this.#append('metrics.jsonl', line)
+  }
+
+  samples(step: number, png: Uint8Array): void {
+    writeFileAtomic(join(this.path, 'samples', `${stepName(step)}.png`), png)
+  }
+
+  summary(summary: object): void {
+    writeFileAtomic(join(this.path, 'summary.json'), `${JSON.stringify(summary, null, 2)}\n`)
+  }
+
+  /** Groups and incidents of earlier sittings of this run. */
+  history(): { worldSizes: WorldSize[]; incidents: Incident[] } {
+    const worldSizes: WorldSize[] = []
+    const incidents: Incident[] = []
+    for (const line of this.#lines('events.jsonl')) {
+      const event = historySchema.safeParse(line)
+      if (!event.success) continue
+      if (event.data.kind === 'incident') incidents.push(event.data.incident)
+      else {
+        const { generation, step, worldSize, reason } = event.data
+        worldSizes.push({ generation, step, worldSize, reason })
+      }
+    }
+    return { worldSizes, incidents }
+  }
+
+  /** Steps after a checkpoint are computed again, so their lines go. */
+  truncateMetrics(step: number): void {
+    const path = join(this.path, 'metrics.jsonl')
+    if (!existsSync(path)) return
+    const kept = this.#lines('metrics.jsonl').filter((line) => ((line as { step?: number } | null)?.step ?? Number.POSITIVE_INFINITY) <= step)
+    writeFileSync(`${path}.tmp`, kept.map((line) => `${JSON.stringify(line)}\n`).join(''))
+    renameSync(`${path}.tmp`, path)
+  }
+
+  /** Lines that parse; the last one may be cut off by a crash. */
+  #lines(name: string): unknown[] {
+    const path = join(this.path, name)
+    if (!existsSync(path)) return []
+    return readFileSync(path, 'utf8')
+      .split('\n')
+      .flatMap((line) => {
+        try {
+          return line === '' ? [] : [JSON.parse(line) as unknown]
+        } catch {
+          return []
+        }
+      })
+  }
+
+  #append(name: string, line: object): void {
+    appendFileSync(join(this.path, name), `${JSON.stringify(line)}\n`)
+  }
+}

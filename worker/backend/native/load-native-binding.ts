@@ -1,0 +1,24 @@
+import { createRequire } from 'node:module'
+import type * as tfjs from '@tensorflow/tfjs'
+import { exitCode, messageOf, RingleaderError } from '../../../shared/core/errors.ts'
+import { findNative, type NativeLibrary } from './native-cache.ts'
+
+/**
+ * Loads tfjs-node over the cached addon. The package asks `node-pre-gyp` for the addon's path; the answer is replaced,
+ * so that nothing is written into node_modules and clones share one library.
+ */
+export function loadTensorFlowNode(): { tf: typeof tfjs; native: NativeLibrary } {
+  const native = findNative()
+  if (!native) throw new RingleaderError('native-missing', 'the native TensorFlow library is not set up; run `ringleader setup`, or write --backend wasm', { exit: exitCode.config })
+  const require = createRequire(import.meta.url)
+  const finder = createRequire(require.resolve('@tensorflow/tfjs-node'))('@mapbox/node-pre-gyp') as { find: (path: string) => string }
+  const find = finder.find
+  finder.find = () => native.addon
+  try {
+    return { tf: require('@tensorflow/tfjs-node') as typeof tfjs, native }
+  } catch (error) {
+    throw new RingleaderError('native-broken', `the native TensorFlow library in ${native.folder} does not load (${messageOf(error)}); delete that folder and run \`ringleader setup\``, { cause: error, exit: exitCode.config })
+  } finally {
+    finder.find = find
+  }
+}

@@ -1,0 +1,85 @@
+import { createHash } from 'node:crypto'
+import { createReadStream, existsSync, readFileSync, statSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
+import { pipeline } from 'node:stream/promises'
+import { z } from 'zod'
+import { cacheFolder } from '../../../shared/core/cache-folder.ts'
+
+/** The wheel whose library the addon is built over; pip fetches it from the user's own index. */
+export const wheel = {
+  requirement: 'tensorflow-cpu==2.15.1',
+  version: '2.15.1',
+  megabytes: 207,
+  pythonVersion: '3.11',
+  platform: 'manylinux_2_17_x86_64',
+  sha256: '54660c074d7241a503e81edfd9f5ef5af88f64051b72e2945f26318c790f2d26',
+} as const
+
+export const addonFile = 'tfjs_binding.node'
+export const libraryFiles = ['libtensorflow_cc.so.2', 'libtensorflow_framework.so.2'] as const
+export const compileFlags = ['-std=c++17', '-O2', '-fPIC', '-shared', '-DNAPI_VERSION=8', '-Wl,-rpath,$ORIGIN'] as const
+
+const manifestSchema = z.object({
+  tensorflow: z.string(),
+  files: z.record(z.string(), z.object({ bytes: z.number(), sha256: z.string() })),
+})
+export type NativeManifest = z.infer<typeof manifestSchema>
+
+export interface NativeLibrary {
+  readonly folder: string
+  readonly addon: string
+  readonly manifest: NativeManifest
+}
+
+/** Folder of tfjs-node, or null where npm left the optional package out. */
+export function tfjsNodeFolder(): string | null {
+  try {
+    return dirname(createRequire(import.meta.url).resolve('@tensorflow/tfjs-node/package.json'))
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'MODULE_NOT_FOUND') return null
+    throw error
+  }
+}
+
+/** Where the library of this version of everything belongs: a name by content, shared by all clones of a user. */
+export function nativeFolder(tfjsNode: string): string {
+  const hash = createHash('sha256').update(wheel.sha256).update(compileFlags.join(' ')).update(`${process.platform}-${process.arch}`)
+  for (const file of ['binding/tfjs_backend.cc', 'binding/tfjs_binding.cc', 'package.json']) hash.update(readFileSync(join(tfjsNode, file)))
+  return join(cacheFolder(), 'native', hash.digest('hex').slice(0, 24))
+}
+
+/** The library that is set up, or null. Sizes are checked; `verifyNative` reads every byte. */
+export function findNative(): NativeLibrary | null {
+  const tfjsNode = tfjsNodeFolder()
+  if (tfjsNode === null) return null
+  const folder = nativeFolder(tfjsNode)
+  const path = join(folder, 'manifest.json')
+  if (!existsSync(path)) return null
+  const manifest = readManifest(path)
+  if (!manifest) return null
+  const whole = Object.entries(manifest.files).every(([name, file]) => existsSync(join(folder, name)) && statSync(join(folder, name)).size === file.bytes)
+  return whole ? { folder, addon: join(folder, addonFile), manifest } : null
+}
+
+function readManifest(path: string): NativeManifest | null {
+  try {
+    return manifestSchema.parse(JSON.parse(readFileSync(path, 'utf8')))
+  } catch {
+    return null // a damaged manifest is a library that is not there: the next set-up builds it again
+  }
+}
+
+/** Name of the first file whose SHA-256 is not the one of the manifest; null where all are. */
+export async function verifyNative(library: NativeLibrary): Promise<string | null> {
+  for (const [name, file] of Object.entries(library.manifest.files)) {
+    if ((await sha256OfFile(join(library.folder, name))) !== file.sha256) return name
+  }
+  return null
+}
+
+export async function sha256OfFile(path: string): Promise<string> {
+  const hash = createHash('sha256')
+  await pipeline(createReadStream(path, { highWaterMark: 1 << 20 }), hash)
+  return hash.digest('hex')
+}

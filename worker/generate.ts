@@ -1,0 +1,32 @@
+import type { RunConfig } from '../shared/core/config.ts'
+import { type BackendName, openBackend } from './backend/open-backend.ts'
+import { makeModel } from './model/make-model.ts'
+import { restoreCheckpoint } from './step/checkpoint-files.ts'
+import { ModelState } from './step/model-state.ts'
+import { generateImages } from './step/trainer.ts'
+
+export interface GenerateRequest {
+  readonly config: RunConfig
+  readonly pixels: number
+  /** The checkpoint's weights.safetensors. */
+  readonly weights: Uint8Array
+  readonly count: number
+  readonly seed: number
+  readonly backend: BackendName
+  readonly threads: number
+}
+
+/** Images [count, pixels] in 0…1; the same noise for the same seed. */
+export async function generateFromCheckpoint(request: GenerateRequest): Promise<Float32Array> {
+  const { config, pixels, weights, count, seed, threads } = request
+  const model = makeModel(config, pixels)
+  const state = new ModelState(model.spec, 100 * model.spec.latentSize * 4 + 65_536)
+  restoreCheckpoint(state, weights, null, {})
+  const backend = await openBackend(request.backend, threads)
+  const bound = backend.bind(state.slots)
+  try {
+    return await generateImages(model, state, backend, bound, count, seed)
+  } finally {
+    bound.dispose()
+  }
+}
