@@ -34,8 +34,8 @@ async function runCommand(args: readonly string[]): Promise<number> {
   const names = commands.map((command) => command.name)
   parser.command('$0', '', {}, (parsed) => {
     const word = parsed._[0]
-    if (word === undefined && args.length === 0) return parser.showHelp('log')
-    throw usage(word === undefined ? `write a command first: ${names.join(', ')}` : `unknown command ${word}${suggestion(String(word), names, '')}; there are ${names.join(', ')}`)
+    if (word !== undefined || args.length > 0) throw usage(word === undefined ? `write a command first: ${names.join(', ')}` : `unknown command ${word}${suggestion(String(word), names, '')}; there are ${names.join(', ')}`)
+    parser.showHelp('log')
   })
   await parser.parseAsync()
   return code

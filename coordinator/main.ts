@@ -44,7 +44,7 @@ export async function startCoordinator(run: PreparedRun, options: CoordinatorOpt
     httpAddress: http.address,
     done,
     stop: () => shell.apply({ kind: 'stopRequested' }),
-    workerExited: (workerId, reason) => shell.apply({ kind: 'left', workerId, reason }),
+    workerExited: (workerId, reason) => shell.workerExited(workerId, reason),
   }
 }
 
@@ -102,6 +102,12 @@ class Shell {
     const { state, effects } = decide(this.#membership, event, performance.now())
     this.#membership = state
     for (const effect of effects) this.#carryOut(effect)
+  }
+
+  /** One that never said hello leaves too few for a group; nobody would come in its place. */
+  workerExited(workerId: string, reason: string): void {
+    if (this.#membership.members.has(workerId)) this.apply({ kind: 'left', workerId, reason })
+    else if (this.#membership.phase === 'waiting') this.#over({ status: 'failed', reason: `worker ${workerId} did not come up: ${reason}` })
   }
 
   status(): object {

@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module'
 import type * as tfjs from '@tensorflow/tfjs'
-import { exitCode, messageOf, RingleaderError } from '../../../shared/core/errors.ts'
+import { assert, exitCode, messageOf, RingleaderError } from '../../../shared/core/errors.ts'
 import { findNative, type NativeLibrary } from './native-cache.ts'
 
 /**
@@ -11,14 +11,16 @@ export function loadTensorFlowNode(): { tf: typeof tfjs; native: NativeLibrary }
   const native = findNative()
   if (!native) throw new RingleaderError('native-missing', 'the native TensorFlow library is not set up; run `ringleader setup`, or write --backend wasm', { exit: exitCode.config })
   const require = createRequire(import.meta.url)
-  const finder = createRequire(require.resolve('@tensorflow/tfjs-node'))('@mapbox/node-pre-gyp') as { find: (path: string) => string }
-  const find = finder.find
-  finder.find = () => native.addon
+  const fromPackage = createRequire(require.resolve('@tensorflow/tfjs-node'))
+  const finder = fromPackage('@mapbox/node-pre-gyp') as object
+  const cached = require.cache[fromPackage.resolve('@mapbox/node-pre-gyp')]
+  assert(cached, 'a module that was loaded is in the cache')
+  cached.exports = Object.create(finder, { find: { value: () => native.addon } })
   try {
     return { tf: require('@tensorflow/tfjs-node') as typeof tfjs, native }
   } catch (error) {
     throw new RingleaderError('native-broken', `the native TensorFlow library in ${native.folder} does not load (${messageOf(error)}); delete that folder and run \`ringleader setup\``, { cause: error, exit: exitCode.config })
   } finally {
-    finder.find = find
+    cached.exports = finder
   }
 }
