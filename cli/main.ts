@@ -26,7 +26,7 @@ async function runCommand(args: readonly string[]): Promise<number> {
     .parserConfiguration({ 'duplicate-arguments-array': true, 'strip-dashed': true, 'parse-numbers': false, 'parse-positional-numbers': false })
     .exitProcess(false)
     .fail((message, error) => {
-      throw error ?? usage(message)
+      throw error instanceof RingleaderError ? error : usage(plain(message ?? error?.message ?? 'bad arguments'))
     })
     .wrap(100)
     .help()
@@ -39,6 +39,13 @@ async function runCommand(args: readonly string[]): Promise<number> {
   })
   await parser.parseAsync()
   return code
+}
+
+/** yargs's own complaints, in the words of the others. */
+function plain(message: string): string {
+  return message
+    .replace(/^Not enough arguments following: (\S+).*$/s, '--$1 needs a value')
+    .replace(/^Missing required arguments?: (.*)$/s, (_, names: string) => `write ${names.split(', ').map((name) => `--${name}`).join(' and ')} as well`)
 }
 
 function version(): string {

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import type { Argv, CommandModule, Options } from 'yargs'
 import { parse as parseYaml } from 'yaml'
-import { usage } from '../shared/core/config.ts'
+import { flagOf, usage } from '../shared/core/config.ts'
 import { messageOf } from '../shared/core/errors.ts'
 
 /** A command: its flags as data, so that environment, config file, help and docs agree with them. */
@@ -61,7 +61,7 @@ function readConfigFile(path: string, command: Command): Record<string, unknown>
   if (value === null || typeof value !== 'object' || Array.isArray(value)) throw usage(`--config ${path}: write one option per line, such as "epochs: 5"`)
   const values: Record<string, unknown> = {}
   for (const [key, entry] of Object.entries(value)) {
-    const flag = key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`).replaceAll('_', '-')
+    const flag = flagOf(key).slice(2).replaceAll('_', '-')
     if (!(flag in command.flags)) throw usage(`--config ${path}: unknown option ${key}${suggestion(flag, Object.keys(command.flags), '')}`)
     values[flag] = entry
   }
@@ -73,7 +73,7 @@ function refuseUnknown(command: Command, parsed: Readonly<Record<string, unknown
   const known = new Set(['_', '$0', 'help', 'version', ...flags, ...flags.map((flag) => flag.replace(/-./g, (pair) => pair.charAt(1).toUpperCase()))])
   const unknown = Object.keys(parsed).find((key) => !known.has(key))
   if (unknown !== undefined) {
-    const flag = unknown.length === 1 ? `-${unknown}` : `--${unknown.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`
+    const flag = unknown.length === 1 ? `-${unknown}` : flagOf(unknown)
     throw usage(`unknown flag ${flag}${suggestion(unknown, flags, '--')}; \`ringleader ${command.name} --help\` lists all`)
   }
   const extra = (parsed['_'] as unknown[])[1]

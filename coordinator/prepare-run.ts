@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { join, resolve } from 'node:path'
-import { resolveConfig, type RunConfig, type RunOptions, usage } from '../shared/core/config.ts'
+import { flagOf, resolveConfig, type RunConfig, type RunOptions, usage } from '../shared/core/config.ts'
 import { makeSchedule } from '../shared/core/schedule.ts'
 import { type ImageDataset, openDataset } from '../shared/dataset/image-dataset.ts'
 import { newestCheckpoint, type StoredCheckpoint } from './checkpoint/checkpoint-store.ts'
@@ -48,8 +48,7 @@ function resumedRun({ options, runDir, name, dataDir }: RunRequest, resume: stri
   for (const [key, value] of given) {
     const stored: unknown = file.config[key as keyof RunConfig]
     if (changeable.has(key as keyof RunOptions) || value === stored) continue
-    const flag = `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`
-    throw usage(`${flag} cannot change when a run is resumed; leave it out, or start a new run`)
+    throw usage(`${flagOf(key)} cannot change when a run is resumed; leave it out, or start a new run`)
   }
   const changes = Object.fromEntries(given.filter(([key]) => changeable.has(key as keyof RunOptions)))
   const kept: RunOptions = { ...file.config, ...changes }

@@ -1,7 +1,7 @@
-import { appendFileSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { appendFileSync, existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { z } from 'zod'
-import { writeFileAtomic } from '../shared/core/atomic-file.ts'
+import { makeFolder, writeFileAtomic } from '../shared/core/atomic-file.ts'
 import { runConfigSchema, usage } from '../shared/core/config.ts'
 import { exitCode, messageOf, RingleaderError } from '../shared/core/errors.ts'
 import { stepName } from './checkpoint/checkpoint-store.ts'
@@ -45,8 +45,8 @@ export class RunFolder {
     if (existsSync(join(path, 'config.json'))) throw usage(`${path} holds a run already; write --resume ${path} to go on with it, or another --run-dir`)
     const folder = new RunFolder(path)
     try {
-      mkdirSync(join(path, 'samples'), { recursive: true })
-      mkdirSync(folder.checkpoints, { recursive: true })
+      makeFolder(join(path, 'samples'))
+      makeFolder(folder.checkpoints)
       folder.configure(file)
     } catch (error) {
       throw new RingleaderError('run-folder', `cannot write to ${path}: ${messageOf(error)}; write another --run-dir`, { cause: error, exit: exitCode.config })

@@ -1,8 +1,8 @@
 import { exitCode, messageOf, RingleaderError } from '../../shared/core/errors.ts'
 
-/** A child process of `train`: Ctrl-C is the parent's to handle, and without a parent there is nothing to do. */
+/** A child process of `train`: signals are the parent's to handle, and without a parent there is nothing to do. */
 export function runChild<Message>(run: (first: Message, onMessage: (handler: (message: Message) => void) => void) => Promise<number>): void {
-  process.on('SIGINT', () => {})
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => {})
   process.on('disconnect', () => process.exit(exitCode.failed))
   let handler: (message: Message) => void = () => {}
   process.once('message', (first) => {

@@ -105,8 +105,32 @@ export function parseConfig(value: unknown): RunConfig {
   if (result.success) return result.data
   const issue = result.error.issues[0]
   const path = issue?.path.map(String) ?? []
-  const flag = `--${(path[0] ?? 'config').replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`
-  throw usage(`${flag}: ${issue?.message ?? 'invalid'}`)
+  const key = path[0] ?? 'config'
+  const flag = flagOf(key === 'learningRates' ? 'learningRate' : key)
+  const given = path.reduce<unknown>((at, part) => (at as Record<string, unknown> | undefined)?.[part], value)
+  throw usage(`${flag} ${String(given)}: write ${issue ? wanted(issue) : 'something else'}`)
+}
+
+/** --batch-size for batchSize. */
+export function flagOf(key: string): string {
+  return `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`
+}
+
+function wanted(issue: z.core.$ZodIssue): string {
+  switch (issue.code) {
+    case 'too_small':
+      return issue.inclusive ? `${issue.minimum} or more` : `a number above ${issue.minimum}`
+    case 'too_big':
+      return issue.inclusive ? `${issue.maximum} or less` : `a number below ${issue.maximum}`
+    case 'invalid_value':
+      return `one of ${issue.values.map(String).join(', ')}`
+    case 'invalid_type':
+      return issue.expected === 'int' ? 'a whole number' : `a ${issue.expected}`
+    case 'unrecognized_keys':
+      return `nothing of the name ${issue.keys.join(', ')}`
+    default:
+      return issue.message
+  }
 }
 
 export function usage(message: string): RingleaderError {

@@ -24,6 +24,7 @@ export async function openBackend(name: BackendName, threads: number): Promise<B
 }
 
 function openNative(threads: number): Backend {
+  process.env['TF_CPP_MIN_LOG_LEVEL'] ??= '2' // errors only
   process.env['TF_NUM_INTRAOP_THREADS'] ??= String(threads)
   process.env['TF_NUM_INTEROP_THREADS'] ??= '1'
   process.env['OMP_NUM_THREADS'] ??= String(threads)
