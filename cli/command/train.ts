@@ -50,6 +50,7 @@ class LocalGroup {
   readonly #workers = new Map<string, ChildProcess>()
   #coordinator: ChildProcess | null = null
   #stopping = false
+  #folder = 'RUN_DIR'
 
   async run(start: ToCoordinatorProcess, workers: { backend: BackendName; threads: number | null }): Promise<number> {
     const coordinator = fork(new URL('../process/coordinator-process.js', import.meta.url), { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
@@ -61,11 +62,12 @@ class LocalGroup {
     const { code, signal } = await exit
     await this.#endWorkers()
     if (signal === null) return code ?? exitCode.failed
-    process.stderr.write(`ringleader: the coordinator was ended by ${signal}; go on with --resume and the run's folder\n`)
+    process.stderr.write(`ringleader: the coordinator was ended by ${signal}; go on with: ringleader train --resume ${this.#folder}\n`)
     return exitCode.failed
   }
 
   #startWorkers(listening: FromCoordinatorProcess, { backend, threads }: { backend: BackendName; threads: number | null }): void {
+    this.#folder = listening.folder
     for (let index = 0; index < listening.workers; index++) {
       const workerId = `worker-${index}`
       const worker = fork(new URL('../process/worker-process.js', import.meta.url), { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })

@@ -6,6 +6,7 @@ import type { FrameHandler, PeerAddress, Transport } from './transport.ts'
 interface Link {
   readonly socket: Push
   readonly queue: Uint8Array[][]
+  rank: number
   sending: boolean
   closed: boolean
 }
@@ -20,7 +21,9 @@ export async function openZeromqTransport(bind: string): Promise<Transport> {
 class ZeromqTransport implements Transport {
   readonly endpoint: string
   readonly #inbound: Pull
-  #links = new Map<number, Link>()
+  /** By endpoint. */
+  #links = new Map<string, Link>()
+  #ranks = new Map<number, Link>()
   #onFrame: FrameHandler = () => {}
   #onLost: (rank: number) => void = () => {}
   #closed = false
@@ -39,34 +42,32 @@ class ZeromqTransport implements Transport {
     this.#onLost = handler
   }
 
+  /** A link to an endpoint outlives the generation, so that a survivor of a change of membership is reached at once. */
   connect(peers: readonly PeerAddress[]): void {
-    this.disconnect()
-    for (const peer of peers) {
-      const socket = new Push({ linger: 0, sendHighWaterMark: 64, heartbeatInterval: 500, heartbeatTimeout: 2000 })
-      const link: Link = { socket, queue: [], sending: false, closed: false }
-      socket.events.on('disconnect', () => {
-        if (!link.closed) this.#onLost(peer.rank)
-      })
-      socket.connect(peer.endpoint)
-      this.#links.set(peer.rank, link)
+    const kept = new Map(this.#links)
+    this.#links = new Map()
+    this.#ranks = new Map()
+    for (const { rank, endpoint } of peers) {
+      const link = kept.get(endpoint) ?? this.#open(endpoint)
+      kept.delete(endpoint)
+      link.queue.length = 0
+      link.rank = rank
+      this.#links.set(endpoint, link)
+      this.#ranks.set(rank, link)
     }
+    for (const link of kept.values()) close(link)
   }
 
   send(rank: number, header: Uint8Array, payload: Uint8Array): void {
-    const link = this.#links.get(rank)
+    const link = this.#ranks.get(rank)
     if (!link) return // the link went down with its generation; the collective is aborted elsewhere
     // ZeroMQ reads the memory after `send` has resolved, so each message gets memory of its own.
     link.queue.push([Uint8Array.from(header), Uint8Array.from(payload)])
-    if (!link.sending) void this.#drain(rank, link)
+    if (!link.sending) void this.#drain(link)
   }
 
   disconnect(): void {
-    for (const link of this.#links.values()) {
-      link.closed = true
-      link.queue.length = 0
-      link.socket.close()
-    }
-    this.#links = new Map()
+    this.connect([])
   }
 
   close(): void {
@@ -75,12 +76,22 @@ class ZeromqTransport implements Transport {
     this.#inbound.close()
   }
 
-  async #drain(rank: number, link: Link): Promise<void> {
+  #open(endpoint: string): Link {
+    const socket = new Push({ linger: 0, sendHighWaterMark: 64, heartbeatInterval: 500, heartbeatTimeout: 2000 })
+    const link: Link = { socket, queue: [], rank: -1, sending: false, closed: false }
+    socket.events.on('disconnect', () => {
+      if (!link.closed) this.#onLost(link.rank)
+    })
+    socket.connect(endpoint)
+    return link
+  }
+
+  async #drain(link: Link): Promise<void> {
     link.sending = true
     try {
       for (let frames = link.queue.shift(); frames; frames = link.queue.shift()) await link.socket.send(frames)
     } catch {
-      if (!link.closed) this.#onLost(rank)
+      if (!link.closed) this.#onLost(link.rank)
     } finally {
       link.sending = false
     }
@@ -94,4 +105,10 @@ class ZeromqTransport implements Transport {
       if (!this.#closed) throw error
     }
   }
+}
+
+function close(link: Link): void {
+  link.closed = true
+  link.queue.length = 0
+  link.socket.close()
 }
