@@ -1,0 +1,158 @@
+import { createServer } from 'node:http'
+import { cpSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { Dealer } from 'zeromq'
+import { encode } from 'msgpackr'
+import { afterEach, describe, expect, it } from 'vitest'
+import { decodeToWorker } from '../../shared/protocol/control.ts'
+import { Cli, mnist, ringleader, temporaryFolder } from '../support/cli.ts'
+
+const usage: [string[], RegExp][] = [
+  [['train', '--epoch', '3'], /unknown flag --epoch; did you mean --epochs\?/],
+  [['train', '--batch-size', '0'], /--batch-size 0: write a number above 0/],
+  [['train', '--batch-size', 'many'], /--batch-size: write a number/],
+  [['train', '--batch-size', '1.5'], /--batch-size 1.5: write a whole number/],
+  [['train', '--batch-size', '1', '--workers', '2'], /--batch-size 1 is below the number of workers; write at least 2/],
+  [['train', '--workers', '200'], /--workers 200: write a whole number from 1 to 64/],
+  [['train', '--steps', '5', '--epochs', '2'], /--epochs and --steps exclude each other/],
+  [['train', '--steps'], /--steps needs a value/],
+  [['train', '--seed', '1', '--seed', '2'], /--seed is given twice/],
+  [['train', '--seed', '-1'], /--seed -1: write 0 or more/],
+  [['train', '--learning-rate', '0'], /--learning-rate 0: write a number above 0/],
+  [['train', '--lanes', '7'], /--lanes 7: write a power of two/],
+  [['train', '--model', 'gna'], /--model gna is unknown; write one of vae, gan/],
+  [['train', '--recipe', 'article'], /--recipe article is unknown for this model; write one of default/],
+  [['train', '--backend', 'cuda'], /--backend cuda is unknown; write one of auto, tensorflow, wasm/],
+  [['train', '--http', 'here'], /--http here: write HOST:PORT/],
+  [['train', '--resume', 'nowhere'], /--resume .*nowhere: there is no config.json/],
+  [['train', '--name', 'a/b'], /--name a\/b: write letters/],
+  [['train', '--config', 'missing.yaml'], /--config missing.yaml: ENOENT/],
+  [['train', 'fast'], /unexpected argument fast/],
+  [['coordinator', '--bind', 'tcp://127.0.0.1:http'], /--bind tcp:\/\/127.0.0.1:http: write tcp:\/\/HOST:PORT/],
+  [['coordinator', '--min-workers', '3', '--max-workers', '2'], /--min-workers 3 is above --max-workers 2/],
+  [['worker', '--coordinator', 'localhost'], /--coordinator localhost: write tcp:\/\/HOST:PORT/],
+  [['generate', '--checkpoint', 'x', '--out', 'y.jpg'], /--out y.jpg: write a name that ends in .png or .npy/],
+  [['generate'], /write --checkpoint and --out as well/],
+  [['trian'], /unknown command trian; did you mean train\?/],
+]
+
+describe('bad usage', () => {
+  it.each(usage)('%j is refused with one line and exit code 2', async (args, line) => {
+    const { code, stderr, stdout } = await ringleader(...args)
+    expect(stderr).toMatch(line)
+    expect(stderr.trim().split('\n')).toHaveLength(1)
+    expect(stdout).toBe('')
+    expect(code).toBe(2)
+  })
+
+  it('in a config file is refused by the name of the file', async () => {
+    const file = join(temporaryFolder(), 'run.yaml')
+    writeFileSync(file, 'epoch: 3\n')
+    expect(await ringleader('train', '--config', file)).toMatchObject({ code: 2, stderr: `ringleader: --config ${file}: unknown option epoch; did you mean epochs?\n` })
+  })
+})
+
+describe('data', () => {
+  const cases: [string, (folder: string) => void, RegExp][] = [
+    ['a truncated file', (folder) => truncateSync(join(folder, 'train-images-idx3-ubyte'), 1_000_000), /train-images-idx3-ubyte: 1000000 bytes; its header \[60000,28,28\] needs 47040016/],
+    ['swapped files', (folder) => cpSync(join(folder, 't10k-labels-idx1-ubyte'), join(folder, 't10k-images-idx3-ubyte')), /t10k-images-idx3-ubyte: 1 dimensions \[10000\] where 3 belong: are images and labels swapped\?/],
+    ['a file that is none', (folder) => writeFileSync(join(folder, 'train-labels-idx1-ubyte'), '<html>'), /train-labels-idx1-ubyte: no IDX magic number/],
+  ]
+
+  it.each(cases)('%s is refused by name', async (_name, damage, line) => {
+    const folder = temporaryFolder()
+    cpSync(mnist, folder, { recursive: true })
+    damage(folder)
+    const { code, stderr } = await ringleader('train', '--steps', '1', '--data-dir', folder, '--run-dir', join(folder, 'run'))
+    expect(stderr).toMatch(line)
+    expect(stderr.trim().split('\n')).toHaveLength(1)
+    expect(code).toBe(78)
+  })
+})
+
+describe('places', () => {
+  it('a run folder that cannot be made is refused', async () => {
+    const { code, stderr } = await ringleader('train', '--run-dir', '/proc/run')
+    expect(stderr).toMatch(/cannot write to \/proc\/run: ENOENT.*; write another --run-dir/)
+    expect(code).toBe(78)
+  })
+
+  it('a folder that holds a run already is refused, and not touched', async () => {
+    const folder = temporaryFolder()
+    writeFileSync(join(folder, 'config.json'), '{}')
+    const { code, stderr } = await ringleader('train', '--run-dir', folder)
+    expect(stderr).toContain(`${folder} holds a run already; write --resume ${folder}`)
+    expect(code).toBe(2)
+    expect(readFileSync(join(folder, 'config.json'), 'utf8')).toBe('{}')
+  })
+
+  it('ports that are taken are told', async () => {
+    const server = createServer()
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    const { port } = server.address() as { port: number }
+    const http = await ringleader('train', '--steps', '1', '--http', `127.0.0.1:${port}`, '--run-dir', join(temporaryFolder(), 'run'))
+    const bind = await ringleader('coordinator', '--bind', `tcp://127.0.0.1:${port}`, '--http', '127.0.0.1:0', '--run-dir', join(temporaryFolder(), 'run'))
+    server.close()
+    expect(http).toMatchObject({ code: 1, stderr: expect.stringMatching(/cannot listen on http:\/\/127.0.0.1:\d+: .*EADDRINUSE.*; write another --http/) })
+    expect(bind).toMatchObject({ code: 1, stderr: expect.stringMatching(/cannot listen on tcp:\/\/127.0.0.1:\d+: Address already in use; write another --bind/) })
+  })
+})
+
+describe('strangers', () => {
+  let sockets: Dealer[] = []
+  afterEach(() => {
+    for (const socket of sockets.splice(0)) socket.close()
+  })
+
+  const coordinatorAddress = async (): Promise<string> => {
+    const coordinator = new Cli(['coordinator', '--bind', 'tcp://127.0.0.1:0', '--http', '127.0.0.1:0', '--run-dir', join(temporaryFolder(), 'run')])
+    return String((await coordinator.printed(/at (tcp:\S+)/))[1])
+  }
+
+  const ask = async (address: string, message: object) => {
+    const socket = new Dealer({ linger: 0 })
+    sockets = [...sockets, socket]
+    socket.connect(address)
+    await socket.send(encode(message))
+    const [answer] = await socket.receive()
+    return answer ? decodeToWorker(answer) : null
+  }
+
+  it('of another protocol version are refused with both versions, whatever else they say', async () => {
+    const address = await coordinatorAddress()
+    const answer = await ask(address, { kind: 'hello', protocolVersion: 99, newField: 1 })
+    expect(answer).toMatchObject({ kind: 'refused', code: 'protocol-version', message: expect.stringContaining('protocol version 99, this coordinator version 1') })
+  })
+
+  it('of another run are refused', async () => {
+    const hello = { kind: 'hello', protocolVersion: 1, workerId: 'w', runId: 'other', host: 'h', processId: 1, backend: 'b', threads: 1 }
+    expect(await ask(await coordinatorAddress(), hello)).toMatchObject({ kind: 'refused', code: 'wrong-run' })
+  })
+
+  it('a worker that is refused says why and exits with 78', async () => {
+    const address = await coordinatorAddress()
+    const first = new Cli(['worker', '--coordinator', address, '--id', 'same', '--backend', 'wasm'])
+    await ask(address, { kind: 'hello', protocolVersion: 1, workerId: 'same', runId: null, host: 'h', processId: 1, backend: 'b', threads: 1 })
+    const second = await ringleader('worker', '--coordinator', address, '--id', 'same', '--backend', 'wasm')
+    first.kill('SIGTERM')
+    expect(second).toMatchObject({ code: 78, stderr: expect.stringContaining('a worker same is here already; start this one with another --id') })
+  })
+
+  it('a worker without a coordinator tries on, says so, and gives up with 75', async () => {
+    const { code, stderr } = await ringleader('worker', '--coordinator', 'tcp://127.0.0.1:1', '--connect-timeout', '5', '--backend', 'wasm')
+    expect(stderr).toMatch(/no coordinator at tcp:\/\/127.0.0.1:1 yet, trying on\n.*no coordinator answered at tcp:\/\/127.0.0.1:1 within 5 s; check --coordinator/s)
+    expect(code).toBe(75)
+  })
+})
+
+describe('values from outside', () => {
+  it('flags win over RINGLEADER_ variables, and those over the config file', async () => {
+    const folder = temporaryFolder()
+    const file = join(folder, 'run.yaml')
+    writeFileSync(file, 'steps: 2\nseed: 7\nbatchSize: 64\n')
+    const train = new Cli(['train', '--config', file, '--workers', '1', '--run-dir', join(folder, 'run')], { env: { RINGLEADER_SEED: '8', RINGLEADER_WORKERS: '3' } })
+    expect((await train.finished).code).toBe(0)
+    const config = JSON.parse(readFileSync(join(folder, 'run/config.json'), 'utf8'))
+    expect(config).toMatchObject({ steps: 2, seed: 8, batchSize: 64, maxWorkers: 1 })
+  })
+})
