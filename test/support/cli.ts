@@ -33,7 +33,8 @@ export class Cli {
     }
     this.child.stdout?.on('data', take('stdout'))
     this.child.stderr?.on('data', take('stderr'))
-    this.finished = new Promise((resolve) => {
+    this.finished = new Promise((resolve, reject) => {
+      this.child.once('error', reject)
       this.child.once('close', (code, signal) => {
         running.delete(this)
         resolve({ code, signal, stdout: this.stdout, stderr: this.stderr })
@@ -113,7 +114,7 @@ export function hasTool(command: string, ...probe: string[]): boolean {
 }
 
 function dieWithParent(): string[] {
-  return setpriv ? ['setpriv', '--pdeathsig', 'KILL', '--'] : []
+  return setpriv ? [setpriv, '--pdeathsig', 'KILL', '--'] : []
 }
 
-const setpriv = process.platform === 'linux' && spawnSync('setpriv', ['--pdeathsig', 'KILL', '--', 'true']).status === 0
+const setpriv = ['/usr/bin/setpriv', '/bin/setpriv'].find((path) => spawnSync(path, ['--pdeathsig', 'KILL', '--', process.execPath, '-e', '']).status === 0)
