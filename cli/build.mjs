@@ -38,7 +38,9 @@ function isCurrent() {
   if (!existsSync(stamp)) return false
   const built = statSync(stamp).mtimeMs
   const sources = ['cli', 'coordinator', 'worker', 'shared'].flatMap((folder) => files(join(root, folder)))
-  return [...sources, join(root, 'tsconfig.json'), join(root, 'tsconfig.build.json')].every((path) => statSync(path).mtimeMs <= built)
+  return [...sources, join(root, 'tsconfig.json'), join(root, 'tsconfig.build.json')].every(
+    (path) => statSync(path).mtimeMs <= built,
+  )
 }
 
 function files(folder) {

@@ -6,4 +6,11 @@ import { trainCommand } from './command/train.ts'
 import { workerCommand } from './command/worker.ts'
 import type { Command } from './parse.ts'
 
-export const commands: readonly Command[] = [trainCommand, coordinatorCommand, workerCommand, generateCommand, statusCommand, setupCommand]
+export const commands: readonly Command[] = [
+  trainCommand,
+  coordinatorCommand,
+  workerCommand,
+  generateCommand,
+  statusCommand,
+  setupCommand,
+]

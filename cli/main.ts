@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import yargs from 'yargs'
-import { exitCode, messageOf, RingleaderError } from '../shared/core/errors.ts'
 import { usage } from '../shared/core/config.ts'
+import { exitCode, messageOf, RingleaderError } from '../shared/core/errors.ts'
 import { commands } from './commands.ts'
 import { commandModule, suggestion } from './parse.ts'
 
@@ -21,9 +21,16 @@ async function runCommand(args: readonly string[]): Promise<number> {
   }
   const parser = yargs([...args])
     .scriptName('ringleader')
-    .usage('$0 COMMAND [options]\n\nTrains GANs and VAEs on many worker processes. Options can also stand in RINGLEADER_… variables.')
+    .usage(
+      '$0 COMMAND [options]\n\nTrains GANs and VAEs on many worker processes. Options can also stand in RINGLEADER_… variables.',
+    )
     .version(version())
-    .parserConfiguration({ 'duplicate-arguments-array': true, 'strip-dashed': true, 'parse-numbers': false, 'parse-positional-numbers': false })
+    .parserConfiguration({
+      'duplicate-arguments-array': true,
+      'strip-dashed': true,
+      'parse-numbers': false,
+      'parse-positional-numbers': false,
+    })
     .exitProcess(false)
     .fail((message, error) => {
       throw error instanceof RingleaderError ? error : usage(plain(message ?? error?.message ?? 'bad arguments'))
@@ -34,7 +41,12 @@ async function runCommand(args: readonly string[]): Promise<number> {
   const names = commands.map((command) => command.name)
   parser.command('$0', '', {}, (parsed) => {
     const word = parsed._[0]
-    if (word !== undefined || args.length > 0) throw usage(word === undefined ? `write a command first: ${names.join(', ')}` : `unknown command ${word}${suggestion(String(word), names, '')}; there are ${names.join(', ')}`)
+    if (word !== undefined || args.length > 0)
+      throw usage(
+        word === undefined
+          ? `write a command first: ${names.join(', ')}`
+          : `unknown command ${word}${suggestion(String(word), names, '')}; there are ${names.join(', ')}`,
+      )
     parser.showHelp('log')
   })
   await parser.parseAsync()
@@ -43,9 +55,14 @@ async function runCommand(args: readonly string[]): Promise<number> {
 
 /** yargs's own complaints, in the words of the others. */
 function plain(message: string): string {
-  return message
-    .replace(/^Not enough arguments following: (\S+).*$/s, '--$1 needs a value')
-    .replace(/^Missing required arguments?: (.*)$/s, (_, names: string) => `write ${names.split(', ').map((name) => `--${name}`).join(' and ')} as well`)
+  return message.replace(/^Not enough arguments following: (\S+).*$/s, '--$1 needs a value').replace(
+    /^Missing required arguments?: (.*)$/s,
+    (_, names: string) =>
+      `write ${names
+        .split(', ')
+        .map((name) => `--${name}`)
+        .join(' and ')} as well`,
+  )
 }
 
 function version(): string {

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
-import type { Argv, CommandModule, Options } from 'yargs'
 import { parse as parseYaml } from 'yaml'
+import type { Argv, CommandModule, Options } from 'yargs'
 import { flagOf, usage } from '../shared/core/config.ts'
 import { messageOf } from '../shared/core/errors.ts'
 
@@ -20,8 +20,14 @@ export function commandModule(command: Command, args: readonly string[], done: (
     command: command.name,
     describe: command.summary,
     builder: (yargs: Argv) => {
-      const options = Object.fromEntries(Object.entries(command.flags).map(([flag, option]) => [flag, strict(flag, option)]))
-      return yargs.options(options).config(outerValues(command, args)).example(command.example, '').check((parsed) => refuseUnknown(command, parsed))
+      const options = Object.fromEntries(
+        Object.entries(command.flags).map(([flag, option]) => [flag, strict(flag, option)]),
+      )
+      return yargs
+        .options(options)
+        .config(outerValues(command, args))
+        .example(command.example, '')
+        .check((parsed) => refuseUnknown(command, parsed))
     },
     handler: async (parsed) => done(await command.run(parsed)),
   }
@@ -32,7 +38,8 @@ function strict(flag: string, option: Options): Options {
   if (option.type === 'boolean') return option
   const coerce = (value: unknown): unknown => {
     if (Array.isArray(value)) throw usage(`--${flag} is given twice; write it once`)
-    if (option.type === 'number' && value !== undefined && !Number.isFinite(value)) throw usage(`--${flag}: write a number`)
+    if (option.type === 'number' && value !== undefined && !Number.isFinite(value))
+      throw usage(`--${flag}: write a number`)
     return value
   }
   return { ...option, requiresArg: true, coerce }
@@ -43,11 +50,17 @@ function outerValues(command: Command, args: readonly string[]): Record<string, 
   const environment: Record<string, unknown> = {}
   for (const flag of Object.keys(command.flags)) {
     const value = process.env[`RINGLEADER_${flag.toUpperCase().replaceAll('-', '_')}`]
-    if (value !== undefined && value !== '') environment[flag] = command.flags[flag]?.type === 'boolean' ? value !== '0' && value !== 'false' : value
+    if (value !== undefined && value !== '')
+      environment[flag] = command.flags[flag]?.type === 'boolean' ? value !== '0' && value !== 'false' : value
   }
   if (!('config' in command.flags)) return environment
   const position = args.findIndex((argument) => argument === '--config' || argument.startsWith('--config='))
-  const path = position < 0 ? environment['config'] : args[position]?.includes('=') ? args[position]?.slice('--config='.length) : args[position + 1]
+  const path =
+    position < 0
+      ? environment.config
+      : args[position]?.includes('=')
+        ? args[position]?.slice('--config='.length)
+        : args[position + 1]
   return { ...(typeof path === 'string' ? readConfigFile(path, command) : {}), ...environment }
 }
 
@@ -58,11 +71,13 @@ function readConfigFile(path: string, command: Command): Record<string, unknown>
   } catch (error) {
     throw usage(`--config ${path}: ${messageOf(error).split('\n')[0]}`)
   }
-  if (value === null || typeof value !== 'object' || Array.isArray(value)) throw usage(`--config ${path}: write one option per line, such as "epochs: 5"`)
+  if (value === null || typeof value !== 'object' || Array.isArray(value))
+    throw usage(`--config ${path}: write one option per line, such as "epochs: 5"`)
   const values: Record<string, unknown> = {}
   for (const [key, entry] of Object.entries(value)) {
     const flag = flagOf(key).slice(2).replaceAll('_', '-')
-    if (!(flag in command.flags)) throw usage(`--config ${path}: unknown option ${key}${suggestion(flag, Object.keys(command.flags), '')}`)
+    if (!(flag in command.flags))
+      throw usage(`--config ${path}: unknown option ${key}${suggestion(flag, Object.keys(command.flags), '')}`)
     values[flag] = entry
   }
   return values
@@ -70,20 +85,31 @@ function readConfigFile(path: string, command: Command): Record<string, unknown>
 
 function refuseUnknown(command: Command, parsed: Readonly<Record<string, unknown>>): boolean {
   const flags = Object.keys(command.flags)
-  const known = new Set(['_', '$0', 'help', 'version', ...flags, ...flags.map((flag) => flag.replace(/-./g, (pair) => pair.charAt(1).toUpperCase()))])
+  const known = new Set([
+    '_',
+    '$0',
+    'help',
+    'version',
+    ...flags,
+    ...flags.map((flag) => flag.replace(/-./g, (pair) => pair.charAt(1).toUpperCase())),
+  ])
   const unknown = Object.keys(parsed).find((key) => !known.has(key))
   if (unknown !== undefined) {
     const flag = unknown.length === 1 ? `-${unknown}` : flagOf(unknown)
-    throw usage(`unknown flag ${flag}${suggestion(unknown, flags, '--')}; \`ringleader ${command.name} --help\` lists all`)
+    throw usage(
+      `unknown flag ${flag}${suggestion(unknown, flags, '--')}; \`ringleader ${command.name} --help\` lists all`,
+    )
   }
-  const extra = (parsed['_'] as unknown[])[1]
+  const extra = (parsed._ as unknown[])[1]
   if (extra !== undefined) throw usage(`unexpected argument ${String(extra)}; options are written as --name VALUE`)
   return true
 }
 
 /** ", did you mean …?" where one of the names is near. */
 export function suggestion(word: string, names: readonly string[], prefix: string): string {
-  const [nearest] = names.map((name) => ({ name, distance: editDistance(word.toLowerCase(), name.replaceAll('-', '')) })).sort((a, b) => a.distance - b.distance)
+  const [nearest] = names
+    .map((name) => ({ name, distance: editDistance(word.toLowerCase(), name.replaceAll('-', '')) }))
+    .sort((a, b) => a.distance - b.distance)
   return nearest && nearest.distance <= Math.max(2, word.length / 3) ? `; did you mean ${prefix}${nearest.name}?` : ''
 }
 
@@ -93,7 +119,9 @@ function editDistance(a: string, b: string): number {
   for (let i = 1; i <= a.length; i++) {
     const next = [i]
     for (let j = 1; j <= b.length; j++) {
-      next.push(Math.min((next[j - 1] ?? 0) + 1, (row[j] ?? 0) + 1, (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1)))
+      next.push(
+        Math.min((next[j - 1] ?? 0) + 1, (row[j] ?? 0) + 1, (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1)),
+      )
     }
     row = next
   }

@@ -107,5 +107,7 @@ export function duration(seconds: number): string {
   const whole = Math.round(seconds)
   const minutes = Math.floor(whole / 60) % 60
   const rest = String(whole % 60).padStart(2, '0')
-  return whole >= 3600 ? `${Math.floor(whole / 3600)}:${String(minutes).padStart(2, '0')}:${rest}` : `${minutes}:${rest}`
+  return whole >= 3600
+    ? `${Math.floor(whole / 3600)}:${String(minutes).padStart(2, '0')}:${rest}`
+    : `${minutes}:${rest}`
 }

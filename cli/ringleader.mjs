@@ -29,7 +29,10 @@ async function prepareCheckout() {
   await withProcessLock(join(root, '.ringleader-lock'), async () => {
     if (!isInstalled()) {
       process.stderr.write('ringleader: installing packages (npm ci) ...\n')
-      const { status } = spawnSync('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], { cwd: root, stdio: ['ignore', 2, 2] })
+      const { status } = spawnSync('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], {
+        cwd: root,
+        stdio: ['ignore', 2, 2],
+      })
       if (status !== 0) fail(`npm ci failed in ${root}; its messages are above`, 78)
       writeFileSync(installed, wanted)
     }

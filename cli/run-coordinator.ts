@@ -1,8 +1,8 @@
 import { type Coordinator, startCoordinator } from '../coordinator/main.ts'
-import { prepareRun, type PreparedRun, type RunRequest } from '../coordinator/prepare-run.ts'
+import { type PreparedRun, prepareRun, type RunRequest } from '../coordinator/prepare-run.ts'
 import type { Summary } from '../coordinator/run-record.ts'
-import { exitCode } from '../shared/core/errors.ts'
 import { usage } from '../shared/core/config.ts'
+import { exitCode } from '../shared/core/errors.ts'
 import { makeSchedule } from '../shared/core/schedule.ts'
 import { Progress } from './progress.ts'
 
@@ -16,12 +16,19 @@ export interface CoordinatorSettings {
 }
 
 /** Runs a coordinator to the end of its run and tells what happens; the same for `train` and `coordinator`. */
-export async function runCoordinator(settings: CoordinatorSettings, started: (coordinator: Coordinator, run: PreparedRun) => void): Promise<number> {
+export async function runCoordinator(
+  settings: CoordinatorSettings,
+  started: (coordinator: Coordinator, run: PreparedRun) => void,
+): Promise<number> {
   const output = settings.json ? process.stderr : process.stdout
   const http = hostAndPort(settings.http)
   const run = prepareRun(settings.request, (line) => process.stderr.write(`ringleader: ${line}\n`))
   const progress = new Progress(output, makeSchedule(run.config, run.dataset.train.count), () => performance.now())
-  const coordinator = await startCoordinator(run, { bind: settings.bind, http: { ...http, fallBack: settings.httpFallBack } }, progress)
+  const coordinator = await startCoordinator(
+    run,
+    { bind: settings.bind, http: { ...http, fallBack: settings.httpFallBack } },
+    progress,
+  )
   output.write(`run ${run.runId} in ${run.folder.path}\n`)
   if (run.checkpoint) output.write(`goes on from the checkpoint of step ${run.checkpoint.manifest.step}\n`)
   output.write(`metrics at http://${coordinator.httpAddress}/metrics\n`)
@@ -50,6 +57,7 @@ export function hostAndPort(text: string): { host: string; port: number } {
 /** An address such as tcp://127.0.0.1:7117. */
 export function checkedAddress(flag: string, text: string): string {
   const match = /^tcp:\/\/(\[[^\]]+\]|[^:/]+):(\d+|\*)$/.exec(text)
-  if (!match || Number(match[2]) > 65_535) throw usage(`--${flag} ${text}: write tcp://HOST:PORT, such as tcp://127.0.0.1:7117`)
+  if (!match || Number(match[2]) > 65_535)
+    throw usage(`--${flag} ${text}: write tcp://HOST:PORT, such as tcp://127.0.0.1:7117`)
   return text
 }

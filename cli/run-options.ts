@@ -24,29 +24,43 @@ export const runFlags = {
   config: { type: 'string', describe: 'YAML or JSON file with any of these options; flags win', group: 'Run:' },
 } as const satisfies Record<string, Options>
 
-export const httpFlag = { type: 'string', describe: 'address for /metrics and /api/status', default: '127.0.0.1:9464' } as const satisfies Options
-export const jsonFlag = { type: 'boolean', describe: 'print one JSON object on stdout at the end', default: false } as const satisfies Options
+export const httpFlag = {
+  type: 'string',
+  describe: 'address for /metrics and /api/status',
+  default: '127.0.0.1:9464',
+} as const satisfies Options
+export const jsonFlag = {
+  type: 'boolean',
+  describe: 'print one JSON object on stdout at the end',
+  default: false,
+} as const satisfies Options
 
 type Parsed = Readonly<Record<string, unknown>>
 
 export function runRequest(parsed: Parsed, more: Pick<RunOptions, 'minWorkers' | 'maxWorkers'>): RunRequest {
   const options: Record<string, unknown> = {
-    model: parsed['model'],
-    dataset: parsed['dataset'],
-    epochs: parsed['epochs'],
-    steps: parsed['steps'],
-    batchSize: parsed['batchSize'],
-    seed: parsed['seed'],
-    lanes: parsed['lanes'],
-    optimizer: parsed['optimizer'],
-    learningRate: parsed['learningRate'],
-    loss: parsed['loss'],
-    recipe: parsed['recipe'],
-    checkpointEvery: parsed['checkpointEvery'],
-    sampleEvery: parsed['sampleEvery'],
+    model: parsed.model,
+    dataset: parsed.dataset,
+    epochs: parsed.epochs,
+    steps: parsed.steps,
+    batchSize: parsed.batchSize,
+    seed: parsed.seed,
+    lanes: parsed.lanes,
+    optimizer: parsed.optimizer,
+    learningRate: parsed.learningRate,
+    loss: parsed.loss,
+    recipe: parsed.recipe,
+    checkpointEvery: parsed.checkpointEvery,
+    sampleEvery: parsed.sampleEvery,
     ...more,
   }
   const text = (key: string) => (typeof parsed[key] === 'string' ? parsed[key] : null)
   const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
-  return { options: given, runDir: text('runDir'), name: text('name'), dataDir: text('dataDir'), resume: text('resume') }
+  return {
+    options: given,
+    runDir: text('runDir'),
+    name: text('name'),
+    dataDir: text('dataDir'),
+    resume: text('resume'),
+  }
 }

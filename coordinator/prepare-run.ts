@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { join, resolve } from 'node:path'
-import { flagOf, resolveConfig, type RunConfig, type RunOptions, usage } from '../shared/core/config.ts'
+import { flagOf, type RunConfig, type RunOptions, resolveConfig, usage } from '../shared/core/config.ts'
 import { makeSchedule } from '../shared/core/schedule.ts'
 import { type ImageDataset, openDataset } from '../shared/dataset/image-dataset.ts'
 import { newestCheckpoint, type StoredCheckpoint } from './checkpoint/checkpoint-store.ts'
@@ -24,7 +24,14 @@ export interface PreparedRun {
 }
 
 /** Options that a resumed run may change; everything else belongs to its identity. */
-const changeable = new Set<keyof RunOptions>(['epochs', 'steps', 'checkpointEvery', 'sampleEvery', 'minWorkers', 'maxWorkers'])
+const changeable = new Set<keyof RunOptions>([
+  'epochs',
+  'steps',
+  'checkpointEvery',
+  'sampleEvery',
+  'minWorkers',
+  'maxWorkers',
+])
 
 /** Checks everything that can be wrong before a process starts, and lays out the run's folder. */
 export function prepareRun(request: RunRequest, warn: (line: string) => void): PreparedRun {
@@ -34,15 +41,28 @@ export function prepareRun(request: RunRequest, warn: (line: string) => void): P
 function newRun({ options, runDir, name, dataDir }: RunRequest): PreparedRun {
   const config = resolveConfig(options)
   const dataset = openDataset(config.dataset, dataDir ?? undefined)
-  const runId = name ?? `${config.model}-${config.dataset}-${new Date().toISOString().slice(0, 19).replace(/[-:]/g, '').replace('T', '-')}-${randomBytes(2).toString('hex')}`
-  if (!/^[\w.-]{1,64}$/.test(runId)) throw usage(`--name ${runId}: write letters, digits, dots, dashes and underscores, 64 at most`)
+  const runId =
+    name ??
+    `${config.model}-${config.dataset}-${new Date().toISOString().slice(0, 19).replace(/[-:]/g, '').replace('T', '-')}-${randomBytes(2).toString('hex')}`
+  if (!/^[\w.-]{1,64}$/.test(runId))
+    throw usage(`--name ${runId}: write letters, digits, dots, dashes and underscores, 64 at most`)
   const path = resolve(runDir ?? join('runs', runId))
-  const folder = RunFolder.create(path, { formatVersion: 1, runId, dataDir: dataDir === null ? null : resolve(dataDir), config })
+  const folder = RunFolder.create(path, {
+    formatVersion: 1,
+    runId,
+    dataDir: dataDir === null ? null : resolve(dataDir),
+    config,
+  })
   return { runId, config, folder, dataset, checkpoint: null }
 }
 
-function resumedRun({ options, runDir, name, dataDir }: RunRequest, resume: string, warn: (line: string) => void): PreparedRun {
-  if (runDir !== null || name !== null) throw usage('--resume goes on in the folder and under the name that the run has; leave out --run-dir and --name')
+function resumedRun(
+  { options, runDir, name, dataDir }: RunRequest,
+  resume: string,
+  warn: (line: string) => void,
+): PreparedRun {
+  if (runDir !== null || name !== null)
+    throw usage('--resume goes on in the folder and under the name that the run has; leave out --run-dir and --name')
   const { folder, file } = RunFolder.open(resolve(resume))
   const given = Object.entries(options).filter(([, value]) => value !== undefined)
   for (const [key, value] of given) {
@@ -52,15 +72,16 @@ function resumedRun({ options, runDir, name, dataDir }: RunRequest, resume: stri
   }
   const changes = Object.fromEntries(given.filter(([key]) => changeable.has(key as keyof RunOptions)))
   const kept: RunOptions = { ...file.config, ...changes }
-  if (changes['steps'] !== undefined) kept.epochs = null
-  if (changes['epochs'] !== undefined) kept.steps = null
+  if (changes.steps !== undefined) kept.epochs = null
+  if (changes.epochs !== undefined) kept.steps = null
   const { learningRates } = file.config
   const config: RunConfig = { ...resolveConfig(withoutNulls(kept)), learningRates }
   const dataset = openDataset(config.dataset, dataDir ?? file.dataDir ?? undefined)
   const checkpoint = newestCheckpoint(folder.checkpoints, warn)
   const { totalSteps } = makeSchedule(config, dataset.train.count)
   const step = checkpoint?.manifest.step ?? 0
-  if (step >= totalSteps) throw usage(`the run is at step ${step} of ${totalSteps} already; write a larger --steps or --epochs to train on`)
+  if (step >= totalSteps)
+    throw usage(`the run is at step ${step} of ${totalSteps} already; write a larger --steps or --epochs to train on`)
   folder.truncateMetrics(step)
   folder.configure({ ...file, config })
   return { runId: file.runId, config, folder, dataset, checkpoint }

@@ -7,7 +7,12 @@ import { exitCode, messageOf, RingleaderError } from '../shared/core/errors.ts'
 import { stepName } from './checkpoint/checkpoint-store.ts'
 
 /** What config.json holds: the run's configuration and where its data came from. */
-const runFileSchema = z.object({ formatVersion: z.literal(1), runId: z.string().min(1), dataDir: z.string().nullable(), config: runConfigSchema })
+const runFileSchema = z.object({
+  formatVersion: z.literal(1),
+  runId: z.string().min(1),
+  dataDir: z.string().nullable(),
+  config: runConfigSchema,
+})
 export type RunFile = z.infer<typeof runFileSchema>
 
 export interface WorldSize {
@@ -27,8 +32,24 @@ export interface Incident {
 }
 
 const historySchema = z.union([
-  z.object({ kind: z.literal('generation'), generation: z.number(), step: z.number(), worldSize: z.number(), reason: z.string() }),
-  z.object({ kind: z.literal('incident'), incident: z.object({ kind: z.string(), workerId: z.string(), step: z.number(), detectMs: z.number().nullable(), reformMs: z.number().nullable(), firstCommitMs: z.number().nullable() }) }),
+  z.object({
+    kind: z.literal('generation'),
+    generation: z.number(),
+    step: z.number(),
+    worldSize: z.number(),
+    reason: z.string(),
+  }),
+  z.object({
+    kind: z.literal('incident'),
+    incident: z.object({
+      kind: z.string(),
+      workerId: z.string(),
+      step: z.number(),
+      detectMs: z.number().nullable(),
+      reformMs: z.number().nullable(),
+      firstCommitMs: z.number().nullable(),
+    }),
+  }),
 ])
 
 /** The files of one run. Only this class writes them, except for checkpoints. */
@@ -42,26 +63,37 @@ export class RunFolder {
   }
 
   static create(path: string, file: RunFile): RunFolder {
-    if (existsSync(join(path, 'config.json'))) throw usage(`${path} holds a run already; write --resume ${path} to go on with it, or another --run-dir`)
+    if (existsSync(join(path, 'config.json')))
+      throw usage(`${path} holds a run already; write --resume ${path} to go on with it, or another --run-dir`)
     const folder = new RunFolder(path)
     try {
       makeFolder(join(path, 'samples'))
       makeFolder(folder.checkpoints)
       folder.configure(file)
     } catch (error) {
-      throw new RingleaderError('run-folder', `cannot write to ${path}: ${messageOf(error)}; write another --run-dir`, { cause: error, exit: exitCode.config })
+      throw new RingleaderError('run-folder', `cannot write to ${path}: ${messageOf(error)}; write another --run-dir`, {
+        cause: error,
+        exit: exitCode.config,
+      })
     }
     return folder
   }
 
   static open(path: string): { folder: RunFolder; file: RunFile } {
     const config = join(path, 'config.json')
-    if (!existsSync(config)) throw usage(`--resume ${path}: there is no config.json; write the folder of a run, such as runs/RUN_ID`)
+    if (!existsSync(config))
+      throw usage(`--resume ${path}: there is no config.json; write the folder of a run, such as runs/RUN_ID`)
     try {
-      const { formatVersion, runId, dataDir, ...rest } = JSON.parse(readFileSync(config, 'utf8')) as Record<string, unknown>
+      const { formatVersion, runId, dataDir, ...rest } = JSON.parse(readFileSync(config, 'utf8')) as Record<
+        string,
+        unknown
+      >
       return { folder: new RunFolder(path), file: runFileSchema.parse({ formatVersion, runId, dataDir, config: rest }) }
     } catch (error) {
-      throw new RingleaderError('run-corrupt', `${config}: ${messageOf(error).split('\n')[0]}`, { cause: error, exit: exitCode.config })
+      throw new RingleaderError('run-corrupt', `${config}: ${messageOf(error).split('\n')[0]}`, {
+        cause: error,
+        exit: exitCode.config,
+      })
     }
   }
 
@@ -105,7 +137,9 @@ export class RunFolder {
   truncateMetrics(step: number): void {
     const path = join(this.path, 'metrics.jsonl')
     if (!existsSync(path)) return
-    const kept = this.#lines('metrics.jsonl').filter((line) => ((line as { step?: number } | null)?.step ?? Number.POSITIVE_INFINITY) <= step)
+    const kept = this.#lines('metrics.jsonl').filter(
+      (line) => ((line as { step?: number } | null)?.step ?? Number.POSITIVE_INFINITY) <= step,
+    )
     writeFileSync(`${path}.tmp`, kept.map((line) => `${JSON.stringify(line)}\n`).join(''))
     renameSync(`${path}.tmp`, path)
   }

@@ -50,7 +50,10 @@ export class RunRecord {
   readonly #worldSizes: WorldSize[]
   readonly #incidents: Incident[]
   readonly #replicaHashes = new Map<number, { hash: string; workerId: string }>()
-  #writer: { writer: CheckpointWriter; about: Pick<Manifest, 'model' | 'weightsSha256' | 'optimizerSteps' | 'elapsed'> } | null = null
+  #writer: {
+    writer: CheckpointWriter
+    about: Pick<Manifest, 'model' | 'weightsSha256' | 'optimizerSteps' | 'elapsed'>
+  } | null = null
   #lastLosses: Record<string, number> = {}
   #weightsSha256: string | null = null
   #savedStep: number
@@ -105,7 +108,8 @@ export class RunRecord {
       const { scalars, batches: _, ...rest } = step
       this.run.folder.metrics({ time: new Date().toISOString(), ...rest, ...scalars })
     }
-    if (step.skipped) this.run.folder.event('skipped', { step: step.step, reason: 'the reduced gradient is not finite' })
+    if (step.skipped)
+      this.run.folder.event('skipped', { step: step.step, reason: 'the reduced gradient is not finite' })
     this.#observer.committed(step)
   }
 
@@ -117,7 +121,8 @@ export class RunRecord {
   /** Null, or what is wrong: all replicas must hold the same bits at a step. */
   replicaHash(workerId: string, step: number, hash: string): string | null {
     const known = this.#replicaHashes.get(step)
-    if (known && known.hash !== hash) return `replicas differ at step ${step}: ${known.workerId} has ${known.hash.slice(0, 12)}…, ${workerId} has ${hash.slice(0, 12)}…`
+    if (known && known.hash !== hash)
+      return `replicas differ at step ${step}: ${known.workerId} has ${known.hash.slice(0, 12)}…, ${workerId} has ${hash.slice(0, 12)}…`
     if (!known) this.#replicaHashes.set(step, { hash, workerId })
     for (const old of this.#replicaHashes.keys()) if (this.#replicaHashes.size > 16) this.#replicaHashes.delete(old)
     return null
@@ -127,10 +132,18 @@ export class RunRecord {
     this.#writer?.writer.abandon()
     const { step, files, model, weightsSha256, optimizerSteps } = begin
     const elapsed = { ...this.#elapsed, wallSeconds: this.#wallSeconds(now) }
-    this.#writer = { writer: new CheckpointWriter(this.run.folder.checkpoints, step, files), about: { model, weightsSha256, optimizerSteps, elapsed } }
+    this.#writer = {
+      writer: new CheckpointWriter(this.run.folder.checkpoints, step, files),
+      about: { model, weightsSha256, optimizerSteps, elapsed },
+    }
   }
 
-  writePiece(step: number, file: 'weights.safetensors' | 'optimizer.safetensors', offset: number, bytes: Uint8Array): void {
+  writePiece(
+    step: number,
+    file: 'weights.safetensors' | 'optimizer.safetensors',
+    offset: number,
+    bytes: Uint8Array,
+  ): void {
     if (this.#writer?.writer.step === step) this.#writer.writer.write(file, offset, bytes)
   }
 
@@ -147,7 +160,11 @@ export class RunRecord {
       step,
       epoch: Math.floor(step / this.schedule.stepsPerEpoch),
       seed: config.seed,
-      ledger: { finishedEpochs: this.ledger.finishedEpochs().filter((epoch) => (epoch.epoch + 1) * this.schedule.stepsPerEpoch <= step) },
+      ledger: {
+        finishedEpochs: this.ledger
+          .finishedEpochs()
+          .filter((epoch) => (epoch.epoch + 1) * this.schedule.stepsPerEpoch <= step),
+      },
       ...about,
     })
     this.#savedStep = step

@@ -34,7 +34,8 @@ const counts = { stale: 0, malformed: 0 }
 let heartbeat: NodeJS.Timeout | null = null
 let closing = false
 
-const send = (message: ToCoordinator, bytes?: Uint8Array) => control.send(bytes ? [encodeControl(message), bytes] : [encodeControl(message)])
+const send = (message: ToCoordinator, bytes?: Uint8Array) =>
+  control.send(bytes ? [encodeControl(message), bytes] : [encodeControl(message)])
 
 control.onMessage((frames) => {
   const message = frames[0] ? decodeToWorker(frames[0]) : null
@@ -56,11 +57,16 @@ const watch = setInterval(() => {
   if (closing) return
   const waited = performance.now() - (everHeard ? lastHeard : started)
   if (!everHeard && waited > data.connectTimeoutMs) {
-    post({ kind: 'lost', reason: `no coordinator answered at ${data.coordinator} within ${Math.round(data.connectTimeoutMs / 1000)} s; check --coordinator tcp://HOST:PORT` })
+    post({
+      kind: 'lost',
+      reason: `no coordinator answered at ${data.coordinator} within ${Math.round(data.connectTimeoutMs / 1000)} s; check --coordinator tcp://HOST:PORT`,
+    })
     clearInterval(watch)
   } else if (!everHeard && waited > 2000 * 2 ** warned) {
     warned++
-    process.stderr.write(`ringleader worker ${data.workerId} on ${hostname()}: no coordinator at ${data.coordinator} yet, trying on\n`)
+    process.stderr.write(
+      `ringleader worker ${data.workerId} on ${hostname()}: no coordinator at ${data.coordinator} yet, trying on\n`,
+    )
   } else if (everHeard && waited > silenceMs) {
     post({ kind: 'lost', reason: `the coordinator at ${data.coordinator} is silent for ${silenceMs / 1000} s` })
     clearInterval(watch)

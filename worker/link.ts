@@ -19,7 +19,9 @@ export class Link {
   constructor(data: Omit<ThreadData, 'counters'>) {
     const counters = new SharedArrayBuffer(16)
     this.#counters = new Int32Array(counters)
-    this.#thread = new Worker(new URL('./communication-thread.js', import.meta.url), { workerData: { ...data, counters } satisfies ThreadData })
+    this.#thread = new Worker(new URL('./communication-thread.js', import.meta.url), {
+      workerData: { ...data, counters } satisfies ThreadData,
+    })
     let open: (endpoint: string) => void = () => {}
     let closed: () => void = () => {}
     this.opened = new Promise((resolve, reject) => {
@@ -40,7 +42,9 @@ export class Link {
         case 'reduced':
           return this.#settle(message.id)?.resolve({ bytes: message.bytes })
         case 'reduceFailed':
-          return this.#settle(message.id)?.reject(new RingleaderError('collective', message.reason, { recoverable: true }))
+          return this.#settle(message.id)?.reject(
+            new RingleaderError('collective', message.reason, { recoverable: true }),
+          )
         case 'lost':
           return this.#onLost(message.reason)
         case 'closed':

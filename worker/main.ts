@@ -11,8 +11,8 @@ import { BlobClient } from './data/blob-client.ts'
 import { openSampleStore } from './data/sample-store.ts'
 import { Link } from './link.ts'
 import { makeModel } from './model/make-model.ts'
-import { CheckpointSender } from './step/checkpoint-sender.ts'
 import { encodeCheckpoint, restoreCheckpoint, weightsSha256 } from './step/checkpoint-files.ts'
+import { CheckpointSender } from './step/checkpoint-sender.ts'
 import { ModelState } from './step/model-state.ts'
 import { Trainer } from './step/trainer.ts'
 
@@ -40,7 +40,16 @@ export async function runWorker(options: WorkerOptions): Promise<number> {
   const session = new Session(link)
   try {
     const endpoint = await link.opened
-    link.send({ kind: 'hello', protocolVersion, workerId: options.workerId, runId: null, host: hostname(), processId: process.pid, backend: `${backend.name} ${backend.version}`, threads: options.threads })
+    link.send({
+      kind: 'hello',
+      protocolVersion,
+      workerId: options.workerId,
+      runId: null,
+      host: hostname(),
+      processId: process.pid,
+      backend: `${backend.name} ${backend.version}`,
+      threads: options.threads,
+    })
     const welcome = await session.welcome
     return await session.train(welcome, backend, endpoint)
   } catch (error) {
@@ -96,7 +105,10 @@ class Session {
     this.#link.useMemory(state.memory)
     let step = 0
     if (welcome.restore) {
-      const [weights, optimizer] = await Promise.all([this.#join(welcome.restore.weights), this.#join(welcome.restore.optimizer)])
+      const [weights, optimizer] = await Promise.all([
+        this.#join(welcome.restore.weights),
+        this.#join(welcome.restore.optimizer),
+      ])
       restoreCheckpoint(state, weights, optimizer, welcome.restore.optimizerSteps)
       step = welcome.restore.step
     } else state.initialize(config.seed, config.initializer)
@@ -127,7 +139,8 @@ class Session {
         const last = stopped || step === schedule.totalSteps
         const plan = schedule.plan(step - 1)
         if (leads && (last || due(step, config.sampleEvery, plan.lastOfEpoch))) await this.#sendSamples(trainer, step)
-        if (last || due(step, config.checkpointEvery, plan.lastOfEpoch)) await this.#checkpoint(state, step, leads, last)
+        if (last || due(step, config.checkpointEvery, plan.lastOfEpoch))
+          await this.#checkpoint(state, step, leads, last)
         await new Promise((resolve) => setImmediate(resolve)) // lets messages in
       }
     } catch (error) {
@@ -140,7 +153,13 @@ class Session {
       return await this.#afterFailure(state, step)
     }
     await this.#sender.idle()
-    this.#link.send({ kind: 'finished', generation: formed.generation, step, weightsSha256: weightsSha256(state), stopped: stopped && step < schedule.totalSteps })
+    this.#link.send({
+      kind: 'finished',
+      generation: formed.generation,
+      step,
+      weightsSha256: weightsSha256(state),
+      stopped: stopped && step < schedule.totalSteps,
+    })
     await this.#end.catch(() => undefined)
     if (this.ended) return this.ended.failed ? exitCode.failed : exitCode.ok
     return exitCode.temporary
@@ -172,7 +191,10 @@ class Session {
 
   async #sendSamples(trainer: Trainer, step: number): Promise<void> {
     const images = await trainer.samples(100)
-    this.#link.send({ kind: 'samples', step, count: 100 }, new Uint8Array(images.buffer, images.byteOffset, images.byteLength))
+    this.#link.send(
+      { kind: 'samples', step, count: 100 },
+      new Uint8Array(images.buffer, images.byteOffset, images.byteLength),
+    )
   }
 
   async #join(pieces: readonly { sha256: string; bytes: number }[]): Promise<Uint8Array> {
@@ -198,7 +220,9 @@ class Session {
       case 'welcome':
         return this.#welcomed(message)
       case 'refused':
-        return this.#finish(new RingleaderError(message.code, `the coordinator refused: ${message.message}`, { exit: exitCode.config }))
+        return this.#finish(
+          new RingleaderError(message.code, `the coordinator refused: ${message.message}`, { exit: exitCode.config }),
+        )
       case 'form':
         this.#formed = message
         return this.#link.form(message.generation, message.rank, message.peers)

@@ -18,14 +18,19 @@ export const coordinatorCommand: Command = {
     ...runFlags,
   },
   async run(parsed) {
-    const bind = checkedAddress('bind', String(parsed['bind']))
-    if (!/\/\/(127\.|localhost|\[::1\])/.test(bind)) process.stderr.write(`ringleader: ${bind} is open to everybody who reaches it; use it in a private network only\n`)
-    const minWorkers = Number(parsed['minWorkers'])
-    const maxWorkers = parsed['maxWorkers'] === undefined ? Math.max(8, minWorkers) : Number(parsed['maxWorkers'])
+    const bind = checkedAddress('bind', String(parsed.bind))
+    if (!/\/\/(127\.|localhost|\[::1\])/.test(bind))
+      process.stderr.write(
+        `ringleader: ${bind} is open to everybody who reaches it; use it in a private network only\n`,
+      )
+    const minWorkers = Number(parsed.minWorkers)
+    const maxWorkers = parsed.maxWorkers === undefined ? Math.max(8, minWorkers) : Number(parsed.maxWorkers)
     const request = runRequest(parsed, { minWorkers, maxWorkers })
-    const settings = { request, bind, http: String(parsed['http']), httpFallBack: false, json: parsed['json'] === true }
+    const settings = { request, bind, http: String(parsed.http), httpFallBack: false, json: parsed.json === true }
     return runCoordinator(settings, (coordinator) => {
-      process.stderr.write(`ringleader: waiting for ${minWorkers} worker${minWorkers === 1 ? '' : 's'} at ${coordinator.endpoint}\n`)
+      process.stderr.write(
+        `ringleader: waiting for ${minWorkers} worker${minWorkers === 1 ? '' : 's'} at ${coordinator.endpoint}\n`,
+      )
       stopOnSignals(coordinator)
     })
   },

@@ -19,20 +19,34 @@ export const generateCommand: Command = {
     checkpoint: { type: 'string', describe: 'folder of a checkpoint', demandOption: true },
     count: { type: 'number', describe: 'number of images', default: 100 },
     seed: { type: 'number', describe: 'seed of the noise', default: 1 },
-    out: { type: 'string', describe: 'FILE.png (a grid) or FILE.npy (float32 [count, height, width, channels] in 0…1)', demandOption: true },
+    out: {
+      type: 'string',
+      describe: 'FILE.png (a grid) or FILE.npy (float32 [count, height, width, channels] in 0…1)',
+      demandOption: true,
+    },
     backend: backendFlag,
   },
   async run(parsed) {
-    const out = String(parsed['out'])
+    const out = String(parsed.out)
     if (!/\.(png|npy)$/.test(out)) throw usage(`--out ${out}: write a name that ends in .png or .npy`)
-    const count = whole('count', parsed['count'], 1, maxCount)
-    const seed = whole('seed', parsed['seed'], 0, Number.MAX_SAFE_INTEGER)
-    const backend = checkedBackend(parsed['backend'])
-    const { manifest, weights } = readCheckpoint(String(parsed['checkpoint']))
+    const count = whole('count', parsed.count, 1, maxCount)
+    const seed = whole('seed', parsed.seed, 0, Number.MAX_SAFE_INTEGER)
+    const backend = checkedBackend(parsed.backend)
+    const { manifest, weights } = readCheckpoint(String(parsed.checkpoint))
     if (backend !== 'wasm') await prepareNative(false)
     const { height, width, channels } = manifest.image
-    const images = await generateFromCheckpoint({ config: manifest.config, pixels: height * width * channels, weights, count, seed, backend, threads: threadsPerWorker(1) })
-    const bytes = out.endsWith('.png') ? encodeImageGrid(images, manifest.image) : encodeNpy([count, height, width, channels], images)
+    const images = await generateFromCheckpoint({
+      config: manifest.config,
+      pixels: height * width * channels,
+      weights,
+      count,
+      seed,
+      backend,
+      threads: threadsPerWorker(1),
+    })
+    const bytes = out.endsWith('.png')
+      ? encodeImageGrid(images, manifest.image)
+      : encodeNpy([count, height, width, channels], images)
     try {
       writeFileSync(out, bytes)
     } catch (error) {

@@ -11,6 +11,6 @@ export const setupCommand: Command = {
   },
   async run(parsed) {
     const native = await prepareNative(true)
-    return native || parsed['allowMissing'] === true ? exitCode.ok : exitCode.config
+    return native || parsed.allowMissing === true ? exitCode.ok : exitCode.config
   },
 }

@@ -9,9 +9,9 @@ export const statusCommand: Command = {
   example: 'ringleader status --http 127.0.0.1:9464 --json',
   flags: { http: httpFlag, json: { type: 'boolean', describe: 'print one JSON object', default: false } },
   async run(parsed) {
-    const { host, port } = hostAndPort(String(parsed['http']))
+    const { host, port } = hostAndPort(String(parsed.http))
     const status = await fetchStatus(`http://${host}:${port}/api/status`)
-    process.stdout.write(parsed['json'] === true ? `${JSON.stringify(status)}\n` : table(status))
+    process.stdout.write(parsed.json === true ? `${JSON.stringify(status)}\n` : table(status))
     return exitCode.ok
   },
 }
@@ -23,13 +23,22 @@ async function fetchStatus(url: string): Promise<Record<string, unknown>> {
     return (await response.json()) as Record<string, unknown>
   } catch (error) {
     const cause = error instanceof Error && error.cause ? messageOf(error.cause) : messageOf(error)
-    throw new RingleaderError('no-coordinator', `no coordinator at ${url} (${cause}); write --http HOST:PORT as it printed it`, { cause: error, exit: exitCode.temporary })
+    throw new RingleaderError(
+      'no-coordinator',
+      `no coordinator at ${url} (${cause}); write --http HOST:PORT as it printed it`,
+      { cause: error, exit: exitCode.temporary },
+    )
   }
 }
 
 function table(status: Record<string, unknown>): string {
   const { workers, ...rest } = status
   const lines = Object.entries(rest).map(([key, value]) => `${key.padEnd(16)}${String(value)}`)
-  const rows = (Array.isArray(workers) ? workers : []).map((worker: Record<string, unknown>) => `  ${Object.entries(worker).map(([key, value]) => `${key} ${String(value)}`).join('  ')}`)
+  const rows = (Array.isArray(workers) ? workers : []).map(
+    (worker: Record<string, unknown>) =>
+      `  ${Object.entries(worker)
+        .map(([key, value]) => `${key} ${String(value)}`)
+        .join('  ')}`,
+  )
   return `${[...lines, 'workers', ...rows].join('\n')}\n`
 }

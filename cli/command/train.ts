@@ -1,5 +1,5 @@
-import { fork } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
+import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { resolveConfig, usage } from '../../shared/core/config.ts'
 import { assert, exitCode } from '../../shared/core/errors.ts'
@@ -20,28 +20,46 @@ export const trainCommand: Command = {
     workers: { type: 'number', describe: 'worker processes on this host (default: 2)' },
     backend: backendFlag,
     threads: { ...threadsFlag, describe: 'threads of each worker (default: the cores, shared out)' },
-    http: { ...httpFlag, default: undefined, describe: 'address for /metrics and /api/status (default: 127.0.0.1:9464, or any free port)' },
+    http: {
+      ...httpFlag,
+      default: undefined,
+      describe: 'address for /metrics and /api/status (default: 127.0.0.1:9464, or any free port)',
+    },
     json: jsonFlag,
     ...runFlags,
   },
   async run(parsed) {
     const request = runRequest(parsed, workerCount(parsed))
     if (request.resume === null) resolveConfig(request.options)
-    const backend = checkedBackend(parsed['backend'])
-    const threads = parsed['threads'] === undefined ? null : checkedThreads(parsed['threads'], 1)
-    const http = parsed['http'] === undefined ? httpFlag.default : String(parsed['http'])
+    const backend = checkedBackend(parsed.backend)
+    const threads = parsed.threads === undefined ? null : checkedThreads(parsed.threads, 1)
+    const http = parsed.http === undefined ? httpFlag.default : String(parsed.http)
     hostAndPort(http)
-    const settings = { request, bind: 'tcp://127.0.0.1:0', http, httpFallBack: parsed['http'] === undefined, json: parsed['json'] === true }
-    const chosen: BackendName = backend === 'wasm' ? 'wasm' : (await prepareNative(false)) ? 'tensorflow' : backend === 'tensorflow' ? 'tensorflow' : 'wasm'
+    const settings = {
+      request,
+      bind: 'tcp://127.0.0.1:0',
+      http,
+      httpFallBack: parsed.http === undefined,
+      json: parsed.json === true,
+    }
+    const chosen: BackendName =
+      backend === 'wasm'
+        ? 'wasm'
+        : (await prepareNative(false))
+          ? 'tensorflow'
+          : backend === 'tensorflow'
+            ? 'tensorflow'
+            : 'wasm'
     return new LocalGroup().run({ kind: 'start', settings }, { backend: chosen, threads })
   },
 }
 
 function workerCount(parsed: Readonly<Record<string, unknown>>): { minWorkers?: number; maxWorkers?: number } {
-  const given = parsed['workers']
-  if (given === undefined) return parsed['resume'] === undefined ? { minWorkers: 2, maxWorkers: 2 } : {}
+  const given = parsed.workers
+  if (given === undefined) return parsed.resume === undefined ? { minWorkers: 2, maxWorkers: 2 } : {}
   const workers = Number(given)
-  if (!Number.isInteger(workers) || workers < 1 || workers > limits.maxWorkers) throw usage(`--workers ${String(given)}: write a whole number from 1 to ${limits.maxWorkers}`)
+  if (!Number.isInteger(workers) || workers < 1 || workers > limits.maxWorkers)
+    throw usage(`--workers ${String(given)}: write a whole number from 1 to ${limits.maxWorkers}`)
   return { minWorkers: workers, maxWorkers: workers }
 }
 
@@ -53,7 +71,9 @@ class LocalGroup {
   #folder = 'RUN_DIR'
 
   async run(start: ToCoordinatorProcess, workers: { backend: BackendName; threads: number | null }): Promise<number> {
-    const coordinator = fork(new URL('../process/coordinator-process.js', import.meta.url), { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+    const coordinator = fork(new URL('../process/coordinator-process.js', import.meta.url), {
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    })
     this.#coordinator = coordinator
     this.#handleSignals()
     const exit = exited(coordinator)
@@ -62,21 +82,40 @@ class LocalGroup {
     const { code, signal } = await exit
     await this.#endWorkers()
     if (signal === null) return code ?? exitCode.failed
-    process.stderr.write(`ringleader: the coordinator was ended by ${signal}; go on with: ringleader train --resume ${this.#folder}\n`)
+    process.stderr.write(
+      `ringleader: the coordinator was ended by ${signal}; go on with: ringleader train --resume ${this.#folder}\n`,
+    )
     return exitCode.failed
   }
 
-  #startWorkers(listening: FromCoordinatorProcess, { backend, threads }: { backend: BackendName; threads: number | null }): void {
+  #startWorkers(
+    listening: FromCoordinatorProcess,
+    { backend, threads }: { backend: BackendName; threads: number | null },
+  ): void {
     this.#folder = listening.folder
     for (let index = 0; index < listening.workers; index++) {
       const workerId = `worker-${index}`
-      const worker = fork(new URL('../process/worker-process.js', import.meta.url), { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
+      const worker = fork(new URL('../process/worker-process.js', import.meta.url), {
+        stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+      })
       this.#workers.set(workerId, worker)
-      const options = { coordinator: listening.endpoint, workerId, backend, threads: threads ?? threadsPerWorker(listening.workers), dataBind: 'tcp://127.0.0.1:0', connectTimeoutMs: 30_000 }
+      const options = {
+        coordinator: listening.endpoint,
+        workerId,
+        backend,
+        threads: threads ?? threadsPerWorker(listening.workers),
+        dataBind: 'tcp://127.0.0.1:0',
+        connectTimeoutMs: 30_000,
+      }
       worker.send({ kind: 'start', options } satisfies ToWorkerProcess)
       void exited(worker).then(({ code, signal }) => {
         this.#workers.delete(workerId)
-        if (code !== 0) this.#tell({ kind: 'workerExited', workerId, reason: signal === null ? `its process exited with ${code}` : `its process was ended by ${signal}` })
+        if (code !== 0)
+          this.#tell({
+            kind: 'workerExited',
+            workerId,
+            reason: signal === null ? `its process exited with ${code}` : `its process was ended by ${signal}`,
+          })
       })
     }
   }

@@ -16,22 +16,39 @@ export const workerCommand: Command = {
   example: 'ringleader worker --coordinator tcp://10.0.0.1:7117 --bind tcp://10.0.0.2:0',
   flags: {
     coordinator: { type: 'string', describe: "the coordinator's address", default: defaultCoordinator },
-    bind: { type: 'string', describe: "address for the other workers; port 0 is any free one (default: this host's loopback, or its name where the coordinator is on another host)" },
+    bind: {
+      type: 'string',
+      describe:
+        "address for the other workers; port 0 is any free one (default: this host's loopback, or its name where the coordinator is on another host)",
+    },
     id: { type: 'string', describe: 'name of this worker (default: host and process id)' },
     backend: backendFlag,
     threads: threadsFlag,
     'connect-timeout': { type: 'number', describe: 'seconds to wait for the coordinator', default: 60 },
   },
   async run(parsed) {
-    const coordinator = checkedAddress('coordinator', String(parsed['coordinator']))
-    const workerId = String(parsed['id'] ?? `${hostname()}-${process.pid}`)
-    if (!/^[\w.-]{1,64}$/.test(workerId)) throw usage(`--id ${workerId}: write letters, digits, dots, dashes and underscores, 64 at most`)
-    const seconds = Number(parsed['connectTimeout'])
+    const coordinator = checkedAddress('coordinator', String(parsed.coordinator))
+    const workerId = String(parsed.id ?? `${hostname()}-${process.pid}`)
+    if (!/^[\w.-]{1,64}$/.test(workerId))
+      throw usage(`--id ${workerId}: write letters, digits, dots, dashes and underscores, 64 at most`)
+    const seconds = Number(parsed.connectTimeout)
     if (!(seconds > 0)) throw usage(`--connect-timeout ${seconds}: write seconds above 0`)
     const local = /\/\/(127\.|localhost|\[::1\])/.test(coordinator)
-    const dataBind = parsed['bind'] === undefined ? (local ? 'tcp://127.0.0.1:0' : 'tcp://0.0.0.0:0') : checkedAddress('bind', String(parsed['bind']))
+    const dataBind =
+      parsed.bind === undefined
+        ? local
+          ? 'tcp://127.0.0.1:0'
+          : 'tcp://0.0.0.0:0'
+        : checkedAddress('bind', String(parsed.bind))
     stopOnSignals(workerId)
-    return runWorker({ coordinator, workerId, backend: checkedBackend(parsed['backend']), threads: checkedThreads(parsed['threads'], 1), dataBind, connectTimeoutMs: seconds * 1000 })
+    return runWorker({
+      coordinator,
+      workerId,
+      backend: checkedBackend(parsed.backend),
+      threads: checkedThreads(parsed.threads, 1),
+      dataBind,
+      connectTimeoutMs: seconds * 1000,
+    })
   },
 }
 

@@ -1,7 +1,9 @@
 import { exitCode, messageOf, RingleaderError } from '../../shared/core/errors.ts'
 
 /** A child process of `train`: signals are the parent's to handle, and without a parent there is nothing to do. */
-export function runChild<Message>(run: (first: Message, onMessage: (handler: (message: Message) => void) => void) => Promise<number>): void {
+export function runChild<Message>(
+  run: (first: Message, onMessage: (handler: (message: Message) => void) => void) => Promise<number>,
+): void {
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => {})
   process.on('disconnect', () => process.exit(exitCode.failed))
   let handler: (message: Message) => void = () => {}
@@ -10,7 +12,9 @@ export function runChild<Message>(run: (first: Message, onMessage: (handler: (me
     run(first as Message, (next) => {
       handler = next
     }).then(leave, (error: unknown) => {
-      process.stderr.write(`ringleader: ${error instanceof RingleaderError ? error.message : error instanceof Error ? error.stack : messageOf(error)}\n`)
+      process.stderr.write(
+        `ringleader: ${error instanceof RingleaderError ? error.message : error instanceof Error ? error.stack : messageOf(error)}\n`,
+      )
       leave(error instanceof RingleaderError ? error.exit : exitCode.failed)
     })
   })

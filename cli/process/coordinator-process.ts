@@ -10,6 +10,11 @@ runChild<ToCoordinatorProcess>(async (first, onMessage) => {
       if (message.kind === 'stop') coordinator.stop()
       else if (message.kind === 'workerExited') coordinator.workerExited(message.workerId, message.reason)
     })
-    process.send?.({ kind: 'listening', endpoint: coordinator.endpoint, folder: run.folder.path, workers: run.config.minWorkers } satisfies FromCoordinatorProcess)
+    process.send?.({
+      kind: 'listening',
+      endpoint: coordinator.endpoint,
+      folder: run.folder.path,
+      workers: run.config.minWorkers,
+    } satisfies FromCoordinatorProcess)
   })
 })

@@ -2,6 +2,9 @@ import type { WorkerOptions } from '../../worker/main.ts'
 import type { CoordinatorSettings } from '../run-coordinator.ts'
 
 /** Between `train` and its children, over Node's IPC channel. A child ends when the channel does. */
-export type ToCoordinatorProcess = { kind: 'start'; settings: CoordinatorSettings } | { kind: 'stop' } | { kind: 'workerExited'; workerId: string; reason: string }
+export type ToCoordinatorProcess =
+  | { kind: 'start'; settings: CoordinatorSettings }
+  | { kind: 'stop' }
+  | { kind: 'workerExited'; workerId: string; reason: string }
 export type FromCoordinatorProcess = { kind: 'listening'; endpoint: string; folder: string; workers: number }
 export type ToWorkerProcess = { kind: 'start'; options: WorkerOptions }

@@ -1,5 +1,17 @@
 import { createHash } from 'node:crypto'
-import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync, writeSync } from 'node:fs'
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { syncFolder } from '../../shared/core/atomic-file.ts'
@@ -8,7 +20,9 @@ import { messageOf, RingleaderError } from '../../shared/core/errors.ts'
 import { limits } from '../../shared/core/limits.ts'
 import { modelSpecSchema } from '../../shared/core/model-spec.ts'
 
-const coverageSchema = z.array(z.object({ epoch: z.number(), distinct: z.number(), duplicates: z.number(), missing: z.number() }))
+const coverageSchema = z.array(
+  z.object({ epoch: z.number(), distinct: z.number(), duplicates: z.number(), missing: z.number() }),
+)
 
 export const manifestSchema = z.object({
   formatVersion: z.literal(1),
@@ -37,7 +51,10 @@ export class CheckpointWriter {
   readonly step: number
   readonly #final: string
   readonly #folder: string
-  readonly #files = new Map<FileName, { descriptor: number; bytes: number; written: number; hash: ReturnType<typeof createHash> }>()
+  readonly #files = new Map<
+    FileName,
+    { descriptor: number; bytes: number; written: number; hash: ReturnType<typeof createHash> }
+  >()
 
   constructor(checkpoints: string, step: number, files: readonly { name: FileName; bytes: number }[]) {
     this.step = step
@@ -45,12 +62,19 @@ export class CheckpointWriter {
     this.#folder = `${this.#final}.tmp`
     rmSync(this.#folder, { recursive: true, force: true })
     mkdirSync(this.#folder, { recursive: true })
-    for (const { name, bytes } of files) this.#files.set(name, { descriptor: openSync(join(this.#folder, name), 'w'), bytes, written: 0, hash: createHash('sha256') })
+    for (const { name, bytes } of files)
+      this.#files.set(name, {
+        descriptor: openSync(join(this.#folder, name), 'w'),
+        bytes,
+        written: 0,
+        hash: createHash('sha256'),
+      })
   }
 
   write(name: FileName, offset: number, bytes: Uint8Array): void {
     const file = this.#files.get(name)
-    if (!file || offset !== file.written || offset + bytes.byteLength > file.bytes) throw new RingleaderError('checkpoint', `piece ${offset} of ${name} came out of order`)
+    if (!file || offset !== file.written || offset + bytes.byteLength > file.bytes)
+      throw new RingleaderError('checkpoint', `piece ${offset} of ${name} came out of order`)
     for (let done = 0; done < bytes.byteLength; ) done += writeSync(file.descriptor, bytes, done)
     file.hash.update(bytes)
     file.written += bytes.byteLength
@@ -59,7 +83,8 @@ export class CheckpointWriter {
   finish(manifest: Omit<Manifest, 'files'>): string {
     const files: Manifest['files'] = {}
     for (const [name, file] of this.#files) {
-      if (file.written !== file.bytes) throw new RingleaderError('checkpoint', `${name} has ${file.written} of ${file.bytes} bytes`)
+      if (file.written !== file.bytes)
+        throw new RingleaderError('checkpoint', `${name} has ${file.written} of ${file.bytes} bytes`)
       fsyncSync(file.descriptor)
       closeSync(file.descriptor)
       files[name] = { bytes: file.bytes, sha256: file.hash.digest('hex') }
@@ -97,7 +122,8 @@ export function readCheckpoint(folder: string): StoredCheckpoint {
     const path = join(folder, name)
     const expected = manifest.files[name]
     const bytes = readOr(path)
-    if (!expected || createHash('sha256').update(bytes).digest('hex') !== expected.sha256) throw new RingleaderError('checkpoint-corrupt', `${path}: its SHA-256 is not the one in manifest.json`)
+    if (!expected || createHash('sha256').update(bytes).digest('hex') !== expected.sha256)
+      throw new RingleaderError('checkpoint-corrupt', `${path}: its SHA-256 is not the one in manifest.json`)
     return bytes
   }
   return { folder, manifest, weights: read('weights.safetensors'), optimizer: read('optimizer.safetensors') }
@@ -116,7 +142,8 @@ export function newestCheckpoint(checkpoints: string, warn: (message: string) =>
 }
 
 export function removeOldCheckpoints(checkpoints: string): void {
-  for (const name of stepFolders(checkpoints).slice(0, -limits.keepCheckpoints)) rmSync(join(checkpoints, name), { recursive: true, force: true })
+  for (const name of stepFolders(checkpoints).slice(0, -limits.keepCheckpoints))
+    rmSync(join(checkpoints, name), { recursive: true, force: true })
 }
 
 export function stepName(step: number): string {
@@ -124,7 +151,11 @@ export function stepName(step: number): string {
 }
 
 function stepFolders(checkpoints: string): string[] {
-  return existsSync(checkpoints) ? readdirSync(checkpoints).filter((name) => /^step-\d{8}$/.test(name)).sort() : []
+  return existsSync(checkpoints)
+    ? readdirSync(checkpoints)
+        .filter((name) => /^step-\d{8}$/.test(name))
+        .sort()
+    : []
 }
 
 function readManifest(folder: string): Manifest {
@@ -141,6 +172,10 @@ function readOr(path: string): Uint8Array {
   try {
     return readFileSync(path)
   } catch (error) {
-    throw new RingleaderError('checkpoint-missing', `${path} cannot be read; give the folder of a checkpoint, such as runs/ID/checkpoints/step-00000500`, { cause: error })
+    throw new RingleaderError(
+      'checkpoint-missing',
+      `${path} cannot be read; give the folder of a checkpoint, such as runs/ID/checkpoints/step-00000500`,
+      { cause: error },
+    )
   }
 }

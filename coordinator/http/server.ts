@@ -7,7 +7,11 @@ export interface HttpRoutes {
 }
 
 /** `/metrics` for Prometheus, `/api/status` for programs, `/healthz`. Ends when the coordinator does. */
-export async function openHttpServer(host: string, port: number, routes: HttpRoutes): Promise<{ address: string; close(): void }> {
+export async function openHttpServer(
+  host: string,
+  port: number,
+  routes: HttpRoutes,
+): Promise<{ address: string; close(): void }> {
   const server = createServer((request, response) => {
     const answer = (status: number, type: string, body: string) => {
       response.writeHead(status, { 'content-type': type, 'cache-control': 'no-store' })
@@ -44,7 +48,15 @@ export async function openHttpServer(host: string, port: number, routes: HttpRou
 
 function listen(server: Server, host: string, port: number): Promise<void> {
   return new Promise((resolve, reject) => {
-    server.once('error', (error) => reject(new RingleaderError('bind', `cannot listen on http://${host}:${port}: ${error.message}; write another --http HOST:PORT`, { cause: error, exit: exitCode.failed })))
+    server.once('error', (error) =>
+      reject(
+        new RingleaderError(
+          'bind',
+          `cannot listen on http://${host}:${port}: ${error.message}; write another --http HOST:PORT`,
+          { cause: error, exit: exitCode.failed },
+        ),
+      ),
+    )
     server.listen(port, host, resolve)
   })
 }

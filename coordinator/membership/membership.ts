@@ -62,8 +62,23 @@ export interface Decision {
   readonly effects: readonly MembershipEffect[]
 }
 
-export function initialMembership(options: { minWorkers: number; maxWorkers: number; silenceMs: number; generation?: number }): Membership {
-  return { phase: 'waiting', generation: options.generation ?? 0, members: new Map(), group: [], minWorkers: options.minWorkers, maxWorkers: options.maxWorkers, silenceMs: options.silenceMs, outcome: null, failure: null }
+export function initialMembership(options: {
+  minWorkers: number
+  maxWorkers: number
+  silenceMs: number
+  generation?: number
+}): Membership {
+  return {
+    phase: 'waiting',
+    generation: options.generation ?? 0,
+    members: new Map(),
+    group: [],
+    minWorkers: options.minWorkers,
+    maxWorkers: options.maxWorkers,
+    silenceMs: options.silenceMs,
+    outcome: null,
+    failure: null,
+  }
 }
 
 export function decide(state: Membership, event: MembershipEvent, now: number): Decision {
@@ -73,13 +88,24 @@ export function decide(state: Membership, event: MembershipEvent, now: number): 
     case 'ready':
       return formIfEnough(update(state, event.workerId, { endpoint: event.endpoint, step: event.step, lastHeard: now }))
     case 'joined':
-      return event.generation === state.generation ? startIfJoined(update(state, event.workerId, { joined: true, lastHeard: now })) : still(state)
+      return event.generation === state.generation
+        ? startIfJoined(update(state, event.workerId, { joined: true, lastHeard: now }))
+        : still(state)
     case 'heard':
-      return still(update(state, event.workerId, event.step === null ? { lastHeard: now } : { lastHeard: now, step: event.step }))
+      return still(
+        update(state, event.workerId, event.step === null ? { lastHeard: now } : { lastHeard: now, step: event.step }),
+      )
     case 'failed':
-      return event.generation === state.generation ? failed(update(state, event.workerId, { step: event.step, lastHeard: now }), event.workerId, event.reason, now) : still(state)
+      return event.generation === state.generation
+        ? failed(update(state, event.workerId, { step: event.step, lastHeard: now }), event.workerId, event.reason, now)
+        : still(state)
     case 'finished':
-      return event.generation === state.generation ? endIfFinished(update(state, event.workerId, { finished: true, step: event.step, lastHeard: now }), event.stopped) : still(state)
+      return event.generation === state.generation
+        ? endIfFinished(
+            update(state, event.workerId, { finished: true, step: event.step, lastHeard: now }),
+            event.stopped,
+          )
+        : still(state)
     case 'left':
       return lose(state, event.workerId, event.reason, now)
     case 'diverged':
@@ -102,12 +128,19 @@ function update(state: Membership, workerId: string, change: Partial<Member>): M
 }
 
 function hello(state: Membership, workerId: string, now: number): Decision {
-  const refuse = (code: string, message: string): Decision => ({ state, effects: [{ kind: 'refuse', workerId, code, message }] })
+  const refuse = (code: string, message: string): Decision => ({
+    state,
+    effects: [{ kind: 'refuse', workerId, code, message }],
+  })
   if (state.phase === 'ending' || state.phase === 'ended') return refuse('run-over', 'the run is over')
-  if (state.group.includes(workerId)) return refuse('worker-id-taken', `worker id ${workerId} is in the group; start the worker with another --id`)
+  if (state.group.includes(workerId))
+    return refuse('worker-id-taken', `worker id ${workerId} is in the group; start the worker with another --id`)
   if (state.phase !== 'waiting') return refuse('run-closed', 'the run has started; a worker cannot join it any more')
   if (!state.members.has(workerId) && state.members.size >= state.maxWorkers) {
-    return refuse('run-full', `the run takes ${state.maxWorkers} workers at most; start the coordinator with a larger --max-workers`)
+    return refuse(
+      'run-full',
+      `the run takes ${state.maxWorkers} workers at most; start the coordinator with a larger --max-workers`,
+    )
   }
   const member: Member = { workerId, endpoint: null, joined: false, finished: false, step: 0, lastHeard: now }
   return still({ ...state, members: new Map(state.members).set(workerId, member) })
@@ -121,18 +154,29 @@ function formIfEnough(state: Membership): Decision {
   const generation = state.generation + 1
   const step = Math.max(...group.map((member) => member.step))
   const next: Membership = { ...state, phase: 'forming', generation, group: group.map((member) => member.workerId) }
-  return { state: next, effects: [{ kind: 'form', generation, step, group, reason: `${ready.length} ready, ${state.minWorkers} wanted` }] }
+  return {
+    state: next,
+    effects: [{ kind: 'form', generation, step, group, reason: `${ready.length} ready, ${state.minWorkers} wanted` }],
+  }
 }
 
 function startIfJoined(state: Membership): Decision {
   const all = state.group.every((workerId) => state.members.get(workerId)?.joined)
   if (state.phase !== 'forming' || !all) return still(state)
-  return { state: { ...state, phase: 'running' }, effects: [{ kind: 'start', generation: state.generation, group: state.group }] }
+  return {
+    state: { ...state, phase: 'running' },
+    effects: [{ kind: 'start', generation: state.generation, group: state.group }],
+  }
 }
 
 function endIfFinished(state: Membership, stopped: boolean): Decision {
   if (!state.group.every((workerId) => state.members.get(workerId)?.finished)) return still(state)
-  return end(state, stopped ? { status: 'interrupted', reason: 'stopped on request' } : { status: 'completed', reason: 'all steps are done' })
+  return end(
+    state,
+    stopped
+      ? { status: 'interrupted', reason: 'stopped on request' }
+      : { status: 'completed', reason: 'all steps are done' },
+  )
 }
 
 function end(state: Membership, outcome: Outcome): Decision {
@@ -140,7 +184,8 @@ function end(state: Membership, outcome: Outcome): Decision {
 }
 
 function stop(state: Membership): Decision {
-  if (state.phase === 'running' || state.phase === 'forming') return { state, effects: [{ kind: 'requestStop', workerIds: state.group }] }
+  if (state.phase === 'running' || state.phase === 'forming')
+    return { state, effects: [{ kind: 'requestStop', workerIds: state.group }] }
   if (state.phase !== 'waiting') return still(state)
   return end(state, { status: 'interrupted', reason: 'stopped before the group had formed' })
 }
@@ -153,7 +198,10 @@ function tick(state: Membership, now: number): Decision {
   }
   const { failure } = state
   if (!failure || state.outcome || now - failure.since <= 2 * state.silenceMs) return still(state)
-  const outcome: Outcome = { status: 'failed', reason: `the collective failed with every worker alive: ${failure.reason}` }
+  const outcome: Outcome = {
+    status: 'failed',
+    reason: `the collective failed with every worker alive: ${failure.reason}`,
+  }
   return salvage(state, outcome, [])
 }
 
@@ -162,7 +210,10 @@ function failed(state: Membership, workerId: string, reason: string, now: number
   if (state.phase !== 'running' && state.phase !== 'forming') return still(state)
   const others = state.group.filter((id) => id !== workerId)
   const failure = state.failure ?? { since: now, reason: `${workerId}: ${reason}` }
-  return { state: { ...state, failure }, effects: [{ kind: 'abort', generation: state.generation, workerIds: others, reason }] }
+  return {
+    state: { ...state, failure },
+    effects: [{ kind: 'abort', generation: state.generation, workerIds: others, reason }],
+  }
 }
 
 function lose(state: Membership, workerId: string, reason: string, now: number): Decision {
@@ -174,14 +225,25 @@ function lose(state: Membership, workerId: string, reason: string, now: number):
   if (!state.group.includes(workerId) || state.phase === 'waiting') return formIfEnough(without)
   if (state.phase === 'ending' || state.phase === 'ended') return still(without)
   const outcome: Outcome = { status: 'failed', reason: `worker ${workerId} is lost: ${reason}` }
-  return salvage(without, outcome, [{ kind: 'lost', workerId, step: lost.step, detectMs: now - lost.lastHeard, reason: outcome.reason }])
+  return salvage(without, outcome, [
+    { kind: 'lost', workerId, step: lost.step, detectMs: now - lost.lastHeard, reason: outcome.reason },
+  ])
 }
 
 /** The run ends as failed, after the survivor that is furthest has saved its state. */
 function salvage(state: Membership, outcome: Outcome, effects: readonly MembershipEffect[]): Decision {
   const survivors = state.group.flatMap((id) => state.members.get(id) ?? [])
   const furthest = [...survivors].sort((a, b) => b.step - a.step)[0]
-  if (!furthest) return { state: { ...state, phase: 'ended', outcome }, effects: [...effects, { kind: 'end', outcome }] }
-  const abort: MembershipEffect = { kind: 'abort', generation: state.generation, workerIds: survivors.map((member) => member.workerId), reason: outcome.reason }
-  return { state: { ...state, phase: 'ending', outcome }, effects: [...effects, abort, { kind: 'salvage', workerId: furthest.workerId, step: furthest.step }] }
+  if (!furthest)
+    return { state: { ...state, phase: 'ended', outcome }, effects: [...effects, { kind: 'end', outcome }] }
+  const abort: MembershipEffect = {
+    kind: 'abort',
+    generation: state.generation,
+    workerIds: survivors.map((member) => member.workerId),
+    reason: outcome.reason,
+  }
+  return {
+    state: { ...state, phase: 'ending', outcome },
+    effects: [...effects, abort, { kind: 'salvage', workerId: furthest.workerId, step: furthest.step }],
+  }
 }

@@ -6,28 +6,85 @@ export class Metrics {
   readonly registry = new Registry()
   readonly #steps = this.#counter('ringleader_steps_total', 'Committed steps')
   readonly #images = this.#counter('ringleader_images_total', 'Real training images that committed steps consumed')
-  readonly #skipped = this.#counter('ringleader_steps_skipped_total', 'Steps that all ranks skipped because the reduced gradient was not finite')
+  readonly #skipped = this.#counter(
+    'ringleader_steps_skipped_total',
+    'Steps that all ranks skipped because the reduced gradient was not finite',
+  )
   readonly #allReduceBytes = this.#counter('ringleader_allreduce_sent_bytes_total', 'Gradient bytes that rank 0 sent')
-  readonly #allReduceSeconds = this.#counter('ringleader_allreduce_seconds_total', 'Seconds in which rank 0 waited for all-reduce')
-  readonly #stepSeconds = new Histogram({ name: 'ringleader_step_seconds', help: 'Duration of a committed step', buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5], registers: [this.registry] })
-  readonly #scalars = new Gauge({ name: 'ringleader_loss', help: 'Last value of a loss', labelNames: ['name'], registers: [this.registry] })
-  readonly #norms = new Gauge({ name: 'ringleader_gradient_norm', help: 'L2 norm of the last reduced gradient', labelNames: ['name'], registers: [this.registry] })
+  readonly #allReduceSeconds = this.#counter(
+    'ringleader_allreduce_seconds_total',
+    'Seconds in which rank 0 waited for all-reduce',
+  )
+  readonly #stepSeconds = new Histogram({
+    name: 'ringleader_step_seconds',
+    help: 'Duration of a committed step',
+    buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5],
+    registers: [this.registry],
+  })
+  readonly #scalars = new Gauge({
+    name: 'ringleader_loss',
+    help: 'Last value of a loss',
+    labelNames: ['name'],
+    registers: [this.registry],
+  })
+  readonly #norms = new Gauge({
+    name: 'ringleader_gradient_norm',
+    help: 'L2 norm of the last reduced gradient',
+    labelNames: ['name'],
+    registers: [this.registry],
+  })
   readonly #step = this.#gauge('ringleader_step', 'Number of the last committed step')
   readonly #epoch = this.#gauge('ringleader_epoch', 'Epoch of the last committed step')
   readonly #worldSize = this.#gauge('ringleader_world_size_workers', 'Workers in the group')
   readonly #generation = this.#gauge('ringleader_generation', 'Number of the group')
-  readonly #imagesPerSecond = this.#gauge('ringleader_images_per_second', 'Images consumed per second of stepping, since the start')
-  readonly #workerStep = new Gauge({ name: 'ringleader_worker_step', help: 'Step that a worker last committed', labelNames: ['worker'], registers: [this.registry] })
-  readonly #workerMemory = new Gauge({ name: 'ringleader_worker_resident_memory_bytes', help: 'Resident memory of a worker', labelNames: ['worker'], registers: [this.registry] })
-  readonly #workerTensors = new Gauge({ name: 'ringleader_worker_tensors', help: 'Tensors that a worker holds', labelNames: ['worker'], registers: [this.registry] })
-  readonly #stale = new Gauge({ name: 'ringleader_worker_stale_frames', help: 'Data frames of another run or generation that a worker dropped', labelNames: ['worker'], registers: [this.registry] })
-  readonly #malformedFrames = new Gauge({ name: 'ringleader_worker_malformed_frames', help: 'Frames that a worker could not decode', labelNames: ['worker'], registers: [this.registry] })
-  readonly #malformed = this.#counter('ringleader_malformed_messages_total', 'Control messages that the coordinator could not decode')
+  readonly #imagesPerSecond = this.#gauge(
+    'ringleader_images_per_second',
+    'Images consumed per second of stepping, since the start',
+  )
+  readonly #workerStep = new Gauge({
+    name: 'ringleader_worker_step',
+    help: 'Step that a worker last committed',
+    labelNames: ['worker'],
+    registers: [this.registry],
+  })
+  readonly #workerMemory = new Gauge({
+    name: 'ringleader_worker_resident_memory_bytes',
+    help: 'Resident memory of a worker',
+    labelNames: ['worker'],
+    registers: [this.registry],
+  })
+  readonly #workerTensors = new Gauge({
+    name: 'ringleader_worker_tensors',
+    help: 'Tensors that a worker holds',
+    labelNames: ['worker'],
+    registers: [this.registry],
+  })
+  readonly #stale = new Gauge({
+    name: 'ringleader_worker_stale_frames',
+    help: 'Data frames of another run or generation that a worker dropped',
+    labelNames: ['worker'],
+    registers: [this.registry],
+  })
+  readonly #malformedFrames = new Gauge({
+    name: 'ringleader_worker_malformed_frames',
+    help: 'Frames that a worker could not decode',
+    labelNames: ['worker'],
+    registers: [this.registry],
+  })
+  readonly #malformed = this.#counter(
+    'ringleader_malformed_messages_total',
+    'Control messages that the coordinator could not decode',
+  )
   readonly #served = this.#counter('ringleader_data_served_bytes_total', 'Bytes of data and state served to workers')
 
   constructor(run: { runId: string; model: string; dataset: string }) {
     collectDefaultMetrics({ register: this.registry })
-    new Gauge({ name: 'ringleader_run_info', help: 'The run; always 1', labelNames: ['run_id', 'model', 'dataset'], registers: [this.registry] }).set({ run_id: run.runId, model: run.model, dataset: run.dataset }, 1)
+    new Gauge({
+      name: 'ringleader_run_info',
+      help: 'The run; always 1',
+      labelNames: ['run_id', 'model', 'dataset'],
+      registers: [this.registry],
+    }).set({ run_id: run.runId, model: run.model, dataset: run.dataset }, 1)
   }
 
   committed(step: CommittedStep, imagesPerSecond: number): void {
@@ -37,7 +94,8 @@ export class Metrics {
     this.#allReduceBytes.inc(step.allReduceBytes)
     this.#allReduceSeconds.inc(step.allReduceSeconds)
     this.#stepSeconds.observe(step.seconds)
-    for (const [name, value] of Object.entries(step.scalars)) (name.endsWith('GradientNorm') ? this.#norms : this.#scalars).set({ name }, value)
+    for (const [name, value] of Object.entries(step.scalars))
+      (name.endsWith('GradientNorm') ? this.#norms : this.#scalars).set({ name }, value)
     this.#step.set(step.step)
     this.#epoch.set(step.epoch)
     this.#imagesPerSecond.set(imagesPerSecond)
@@ -48,7 +106,10 @@ export class Metrics {
     this.#worldSize.set(worldSize)
   }
 
-  heartbeat(worker: string, beat: { step: number; residentBytes: number; tensors: number; staleFrames: number; malformedFrames: number }): void {
+  heartbeat(
+    worker: string,
+    beat: { step: number; residentBytes: number; tensors: number; staleFrames: number; malformedFrames: number },
+  ): void {
     this.#workerStep.set({ worker }, beat.step)
     this.#workerMemory.set({ worker }, beat.residentBytes)
     this.#workerTensors.set({ worker }, beat.tensors)

@@ -74,7 +74,17 @@ export class DirectAllReduce {
       const segmentsOfOthers = range(worldSize)
         .filter((other) => other !== rank)
         .reduce((sum, other) => sum + this.#segments(this.#chunk(other, count)), 0)
-      const operation: Operation = { step, bucket, offset, count, parts: new Map(), remaining: this.#segments(own) + segmentsOfOthers, bytes: 0, resolve, reject }
+      const operation: Operation = {
+        step,
+        bucket,
+        offset,
+        count,
+        parts: new Map(),
+        remaining: this.#segments(own) + segmentsOfOthers,
+        bytes: 0,
+        resolve,
+        reject,
+      }
       this.#operations.set(key, operation)
       this.#contribute(operation)
       const early = this.#early.get(key) ?? []
@@ -137,7 +147,14 @@ export class DirectAllReduce {
       const chunk = this.#chunk(owner, operation.count)
       for (let start = chunk.start, segment = 0; start < chunk.end; start += this.#segment, segment++) {
         const count = Math.min(this.#segment, chunk.end - start)
-        this.#send(operation, owner, frameKind.contribution, segment, start, memory.bucket(operation.offset + start, count))
+        this.#send(
+          operation,
+          owner,
+          frameKind.contribution,
+          segment,
+          start,
+          memory.bucket(operation.offset + start, count),
+        )
       }
     }
   }
@@ -189,7 +206,17 @@ export class DirectAllReduce {
 
   #send(operation: Operation, to: number, kind: number, segment: number, offset: number, values: Float32Array): void {
     const { run, generation, rank, transport } = this.#options
-    const header = encodeFrameHeader({ kind, run, generation, step: operation.step, bucket: operation.bucket, sender: rank, segment, offset, count: values.length })
+    const header = encodeFrameHeader({
+      kind,
+      run,
+      generation,
+      step: operation.step,
+      bucket: operation.bucket,
+      sender: rank,
+      segment,
+      offset,
+      count: values.length,
+    })
     operation.bytes += values.byteLength
     transport.send(to, header, new Uint8Array(values.buffer, values.byteOffset, values.byteLength))
   }
@@ -202,7 +229,8 @@ export class DirectAllReduce {
   /** Chunk of a rank: [start, end), cut at multiples of 16 elements so that every view is 64-byte aligned. */
   #chunk(rank: number, count: number): { start: number; end: number } {
     const { worldSize } = this.#options
-    const cut = (index: number) => (index === worldSize ? count : Math.min(count, Math.floor((index * count) / worldSize / 16) * 16))
+    const cut = (index: number) =>
+      index === worldSize ? count : Math.min(count, Math.floor((index * count) / worldSize / 16) * 16)
     return { start: cut(rank), end: cut(rank + 1) }
   }
 

@@ -65,11 +65,32 @@ const shared = {
 
 const recipes: Record<string, Record<string, Omit<RunConfig, keyof typeof shared> & Partial<RunConfig>>> = {
   vae: {
-    default: { model: 'vae', epochs: 10, learningRates: { encoder: 1e-3, decoder: 1e-3 }, beta1: 0.9, initializer: 'torch', recipe: 'default' },
+    default: {
+      model: 'vae',
+      epochs: 10,
+      learningRates: { encoder: 1e-3, decoder: 1e-3 },
+      beta1: 0.9,
+      initializer: 'torch',
+      recipe: 'default',
+    },
   },
   gan: {
-    default: { model: 'gan', epochs: 30, learningRates: { generator: 5e-5, discriminator: 2e-4 }, beta1: 0.5, initializer: 'glorot', recipe: 'default' },
-    article: { model: 'gan', epochs: 30, learningRates: { generator: 2e-4, discriminator: 2e-4 }, beta1: 0.5, initializer: 'glorot', recipe: 'article' },
+    default: {
+      model: 'gan',
+      epochs: 30,
+      learningRates: { generator: 5e-5, discriminator: 2e-4 },
+      beta1: 0.5,
+      initializer: 'glorot',
+      recipe: 'default',
+    },
+    article: {
+      model: 'gan',
+      epochs: 30,
+      learningRates: { generator: 2e-4, discriminator: 2e-4 },
+      beta1: 0.5,
+      initializer: 'glorot',
+      recipe: 'article',
+    },
   },
 }
 
@@ -78,25 +99,34 @@ export function resolveConfig(options: RunOptions): RunConfig {
   const byRecipe = recipes[options.model ?? 'vae']
   if (!byRecipe) throw usage(`--model ${options.model} is unknown; write one of ${Object.keys(recipes).join(', ')}`)
   const preset = byRecipe[options.recipe ?? 'default']
-  if (!preset) throw usage(`--recipe ${options.recipe} is unknown for this model; write one of ${Object.keys(byRecipe).join(', ')}`)
+  if (!preset)
+    throw usage(
+      `--recipe ${options.recipe} is unknown for this model; write one of ${Object.keys(byRecipe).join(', ')}`,
+    )
   const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
   const { learningRate, ...rest } = given as RunOptions
-  if (rest.steps != null && rest.epochs != null) throw usage('--epochs and --steps exclude each other; write one of them')
+  if (rest.steps != null && rest.epochs != null)
+    throw usage('--epochs and --steps exclude each other; write one of them')
   if (rest.steps != null) rest.epochs = null
   const merged: Record<string, unknown> = { ...shared, ...preset, ...rest }
   if (learningRate !== undefined) {
-    merged['learningRates'] = Object.fromEntries(Object.keys(preset.learningRates).map((name) => [name, learningRate]))
+    merged.learningRates = Object.fromEntries(Object.keys(preset.learningRates).map((name) => [name, learningRate]))
   }
-  if (rest.lanes === undefined && typeof merged['maxWorkers'] === 'number') {
-    merged['lanes'] = Math.max(8, 2 ** Math.ceil(Math.log2(Math.max(1, merged['maxWorkers']))))
+  if (rest.lanes === undefined && typeof merged.maxWorkers === 'number') {
+    merged.lanes = Math.max(8, 2 ** Math.ceil(Math.log2(Math.max(1, merged.maxWorkers))))
   }
   const config = parseConfig(merged)
-  if (!Number.isInteger(Math.log2(config.lanes))) throw usage(`--lanes ${config.lanes}: write a power of two, such as 8`)
+  if (!Number.isInteger(Math.log2(config.lanes)))
+    throw usage(`--lanes ${config.lanes}: write a power of two, such as 8`)
   if (config.maxWorkers > config.lanes) {
-    throw usage(`--max-workers ${config.maxWorkers} needs at least as many lanes; write --lanes ${2 ** Math.ceil(Math.log2(config.maxWorkers))}`)
+    throw usage(
+      `--max-workers ${config.maxWorkers} needs at least as many lanes; write --lanes ${2 ** Math.ceil(Math.log2(config.maxWorkers))}`,
+    )
   }
-  if (config.minWorkers > config.maxWorkers) throw usage(`--min-workers ${config.minWorkers} is above --max-workers ${config.maxWorkers}`)
-  if (config.batchSize < config.maxWorkers) throw usage(`--batch-size ${config.batchSize} is below the number of workers; write at least ${config.maxWorkers}`)
+  if (config.minWorkers > config.maxWorkers)
+    throw usage(`--min-workers ${config.minWorkers} is above --max-workers ${config.maxWorkers}`)
+  if (config.batchSize < config.maxWorkers)
+    throw usage(`--batch-size ${config.batchSize} is below the number of workers; write at least ${config.maxWorkers}`)
   return config
 }
 

@@ -13,7 +13,11 @@ export function encodeImageGrid(images: Float32Array, shape: ImageShape, columns
   const count = images.length / size
   const gridRows = Math.ceil(count / columns)
   const gridColumns = Math.min(columns, count)
-  const png = new PNG({ width: gridColumns * (width + 1) + 1, height: gridRows * (height + 1) + 1, colorType: channels === 1 ? 0 : 2 })
+  const png = new PNG({
+    width: gridColumns * (width + 1) + 1,
+    height: gridRows * (height + 1) + 1,
+    colorType: channels === 1 ? 0 : 2,
+  })
   png.data.fill(0x40)
   for (let pixel = 3; pixel < png.data.length; pixel += 4) png.data[pixel] = 255
   for (let index = 0; index < count; index++) {

@@ -65,7 +65,7 @@ function bounded(next: () => number, bound: number): number {
   const threshold = (2 ** 32 - bound) % bound
   for (;;) {
     const draw = next()
-    if ((Math.imul(draw, bound) >>> 0) >= threshold) return multiplyHigh(draw, bound)
+    if (Math.imul(draw, bound) >>> 0 >= threshold) return multiplyHigh(draw, bound)
   }
 }
 

@@ -10,7 +10,10 @@ export interface NamedTensor {
 const maxHeaderBytes = 100 << 20 // as the reference implementation
 
 /** Tensors in the order given, packed without gaps; the data starts at a multiple of 8. */
-export function encodeSafetensors(tensors: readonly NamedTensor[], metadata?: Readonly<Record<string, string>>): Uint8Array {
+export function encodeSafetensors(
+  tensors: readonly NamedTensor[],
+  metadata?: Readonly<Record<string, string>>,
+): Uint8Array {
   let offset = 0
   const entries = tensors.map((tensor) => {
     const start = offset
@@ -41,28 +44,35 @@ export function decodeSafetensors(bytes: Uint8Array): DecodedTensors {
   if (bytes.byteLength < 8) throw corrupt(`${bytes.byteLength} bytes`)
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   const headerBytes = Number(view.getBigUint64(0, true))
-  if (headerBytes > maxHeaderBytes || 8 + headerBytes > bytes.byteLength) throw corrupt(`a header of ${headerBytes} bytes in ${bytes.byteLength}`)
+  if (headerBytes > maxHeaderBytes || 8 + headerBytes > bytes.byteLength)
+    throw corrupt(`a header of ${headerBytes} bytes in ${bytes.byteLength}`)
   const header = parseHeader(bytes.subarray(8, 8 + headerBytes))
   const data = bytes.subarray(8 + headerBytes)
   const tensors: DecodedTensors['tensors'] = new Map()
   let used = 0
   for (const [name, entry] of Object.entries(header)) {
     if (name === '__metadata__') continue
-    const { dtype, shape, data_offsets: offsets } = (entry ?? {}) as { dtype?: unknown; shape?: unknown; data_offsets?: unknown }
+    const {
+      dtype,
+      shape,
+      data_offsets: offsets,
+    } = (entry ?? {}) as { dtype?: unknown; shape?: unknown; data_offsets?: unknown }
     if (dtype !== 'F32' || !naturals(shape) || !naturals(offsets)) throw corrupt(`tensor ${name} is no float32 tensor`)
     const [start = 0, end = 0] = offsets
-    if (end > data.byteLength || end - start !== 4 * shape.reduce((product, extent) => product * extent, 1)) throw corrupt(`tensor ${name} lies at ${start}…${end} of ${data.byteLength} bytes`)
+    if (end > data.byteLength || end - start !== 4 * shape.reduce((product, extent) => product * extent, 1))
+      throw corrupt(`tensor ${name} lies at ${start}…${end} of ${data.byteLength} bytes`)
     used += end - start
     tensors.set(name, { shape, data: new Float32Array(Uint8Array.from(data.subarray(start, end)).buffer) })
   }
   if (used !== data.byteLength) throw corrupt(`${data.byteLength} data bytes for ${used} of tensors`)
-  return { tensors, metadata: (header['__metadata__'] ?? {}) as Record<string, string> }
+  return { tensors, metadata: (header.__metadata__ ?? {}) as Record<string, string> }
 }
 
 function parseHeader(bytes: Uint8Array): Record<string, unknown> {
   try {
     const header: unknown = JSON.parse(Buffer.from(bytes).toString('utf8'))
-    if (typeof header === 'object' && header !== null && !Array.isArray(header)) return header as Record<string, unknown>
+    if (typeof header === 'object' && header !== null && !Array.isArray(header))
+      return header as Record<string, unknown>
   } catch (error) {
     throw corrupt(`no JSON header (${String(error)})`)
   }

@@ -8,7 +8,11 @@ export interface ChunkManifest {
 }
 
 /** Cuts samples into chunks of about `targetBytes`, named by their SHA-256; the chunks are views. */
-export function makeChunks(samples: Uint8Array, sampleBytes: number, targetBytes = 1 << 20): { manifest: ChunkManifest; chunks: Uint8Array[] } {
+export function makeChunks(
+  samples: Uint8Array,
+  sampleBytes: number,
+  targetBytes = 1 << 20,
+): { manifest: ChunkManifest; chunks: Uint8Array[] } {
   const samplesPerChunk = Math.max(1, Math.floor(targetBytes / sampleBytes))
   const sampleCount = samples.byteLength / sampleBytes
   const chunks: Uint8Array[] = []

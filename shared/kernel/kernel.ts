@@ -21,8 +21,23 @@ export interface Kernel {
   add(target: number, source: number, count: number): void
   sumSquares(source: number, count: number): number
   adam(update: AdamArguments): void
-  rmsprop(update: { weights: number; gradient: number; v: number; count: number; rate: number; alpha: number; epsilon: number }): void
-  sgd(update: { weights: number; gradient: number; momentumBuffer: number; count: number; rate: number; momentum: number }): void
+  rmsprop(update: {
+    weights: number
+    gradient: number
+    v: number
+    count: number
+    rate: number
+    alpha: number
+    epsilon: number
+  }): void
+  sgd(update: {
+    weights: number
+    gradient: number
+    momentumBuffer: number
+    count: number
+    rate: number
+    momentum: number
+  }): void
   philoxU32(target: number, count: number, key: RandomKey): void
   philoxUniform(target: number, count: number, key: RandomKey): void
   philoxNormal(target: number, count: number, key: RandomKey): void

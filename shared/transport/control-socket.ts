@@ -14,11 +14,23 @@ export interface ControlServer {
 }
 
 export async function openControlServer(bind: string): Promise<ControlServer> {
-  const socket = new Router({ linger: 500, mandatory: true, maxMessageSize: limits.maxControlFrameBytes, backlog: 512, sendHighWaterMark: 1000, receiveHighWaterMark: 1000, ...heartbeat })
+  const socket = new Router({
+    linger: 500,
+    mandatory: true,
+    maxMessageSize: limits.maxControlFrameBytes,
+    backlog: 512,
+    sendHighWaterMark: 1000,
+    receiveHighWaterMark: 1000,
+    ...heartbeat,
+  })
   try {
     await socket.bind(bind)
   } catch (error) {
-    throw new RingleaderError('bind', `cannot listen on ${bind}: ${messageOf(error)}; write another --bind tcp://HOST:PORT`, { cause: error, exit: exitCode.failed })
+    throw new RingleaderError(
+      'bind',
+      `cannot listen on ${bind}: ${messageOf(error)}; write another --bind tcp://HOST:PORT`,
+      { cause: error, exit: exitCode.failed },
+    )
   }
   let handler: (peer: string, frames: Uint8Array[]) => void = () => {}
   const sender = serialSender((frames) => socket.send(frames))
@@ -49,7 +61,14 @@ export interface ControlClient {
 }
 
 export function openControlClient(address: string, workerId: string): ControlClient {
-  const socket = new Dealer({ routingId: `${workerId}/${randomBytes(6).toString('hex')}`, linger: 500, reconnectInterval: 100, reconnectMaxInterval: 2000, maxMessageSize: limits.maxControlFrameBytes, ...heartbeat })
+  const socket = new Dealer({
+    routingId: `${workerId}/${randomBytes(6).toString('hex')}`,
+    linger: 500,
+    reconnectInterval: 100,
+    reconnectMaxInterval: 2000,
+    maxMessageSize: limits.maxControlFrameBytes,
+    ...heartbeat,
+  })
   let handler: (frames: Uint8Array[]) => void = () => {}
   let connection: (connected: boolean) => void = () => {}
   socket.events.on('handshake', () => connection(true))

@@ -13,7 +13,11 @@ interface Link {
 
 /** The wire between hosts: one bound PULL socket for what comes in, one PUSH socket for each peer. */
 export async function openZeromqTransport(bind: string): Promise<Transport> {
-  const inbound = new Pull({ linger: 0, receiveHighWaterMark: 64, maxMessageSize: limits.segmentBytes + frameHeaderBytes })
+  const inbound = new Pull({
+    linger: 0,
+    receiveHighWaterMark: 64,
+    maxMessageSize: limits.segmentBytes + frameHeaderBytes,
+  })
   await inbound.bind(bind)
   return new ZeromqTransport(inbound)
 }

@@ -31,7 +31,9 @@ describe.each(transportKinds)('direct all-reduce over $name', ({ open }) => {
     const ranks = formGroup(await openAll(3), 3000, { segmentElements: 256 })
     const before = rankData(0, 3000)
     const late = ranks[2]
-    const early = ranks.slice(0, 2).flatMap(({ group }) => [group.allReduce(1, 0, 0, 1000), group.allReduce(1, 1, 1000, 1000)])
+    const early = ranks
+      .slice(0, 2)
+      .flatMap(({ group }) => [group.allReduce(1, 0, 0, 1000), group.allReduce(1, 1, 1000, 1000)])
     const last = [late?.group.allReduce(1, 1, 1000, 1000), late?.group.allReduce(1, 0, 0, 1000)]
     await Promise.all([...early, ...last])
     const expected = sumInRankOrder(3, 3000)
@@ -52,18 +54,22 @@ describe.each(transportKinds)('direct all-reduce over $name', ({ open }) => {
     }
   })
 
-  it.each(['before it contributes', 'after it contributed'])('fails on every survivor when a peer goes %s', async (phase) => {
-    const ranks = formGroup(await openAll(3), 10_000, { segmentElements: 512 })
-    await Promise.all(ranks.map(({ group }) => group.allReduce(0, 0, 0, 16))) // links are up
-    const survivors = ranks.slice(0, 2).map(({ group }) => group.allReduce(1, 0, 0, 10_000))
-    const settled = Promise.allSettled(survivors)
-    const lost = phase === 'after it contributed' ? ranks[2]?.group.allReduce(2, 0, 0, 10_000) : undefined
-    const lostSettled = Promise.allSettled([lost])
-    ranks[2]?.transport.close()
-    for (const result of await settled) expect(result).toMatchObject({ status: 'rejected', reason: new Error('rank 2 is lost') })
-    ranks[2]?.group.abort(new Error('closed'))
-    await lostSettled
-  })
+  it.each(['before it contributes', 'after it contributed'])(
+    'fails on every survivor when a peer goes %s',
+    async (phase) => {
+      const ranks = formGroup(await openAll(3), 10_000, { segmentElements: 512 })
+      await Promise.all(ranks.map(({ group }) => group.allReduce(0, 0, 0, 16))) // links are up
+      const survivors = ranks.slice(0, 2).map(({ group }) => group.allReduce(1, 0, 0, 10_000))
+      const settled = Promise.allSettled(survivors)
+      const lost = phase === 'after it contributed' ? ranks[2]?.group.allReduce(2, 0, 0, 10_000) : undefined
+      const lostSettled = Promise.allSettled([lost])
+      ranks[2]?.transport.close()
+      for (const result of await settled)
+        expect(result).toMatchObject({ status: 'rejected', reason: new Error('rank 2 is lost') })
+      ranks[2]?.group.abort(new Error('closed'))
+      await lostSettled
+    },
+  )
 
   it('fails open and later reductions once it is aborted', async () => {
     const ranks = formGroup(await openAll(2), 100)
@@ -75,7 +81,17 @@ describe.each(transportKinds)('direct all-reduce over $name', ({ open }) => {
 
   it('drops and counts frames of another run, another generation, and none at all', async () => {
     const [first, second] = formGroup(await openAll(2), 64)
-    const header = { kind: frameKind.contribution, run: testRun, generation: 1, step: 0, bucket: 0, sender: 1, segment: 0, offset: 0, count: 1 }
+    const header = {
+      kind: frameKind.contribution,
+      run: testRun,
+      generation: 1,
+      step: 0,
+      bucket: 0,
+      sender: 1,
+      segment: 0,
+      offset: 0,
+      count: 1,
+    }
     const payload = new Uint8Array(4)
     first?.group.receive(encodeFrameHeader({ ...header, run: 5n }), payload)
     first?.group.receive(encodeFrameHeader({ ...header, generation: 9 }), payload)
@@ -92,7 +108,17 @@ describe.each(transportKinds)('direct all-reduce over $name', ({ open }) => {
   it('aborts where a peer cuts a bucket otherwise', async () => {
     const [first] = formGroup(await openAll(2), 64)
     const open = first?.group.allReduce(0, 0, 0, 64)
-    const header = { kind: frameKind.contribution, run: testRun, generation: 1, step: 0, bucket: 0, sender: 1, segment: 0, offset: 4, count: 1 }
+    const header = {
+      kind: frameKind.contribution,
+      run: testRun,
+      generation: 1,
+      step: 0,
+      bucket: 0,
+      sender: 1,
+      segment: 0,
+      offset: 4,
+      count: 1,
+    }
     first?.group.receive(encodeFrameHeader(header), new Uint8Array(4))
     await expect(open).rejects.toThrow('rank 1 cut bucket 0 of step 0 otherwise')
   })

@@ -1,9 +1,9 @@
-import { createServer } from 'node:http'
 import { cpSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
 import { join } from 'node:path'
-import { Dealer } from 'zeromq'
 import { encode } from 'msgpackr'
 import { afterEach, describe, expect, it } from 'vitest'
+import { Dealer } from 'zeromq'
 import { decodeToWorker } from '../../shared/protocol/control.ts'
 import { Cli, mnist, ringleader, temporaryFolder } from '../support/cli.ts'
 
@@ -48,22 +48,45 @@ describe('bad usage', () => {
   it('in a config file is refused by the name of the file', async () => {
     const file = join(temporaryFolder(), 'run.yaml')
     writeFileSync(file, 'epoch: 3\n')
-    expect(await ringleader('train', '--config', file)).toMatchObject({ code: 2, stderr: `ringleader: --config ${file}: unknown option epoch; did you mean epochs?\n` })
+    expect(await ringleader('train', '--config', file)).toMatchObject({
+      code: 2,
+      stderr: `ringleader: --config ${file}: unknown option epoch; did you mean epochs?\n`,
+    })
   })
 })
 
 describe('data', () => {
   const cases: [string, (folder: string) => void, RegExp][] = [
-    ['a truncated file', (folder) => truncateSync(join(folder, 'train-images-idx3-ubyte'), 1_000_000), /train-images-idx3-ubyte: 1000000 bytes; its header \[60000,28,28\] needs 47040016/],
-    ['swapped files', (folder) => cpSync(join(folder, 't10k-labels-idx1-ubyte'), join(folder, 't10k-images-idx3-ubyte')), /t10k-images-idx3-ubyte: 1 dimensions \[10000\] where 3 belong: are images and labels swapped\?/],
-    ['a file that is none', (folder) => writeFileSync(join(folder, 'train-labels-idx1-ubyte'), '<html>'), /train-labels-idx1-ubyte: no IDX magic number/],
+    [
+      'a truncated file',
+      (folder) => truncateSync(join(folder, 'train-images-idx3-ubyte'), 1_000_000),
+      /train-images-idx3-ubyte: 1000000 bytes; its header \[60000,28,28\] needs 47040016/,
+    ],
+    [
+      'swapped files',
+      (folder) => cpSync(join(folder, 't10k-labels-idx1-ubyte'), join(folder, 't10k-images-idx3-ubyte')),
+      /t10k-images-idx3-ubyte: 1 dimensions \[10000\] where 3 belong: are images and labels swapped\?/,
+    ],
+    [
+      'a file that is none',
+      (folder) => writeFileSync(join(folder, 'train-labels-idx1-ubyte'), '<html>'),
+      /train-labels-idx1-ubyte: no IDX magic number/,
+    ],
   ]
 
   it.each(cases)('%s is refused by name', async (_name, damage, line) => {
     const folder = temporaryFolder()
     cpSync(mnist, folder, { recursive: true })
     damage(folder)
-    const { code, stderr } = await ringleader('train', '--steps', '1', '--data-dir', folder, '--run-dir', join(folder, 'run'))
+    const { code, stderr } = await ringleader(
+      'train',
+      '--steps',
+      '1',
+      '--data-dir',
+      folder,
+      '--run-dir',
+      join(folder, 'run'),
+    )
     expect(stderr).toMatch(line)
     expect(stderr.trim().split('\n')).toHaveLength(1)
     expect(code).toBe(78)
@@ -90,11 +113,35 @@ describe('places', () => {
     const server = createServer()
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
     const { port } = server.address() as { port: number }
-    const http = await ringleader('train', '--steps', '1', '--http', `127.0.0.1:${port}`, '--run-dir', join(temporaryFolder(), 'run'))
-    const bind = await ringleader('coordinator', '--bind', `tcp://127.0.0.1:${port}`, '--http', '127.0.0.1:0', '--run-dir', join(temporaryFolder(), 'run'))
+    const http = await ringleader(
+      'train',
+      '--steps',
+      '1',
+      '--http',
+      `127.0.0.1:${port}`,
+      '--run-dir',
+      join(temporaryFolder(), 'run'),
+    )
+    const bind = await ringleader(
+      'coordinator',
+      '--bind',
+      `tcp://127.0.0.1:${port}`,
+      '--http',
+      '127.0.0.1:0',
+      '--run-dir',
+      join(temporaryFolder(), 'run'),
+    )
     server.close()
-    expect(http).toMatchObject({ code: 1, stderr: expect.stringMatching(/cannot listen on http:\/\/127.0.0.1:\d+: .*EADDRINUSE.*; write another --http/) })
-    expect(bind).toMatchObject({ code: 1, stderr: expect.stringMatching(/cannot listen on tcp:\/\/127.0.0.1:\d+: Address already in use; write another --bind/) })
+    expect(http).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/cannot listen on http:\/\/127.0.0.1:\d+: .*EADDRINUSE.*; write another --http/),
+    })
+    expect(bind).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(
+        /cannot listen on tcp:\/\/127.0.0.1:\d+: Address already in use; write another --bind/,
+      ),
+    })
   })
 })
 
@@ -105,7 +152,15 @@ describe('strangers', () => {
   })
 
   const coordinatorAddress = async (): Promise<string> => {
-    const coordinator = new Cli(['coordinator', '--bind', 'tcp://127.0.0.1:0', '--http', '127.0.0.1:0', '--run-dir', join(temporaryFolder(), 'run')])
+    const coordinator = new Cli([
+      'coordinator',
+      '--bind',
+      'tcp://127.0.0.1:0',
+      '--http',
+      '127.0.0.1:0',
+      '--run-dir',
+      join(temporaryFolder(), 'run'),
+    ])
     return String((await coordinator.printed(/at (tcp:\S+)/))[1])
   }
 
@@ -121,26 +176,61 @@ describe('strangers', () => {
   it('of another protocol version are refused with both versions, whatever else they say', async () => {
     const address = await coordinatorAddress()
     const answer = await ask(address, { kind: 'hello', protocolVersion: 99, newField: 1 })
-    expect(answer).toMatchObject({ kind: 'refused', code: 'protocol-version', message: expect.stringContaining('protocol version 99, this coordinator version 1') })
+    expect(answer).toMatchObject({
+      kind: 'refused',
+      code: 'protocol-version',
+      message: expect.stringContaining('protocol version 99, this coordinator version 1'),
+    })
   })
 
   it('of another run are refused', async () => {
-    const hello = { kind: 'hello', protocolVersion: 1, workerId: 'w', runId: 'other', host: 'h', processId: 1, backend: 'b', threads: 1 }
+    const hello = {
+      kind: 'hello',
+      protocolVersion: 1,
+      workerId: 'w',
+      runId: 'other',
+      host: 'h',
+      processId: 1,
+      backend: 'b',
+      threads: 1,
+    }
     expect(await ask(await coordinatorAddress(), hello)).toMatchObject({ kind: 'refused', code: 'wrong-run' })
   })
 
   it('a worker that is refused says why and exits with 78', async () => {
     const address = await coordinatorAddress()
     const first = new Cli(['worker', '--coordinator', address, '--id', 'same', '--backend', 'wasm'])
-    await ask(address, { kind: 'hello', protocolVersion: 1, workerId: 'same', runId: null, host: 'h', processId: 1, backend: 'b', threads: 1 })
+    await ask(address, {
+      kind: 'hello',
+      protocolVersion: 1,
+      workerId: 'same',
+      runId: null,
+      host: 'h',
+      processId: 1,
+      backend: 'b',
+      threads: 1,
+    })
     const second = await ringleader('worker', '--coordinator', address, '--id', 'same', '--backend', 'wasm')
     first.kill('SIGTERM')
-    expect(second).toMatchObject({ code: 78, stderr: expect.stringContaining('a worker same is here already; start this one with another --id') })
+    expect(second).toMatchObject({
+      code: 78,
+      stderr: expect.stringContaining('a worker same is here already; start this one with another --id'),
+    })
   })
 
   it('a worker without a coordinator tries on, says so, and gives up with 75', async () => {
-    const { code, stderr } = await ringleader('worker', '--coordinator', 'tcp://127.0.0.1:1', '--connect-timeout', '5', '--backend', 'wasm')
-    expect(stderr).toMatch(/no coordinator at tcp:\/\/127.0.0.1:1 yet, trying on\n.*no coordinator answered at tcp:\/\/127.0.0.1:1 within 5 s; check --coordinator/s)
+    const { code, stderr } = await ringleader(
+      'worker',
+      '--coordinator',
+      'tcp://127.0.0.1:1',
+      '--connect-timeout',
+      '5',
+      '--backend',
+      'wasm',
+    )
+    expect(stderr).toMatch(
+      /no coordinator at tcp:\/\/127.0.0.1:1 yet, trying on\n.*no coordinator answered at tcp:\/\/127.0.0.1:1 within 5 s; check --coordinator/s,
+    )
     expect(code).toBe(75)
   })
 })
@@ -150,7 +240,9 @@ describe('values from outside', () => {
     const folder = temporaryFolder()
     const file = join(folder, 'run.yaml')
     writeFileSync(file, 'steps: 2\nseed: 7\nbatchSize: 64\n')
-    const train = new Cli(['train', '--config', file, '--workers', '1', '--run-dir', join(folder, 'run')], { env: { RINGLEADER_SEED: '8', RINGLEADER_WORKERS: '3' } })
+    const train = new Cli(['train', '--config', file, '--workers', '1', '--run-dir', join(folder, 'run')], {
+      env: { RINGLEADER_SEED: '8', RINGLEADER_WORKERS: '3' },
+    })
     expect((await train.finished).code).toBe(0)
     const config = JSON.parse(readFileSync(join(folder, 'run/config.json'), 'utf8'))
     expect(config).toMatchObject({ steps: 2, seed: 8, batchSize: 64, maxWorkers: 1 })

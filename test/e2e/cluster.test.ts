@@ -9,13 +9,38 @@ const complete = [{ epoch: 0, distinct: 60_000, duplicates: 0, missing: 0 }]
 describe('a coordinator and workers started by hand', () => {
   it('train an epoch together; the workers need the address alone', async () => {
     const folder = join(temporaryFolder(), 'run')
-    const coordinator = new Cli(['coordinator', '--model', 'vae', '--epochs', '1', '--seed', '1', '--min-workers', '2', '--bind', 'tcp://127.0.0.1:0', '--http', '127.0.0.1:0', '--run-dir', folder])
+    const coordinator = new Cli([
+      'coordinator',
+      '--model',
+      'vae',
+      '--epochs',
+      '1',
+      '--seed',
+      '1',
+      '--min-workers',
+      '2',
+      '--bind',
+      'tcp://127.0.0.1:0',
+      '--http',
+      '127.0.0.1:0',
+      '--run-dir',
+      folder,
+    ])
     const [, address] = await coordinator.printed(/waiting for 2 workers at (tcp:\S+)/)
     const [, http] = await coordinator.printed(/metrics at http:\/\/([\d.:]+)\/metrics/)
     const workers = ['b', 'a'].map((id) => new Cli(['worker', '--coordinator', String(address), '--id', id]))
     await coordinator.printed(/generation 1: 2 workers/)
     const status = await new Cli(['status', '--http', String(http), '--json']).finished
-    expect(JSON.parse(status.stdout)).toMatchObject({ model: 'vae', phase: 'running', worldSize: 2, totalSteps: 469, workers: [{ workerId: 'b', rank: 1 }, { workerId: 'a', rank: 0 }] })
+    expect(JSON.parse(status.stdout)).toMatchObject({
+      model: 'vae',
+      phase: 'running',
+      worldSize: 2,
+      totalSteps: 469,
+      workers: [
+        { workerId: 'b', rank: 1 },
+        { workerId: 'a', rank: 0 },
+      ],
+    })
     expect((await coordinator.finished).code).toBe(0)
     for (const worker of workers) expect((await worker.finished).code).toBe(0)
     expect(readJson(join(folder, 'summary.json'))).toMatchObject({ status: 'completed', coverage: complete })
@@ -23,7 +48,17 @@ describe('a coordinator and workers started by hand', () => {
 
   it('end with a reason on both sides when the coordinator is killed', async () => {
     const folder = join(temporaryFolder(), 'run')
-    const coordinator = new Cli(['coordinator', '--steps', '100000', '--bind', 'tcp://127.0.0.1:0', '--http', '127.0.0.1:0', '--run-dir', folder])
+    const coordinator = new Cli([
+      'coordinator',
+      '--steps',
+      '100000',
+      '--bind',
+      'tcp://127.0.0.1:0',
+      '--http',
+      '127.0.0.1:0',
+      '--run-dir',
+      folder,
+    ])
     const [, address] = await coordinator.printed(/at (tcp:\S+)/)
     const worker = new Cli(['worker', '--coordinator', String(address)])
     await coordinator.printed(/generation 1/)
@@ -35,14 +70,24 @@ describe('a coordinator and workers started by hand', () => {
 
   it('save and end as interrupted when the coordinator gets SIGTERM', async () => {
     const folder = join(temporaryFolder(), 'run')
-    const coordinator = new Cli(['coordinator', '--steps', '100000', '--bind', 'tcp://127.0.0.1:0', '--http', '127.0.0.1:0', '--run-dir', folder])
+    const coordinator = new Cli([
+      'coordinator',
+      '--steps',
+      '100000',
+      '--bind',
+      'tcp://127.0.0.1:0',
+      '--http',
+      '127.0.0.1:0',
+      '--run-dir',
+      folder,
+    ])
     const [, address] = await coordinator.printed(/at (tcp:\S+)/)
     const worker = new Cli(['worker', '--coordinator', String(address)])
     await coordinator.printed(/generation 1/)
     coordinator.kill('SIGTERM')
     expect((await coordinator.finished).code).toBe(130)
     expect((await worker.finished).code).toBe(0)
-    expect(readJson(join(folder, 'summary.json'))['status']).toBe('interrupted')
+    expect(readJson(join(folder, 'summary.json')).status).toBe('interrupted')
   })
 })
 
@@ -55,10 +100,35 @@ describe.skipIf(!canMakeNamespaces)('in two network namespaces', () => {
     hosts = new TwoHosts()
     const { first, second, firstAddress, secondAddress } = hosts
     const folder = join(temporaryFolder(), 'run')
-    const coordinator = new Cli(['coordinator', '--model', 'vae', '--epochs', '100', '--seed', '1', '--min-workers', '2', '--bind', `tcp://${firstAddress}:7117`, '--http', '127.0.0.1:0', '--run-dir', folder], { within: hosts.on(first) })
+    const coordinator = new Cli(
+      [
+        'coordinator',
+        '--model',
+        'vae',
+        '--epochs',
+        '100',
+        '--seed',
+        '1',
+        '--min-workers',
+        '2',
+        '--bind',
+        `tcp://${firstAddress}:7117`,
+        '--http',
+        '127.0.0.1:0',
+        '--run-dir',
+        folder,
+      ],
+      { within: hosts.on(first) },
+    )
     await coordinator.printed(/waiting for 2 workers/)
-    const near = new Cli(['worker', '--coordinator', `tcp://${firstAddress}:7117`, '--bind', `tcp://${firstAddress}:0`, '--id', 'near'], { within: hosts.on(first) })
-    const far = new Cli(['worker', '--coordinator', `tcp://${firstAddress}:7117`, '--bind', `tcp://${secondAddress}:0`, '--id', 'far'], { within: hosts.on(second) })
+    const near = new Cli(
+      ['worker', '--coordinator', `tcp://${firstAddress}:7117`, '--bind', `tcp://${firstAddress}:0`, '--id', 'near'],
+      { within: hosts.on(first) },
+    )
+    const far = new Cli(
+      ['worker', '--coordinator', `tcp://${firstAddress}:7117`, '--bind', `tcp://${secondAddress}:0`, '--id', 'far'],
+      { within: hosts.on(second) },
+    )
     await coordinator.printed(/epoch 1\/100 /)
     hosts.cut()
     const { code, stdout } = await coordinator.finished
@@ -68,9 +138,11 @@ describe.skipIf(!canMakeNamespaces)('in two network namespaces', () => {
     expect((await far.finished).code).toBe(75)
     const summary = readJson(join(folder, 'summary.json'))
     expect(summary).toMatchObject({ status: 'failed', incidents: [{ kind: 'worker-lost', workerId: 'far' }] })
-    expect((summary['coverage'] as unknown[])[0]).toEqual(complete[0])
-    const kept = readLines(join(folder, 'events.jsonl')).filter(({ kind }) => kind === 'checkpoint').at(-1)
-    expect(kept?.['step']).toBe(summary['steps'])
+    expect((summary.coverage as unknown[])[0]).toEqual(complete[0])
+    const kept = readLines(join(folder, 'events.jsonl'))
+      .filter(({ kind }) => kind === 'checkpoint')
+      .at(-1)
+    expect(kept?.step).toBe(summary.steps)
     expect(readFileSync(join(folder, 'config.json'), 'utf8')).toContain('"seed": 1')
   })
 })

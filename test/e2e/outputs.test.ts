@@ -20,7 +20,11 @@ describe('a VAE trained for ten epochs', () => {
   }, 900_000)
 
   it.skipIf(!hasNumpy)('has a test −ELBO of at most 108 nats an image, by a program of its own', () => {
-    const { stdout, stderr } = spawnSync('python3', [join(root, 'test/e2e/elbo.py'), checkpoint, join(mnist, 't10k-images-idx3-ubyte')], { encoding: 'utf8' })
+    const { stdout, stderr } = spawnSync(
+      'python3',
+      [join(root, 'test/e2e/elbo.py'), checkpoint, join(mnist, 't10k-images-idx3-ubyte')],
+      { encoding: 'utf8' },
+    )
     expect(stderr).toBe('')
     const { elbo, kl } = JSON.parse(stdout) as { elbo: number; kl: number }
     expect(elbo).toBeLessThan(108)
@@ -32,17 +36,33 @@ describe('a VAE trained for ten epochs', () => {
   it('generates a PNG grid and a NumPy array, the same for the same seed', async () => {
     const folder = temporaryFolder()
     const generate = async (seed: string, out: string) => {
-      const { code, stderr } = await ringleader('generate', '--checkpoint', checkpoint, '--count', '30', '--seed', seed, '--out', join(folder, out))
+      const { code, stderr } = await ringleader(
+        'generate',
+        '--checkpoint',
+        checkpoint,
+        '--count',
+        '30',
+        '--seed',
+        seed,
+        '--out',
+        join(folder, out),
+      )
       expect(stderr).toContain(`30 images of step 4690`)
       expect(code).toBe(0)
       return readFileSync(join(folder, out))
     }
-    const [first, again, other] = [await generate('1', 'a.npy'), await generate('1', 'b.npy'), await generate('2', 'c.npy')]
+    const [first, again, other] = [
+      await generate('1', 'a.npy'),
+      await generate('1', 'b.npy'),
+      await generate('2', 'c.npy'),
+    ]
     expect(first.equals(again)).toBe(true)
     expect(first.equals(other)).toBe(false)
     expect(first.subarray(0, 6).toString('latin1')).toBe('\x93NUMPY')
     const headerBytes = 10 + first.readUInt16LE(8)
-    expect(first.subarray(10, headerBytes).toString()).toContain("'descr': '<f4', 'fortran_order': False, 'shape': (30, 28, 28, 1)")
+    expect(first.subarray(10, headerBytes).toString()).toContain(
+      "'descr': '<f4', 'fortran_order': False, 'shape': (30, 28, 28, 1)",
+    )
     const values = new Float32Array(Uint8Array.from(first.subarray(headerBytes)).buffer)
     expect(values).toHaveLength(30 * 784)
     expect(values.every((value) => value >= 0 && value <= 1)).toBe(true)
@@ -60,15 +80,29 @@ describe('a VAE trained for ten epochs', () => {
     weights[5000] = (weights[5000] ?? 0) ^ 1
     writeFileSync(join(copy, 'weights.safetensors'), weights)
     const damaged = await ringleader('generate', '--checkpoint', copy, '--out', join(folder, 'x.png'))
-    expect(damaged).toMatchObject({ code: 1, stderr: expect.stringMatching(/weights.safetensors: its SHA-256 is not the one in manifest.json/) })
+    expect(damaged).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/weights.safetensors: its SHA-256 is not the one in manifest.json/),
+    })
     const missing = await ringleader('generate', '--checkpoint', folder, '--out', join(folder, 'x.png'))
-    expect(missing).toMatchObject({ code: 1, stderr: expect.stringMatching(/manifest.json cannot be read; give the folder of a checkpoint/) })
+    expect(missing).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/manifest.json cannot be read; give the folder of a checkpoint/),
+    })
   })
 })
 
 describe('/metrics of a running coordinator', () => {
   it('moves with the run, names every worker, and satisfies promtool', async () => {
-    const train = new Cli(['train', '--steps', '3000', '--http', '127.0.0.1:0', '--run-dir', join(temporaryFolder(), 'run')])
+    const train = new Cli([
+      'train',
+      '--steps',
+      '3000',
+      '--http',
+      '127.0.0.1:0',
+      '--run-dir',
+      join(temporaryFolder(), 'run'),
+    ])
     const [, address] = await train.printed(/metrics at (http:\S+)/)
     await train.printed(/epoch 1\//)
     const text = await (await fetch(String(address))).text()
@@ -81,7 +115,11 @@ describe('/metrics of a running coordinator', () => {
     expect(text).toMatch(/^ringleader_loss\{name="vaeLoss"\} [\d.]+$/m)
     expect(text).toMatch(/^ringleader_worker_step\{worker="worker-1"\} \d+$/m)
     expect(text).toMatch(/^ringleader_worker_malformed_frames\{worker="worker-0"\} 0$/m)
-    if (hasPromtool) expect(spawnSync('promtool', ['check', 'metrics'], { input: text, encoding: 'utf8' })).toMatchObject({ status: 0, stderr: '' })
+    if (hasPromtool)
+      expect(spawnSync('promtool', ['check', 'metrics'], { input: text, encoding: 'utf8' })).toMatchObject({
+        status: 0,
+        stderr: '',
+      })
     train.kill('SIGINT')
     expect((await train.finished).code).toBe(130)
   })

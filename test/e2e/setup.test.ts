@@ -13,12 +13,19 @@ describe('setup without what it needs', () => {
     symlinkSync(process.execPath, join(path, 'node'))
     const env = { PATH: path, RINGLEADER_CACHE: join(folder, 'cache') }
     const setup = await new Cli(['setup'], { env }).finished
-    expect(setup).toMatchObject({ code: 78, stderr: 'ringleader: no native TensorFlow: python3 with pip is missing; install python3-pip. Using the wasm backend, which is 5 to 20 times slower\n' })
+    expect(setup).toMatchObject({
+      code: 78,
+      stderr:
+        'ringleader: no native TensorFlow: python3 with pip is missing; install python3-pip. Using the wasm backend, which is 5 to 20 times slower\n',
+    })
     expect((await new Cli(['setup', '--allow-missing'], { env }).finished).code).toBe(0)
     const run = join(folder, 'run')
     const train = await new Cli(['train', '--steps', '3', '--run-dir', run], { env }).finished
     expect(train.code).toBe(0)
-    expect(readJson(join(run, 'summary.json'))).toMatchObject({ status: 'completed', backend: expect.stringMatching(/^wasm /) })
+    expect(readJson(join(run, 'summary.json'))).toMatchObject({
+      status: 'completed',
+      backend: expect.stringMatching(/^wasm /),
+    })
   })
 })
 
@@ -30,7 +37,10 @@ describe.skipIf(!canBuild)('setup with pip and a compiler', () => {
     await killed.printed(/unpacking the library/)
     killed.kill('SIGKILL')
     await killed.finished
-    const [first, second] = await Promise.all([new Cli(['setup'], { env }).finished, new Cli(['setup'], { env }).finished])
+    const [first, second] = await Promise.all([
+      new Cli(['setup'], { env }).finished,
+      new Cli(['setup'], { env }).finished,
+    ])
     expect([first.code, second.code]).toEqual([0, 0])
     const said = first.stderr + second.stderr
     expect(said).toContain('another process is setting up TensorFlow; waiting for it')
@@ -39,7 +49,12 @@ describe.skipIf(!canBuild)('setup with pip and a compiler', () => {
     const [folder, ...others] = readdirSync(join(cache, 'native'))
     expect(others).toEqual([])
     const library = join(cache, 'native', String(folder))
-    expect(readdirSync(library).sort()).toEqual(['libtensorflow_cc.so.2', 'libtensorflow_framework.so.2', 'manifest.json', 'tfjs_binding.node'])
+    expect(readdirSync(library).sort()).toEqual([
+      'libtensorflow_cc.so.2',
+      'libtensorflow_framework.so.2',
+      'manifest.json',
+      'tfjs_binding.node',
+    ])
     const addon = join(library, 'tfjs_binding.node')
     const bytes = readFileSync(addon)
     bytes[1000] = (bytes[1000] ?? 0) ^ 1
@@ -47,7 +62,9 @@ describe.skipIf(!canBuild)('setup with pip and a compiler', () => {
     const repaired = await new Cli(['setup'], { env }).finished
     expect(repaired.stderr).toContain('tfjs_binding.node is damaged; building the library again')
     expect(repaired.code).toBe(0)
-    const offline = await new Cli(['setup'], { env: { ...env, PIP_INDEX_URL: 'http://127.0.0.1:1', PIP_NO_INDEX: '1' } }).finished
+    const offline = await new Cli(['setup'], {
+      env: { ...env, PIP_INDEX_URL: 'http://127.0.0.1:1', PIP_NO_INDEX: '1' },
+    }).finished
     expect(offline).toMatchObject({ code: 0, stderr: expect.stringContaining('is set up in') })
   }, 600_000)
 })

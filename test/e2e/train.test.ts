@@ -11,11 +11,33 @@ const patience = { interval: 20, timeout: 50_000 }
 describe('train', () => {
   it('uses every MNIST image exactly once in an epoch, and leaves all files of a run', async () => {
     const folder = join(temporaryFolder(), 'run')
-    const { code, stdout } = await ringleader('train', '--model', 'vae', '--epochs', '1', '--workers', '2', '--seed', '1', '--json', '--run-dir', folder)
+    const { code, stdout } = await ringleader(
+      'train',
+      '--model',
+      'vae',
+      '--epochs',
+      '1',
+      '--workers',
+      '2',
+      '--seed',
+      '1',
+      '--json',
+      '--run-dir',
+      folder,
+    )
     expect(code).toBe(0)
     const summary = JSON.parse(stdout)
     expect(readJson(join(folder, 'summary.json'))).toEqual(summary)
-    expect(summary).toMatchObject({ status: 'completed', model: 'vae', dataset: 'mnist', steps: 469, epochs: 1, seed: 1, coverage: complete, incidents: [] })
+    expect(summary).toMatchObject({
+      status: 'completed',
+      model: 'vae',
+      dataset: 'mnist',
+      steps: 469,
+      epochs: 1,
+      seed: 1,
+      coverage: complete,
+      incidents: [],
+    })
     expect(summary.worldSizes).toMatchObject([{ generation: 1, step: 0, worldSize: 2 }])
     expect(summary.imagesPerSecond).toBeGreaterThan(0)
     const lines = readLines(join(folder, 'metrics.jsonl'))
@@ -28,19 +50,41 @@ describe('train', () => {
     const manifest = readJson(join(folder, 'checkpoints/step-00000469/manifest.json'))
     expect(manifest).toMatchObject({ step: 469, epoch: 1, seed: 1, weightsSha256: summary.weightsSha256 })
     expect(readJson(join(folder, 'config.json'))).toMatchObject({ model: 'vae', seed: 1, batchSize: 128, epochs: 1 })
-    expect(readLines(join(folder, 'events.jsonl')).map(({ kind }) => kind)).toEqual(['start', 'join', 'join', 'generation', 'checkpoint', 'end'])
+    expect(readLines(join(folder, 'events.jsonl')).map(({ kind }) => kind)).toEqual([
+      'start',
+      'join',
+      'join',
+      'generation',
+      'checkpoint',
+      'end',
+    ])
   })
 
   it('trains a GAN: all discriminator updates and the generator update are one step', async () => {
     const folder = join(temporaryFolder(), 'run')
-    const { code, stderr } = await ringleader('train', '--model', 'gan', '--steps', '3', '--workers', '2', '--run-dir', folder)
+    const { code, stderr } = await ringleader(
+      'train',
+      '--model',
+      'gan',
+      '--steps',
+      '3',
+      '--workers',
+      '2',
+      '--run-dir',
+      folder,
+    )
     expect(stderr).toBe('')
     expect(code).toBe(0)
     for (const line of readLines(join(folder, 'metrics.jsonl'))) {
-      expect(line['images']).toBe(640) // five batches of 128
-      expect(Object.keys(line)).toEqual(expect.arrayContaining(['discriminatorLoss', 'generatorLoss', 'generatorGradientNorm']))
+      expect(line.images).toBe(640) // five batches of 128
+      expect(Object.keys(line)).toEqual(
+        expect.arrayContaining(['discriminatorLoss', 'generatorLoss', 'generatorGradientNorm']),
+      )
     }
-    expect(readJson(join(folder, 'summary.json'))).toMatchObject({ status: 'completed', coverage: [{ epoch: 0, distinct: 1920, duplicates: 0, missing: 58_080 }] })
+    expect(readJson(join(folder, 'summary.json'))).toMatchObject({
+      status: 'completed',
+      coverage: [{ epoch: 0, distinct: 1920, duplicates: 0, missing: 58_080 }],
+    })
   })
 
   it('gives the same bits when it is stopped and resumed, and removes what is computed again', async () => {
@@ -54,8 +98,13 @@ describe('train', () => {
     const [first, second] = [JSON.parse(whole.stdout), JSON.parse(resumed.stdout)]
     expect(second.weightsSha256).toBe(first.weightsSha256)
     expect(second.coverage).toEqual(first.coverage)
-    expect(second.worldSizes).toMatchObject([{ generation: 1, step: 0 }, { generation: 2, step: 20 }])
-    expect(readLines(join(base, 'parts/metrics.jsonl')).map(({ step }) => step)).toEqual(Array.from({ length: 40 }, (_, index) => index + 1))
+    expect(second.worldSizes).toMatchObject([
+      { generation: 1, step: 0 },
+      { generation: 2, step: 20 },
+    ])
+    expect(readLines(join(base, 'parts/metrics.jsonl')).map(({ step }) => step)).toEqual(
+      Array.from({ length: 40 }, (_, index) => index + 1),
+    )
   })
 
   it('gives losses that do not depend on the number of workers, to float tolerance', async () => {
@@ -66,7 +115,8 @@ describe('train', () => {
       losses.push(readLines(join(base, workers, 'metrics.jsonl')).map(({ vaeLoss }) => Number(vaeLoss)))
     }
     for (const other of losses.slice(1)) {
-      for (const [step, loss] of other.entries()) expect(Math.abs(loss - (losses[0]?.[step] ?? 0)) / loss).toBeLessThan(1e-5)
+      for (const [step, loss] of other.entries())
+        expect(Math.abs(loss - (losses[0]?.[step] ?? 0)) / loss).toBeLessThan(1e-5)
     }
   })
 
@@ -81,17 +131,34 @@ describe('train', () => {
     expect(stdout).toMatch(/worker worker-\d is lost: its process was ended by SIGKILL/)
     const summary = readJson(join(folder, 'summary.json'))
     expect(summary).toMatchObject({ status: 'failed', incidents: [{ kind: 'worker-lost' }] })
-    const steps = Number(summary['steps'])
+    const steps = Number(summary.steps)
     expect(readdirSync(join(folder, 'checkpoints'))).toContain(`step-${String(steps).padStart(8, '0')}`) // no committed step is lost
     const resumed = await ringleader('train', '--resume', folder, '--steps', String(steps + 5), '--json')
-    expect(JSON.parse(resumed.stdout)).toMatchObject({ status: 'completed', steps: steps + 5, incidents: [{ kind: 'worker-lost' }] })
+    expect(JSON.parse(resumed.stdout)).toMatchObject({
+      status: 'completed',
+      steps: steps + 5,
+      incidents: [{ kind: 'worker-lost' }],
+    })
   })
 
   it('ends with a reason when the coordinator is killed, no process is left, and the last checkpoint resumes', async () => {
     const folder = join(temporaryFolder(), 'run')
-    const train = new Cli(['train', '--steps', '2000', '--checkpoint-every', '10', '--run-dir', folder, '--workers', '2'])
+    const train = new Cli([
+      'train',
+      '--steps',
+      '2000',
+      '--checkpoint-every',
+      '10',
+      '--run-dir',
+      folder,
+      '--workers',
+      '2',
+    ])
     await waitForStep(train, folder, 30)
-    const children = [...childrenOf(train.child.pid, 'worker-process'), ...childrenOf(train.child.pid, 'coordinator-process')]
+    const children = [
+      ...childrenOf(train.child.pid, 'worker-process'),
+      ...childrenOf(train.child.pid, 'coordinator-process'),
+    ]
     expect(children).toHaveLength(3)
     process.kill(children[2] ?? -1, 'SIGKILL')
     const { code, stderr } = await train.finished
@@ -138,7 +205,19 @@ describe('train', () => {
 
   it('holds no more tensors and no more memory after 2,000 steps than after 500', async () => {
     const folder = join(temporaryFolder(), 'run')
-    const train = new Cli(['train', '--steps', '2200', '--batch-size', '16', '--workers', '1', '--run-dir', folder, '--http', '127.0.0.1:0'])
+    const train = new Cli([
+      'train',
+      '--steps',
+      '2200',
+      '--batch-size',
+      '16',
+      '--workers',
+      '1',
+      '--run-dir',
+      folder,
+      '--http',
+      '127.0.0.1:0',
+    ])
     const [, address] = await train.printed(/metrics at (http:\S+)/)
     await waitForStep(train, folder, 500)
     const early = await scrape(String(address))

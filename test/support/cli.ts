@@ -23,9 +23,22 @@ export class Cli {
   readonly finished: Promise<Finished>
   #listeners: (() => void)[] = []
 
-  constructor(args: readonly string[], options: { env?: Record<string, string>; cwd?: string; within?: readonly string[] } = {}) {
-    const [command = '', ...rest] = [...(options.within ?? []), ...dieWithParent(), process.execPath, join(root, 'cli/ringleader.mjs'), ...args]
-    this.child = spawn(command, rest, { cwd: options.cwd ?? root, env: { ...process.env, ...options.env }, stdio: ['ignore', 'pipe', 'pipe'] })
+  constructor(
+    args: readonly string[],
+    options: { env?: Record<string, string>; cwd?: string; within?: readonly string[] } = {},
+  ) {
+    const [command = '', ...rest] = [
+      ...(options.within ?? []),
+      ...dieWithParent(),
+      process.execPath,
+      join(root, 'cli/ringleader.mjs'),
+      ...args,
+    ]
+    this.child = spawn(command, rest, {
+      cwd: options.cwd ?? root,
+      env: { ...process.env, ...options.env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
     running.add(this)
     const take = (stream: 'stdout' | 'stderr') => (bytes: Buffer) => {
       this[stream] += bytes.toString('utf8')
@@ -49,7 +62,8 @@ export class Cli {
       const look = () => {
         const match = pattern.exec(this.stdout) ?? pattern.exec(this.stderr)
         if (match) resolve(match)
-        else if (!running.has(this)) reject(new Error(`ended without printing ${pattern}:\n${this.stdout}\n${this.stderr}`))
+        else if (!running.has(this))
+          reject(new Error(`ended without printing ${pattern}:\n${this.stdout}\n${this.stderr}`))
       }
       this.#listeners.push(look)
       look()
@@ -77,7 +91,9 @@ export function ringleader(...args: string[]): Promise<Finished> {
 export function childrenOf(pid: number | undefined, name: string): number[] {
   const path = `/proc/${pid}/task/${pid}/children`
   const ids = existsSync(path) ? readFileSync(path, 'utf8').trim().split(' ').filter(Boolean).map(Number) : []
-  return ids.filter((id) => existsSync(`/proc/${id}/cmdline`) && readFileSync(`/proc/${id}/cmdline`, 'utf8').includes(name))
+  return ids.filter(
+    (id) => existsSync(`/proc/${id}/cmdline`) && readFileSync(`/proc/${id}/cmdline`, 'utf8').includes(name),
+  )
 }
 
 const folders: string[] = []
@@ -109,7 +125,10 @@ export function readLines(path: string): Record<string, unknown>[] {
 export function hasTool(command: string, ...probe: string[]): boolean {
   const { error, status } = spawnSync(command, probe, { stdio: 'ignore' })
   const there = error === undefined && status === 0
-  if (!there) process.stderr.write(`\nSKIPPED: ${[command, ...probe].join(' ')} does not work here; tests that need it do not run\n`)
+  if (!there)
+    process.stderr.write(
+      `\nSKIPPED: ${[command, ...probe].join(' ')} does not work here; tests that need it do not run\n`,
+    )
   return there
 }
 
@@ -117,4 +136,6 @@ function dieWithParent(): string[] {
   return setpriv ? [setpriv, '--pdeathsig', 'KILL', '--'] : []
 }
 
-const setpriv = ['/usr/bin/setpriv', '/bin/setpriv'].find((path) => spawnSync(path, ['--pdeathsig', 'KILL', '--', process.execPath, '-e', '']).status === 0)
+const setpriv = ['/usr/bin/setpriv', '/bin/setpriv'].find(
+  (path) => spawnSync(path, ['--pdeathsig', 'KILL', '--', process.execPath, '-e', '']).status === 0,
+)

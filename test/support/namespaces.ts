@@ -1,6 +1,7 @@
 import { execFileSync, spawnSync } from 'node:child_process'
 
-export const canMakeNamespaces = process.platform === 'linux' && process.getuid?.() === 0 && spawnSync('ip', ['netns', 'list']).status === 0
+export const canMakeNamespaces =
+  process.platform === 'linux' && process.getuid?.() === 0 && spawnSync('ip', ['netns', 'list']).status === 0
 
 /** Two network namespaces joined by a link of their own: two hosts, as far as sockets can tell. */
 export class TwoHosts {
@@ -17,8 +18,24 @@ export class TwoHosts {
     this.firstAddress = `${subnet}.1`
     this.secondAddress = `${subnet}.2`
     for (const name of [this.first, this.second]) ip('netns', 'add', name)
-    ip('link', 'add', `${this.first}v`, 'netns', this.first, 'type', 'veth', 'peer', 'name', `${this.second}v`, 'netns', this.second)
-    for (const [name, address] of [[this.first, this.firstAddress], [this.second, this.secondAddress]] as const) {
+    ip(
+      'link',
+      'add',
+      `${this.first}v`,
+      'netns',
+      this.first,
+      'type',
+      'veth',
+      'peer',
+      'name',
+      `${this.second}v`,
+      'netns',
+      this.second,
+    )
+    for (const [name, address] of [
+      [this.first, this.firstAddress],
+      [this.second, this.secondAddress],
+    ] as const) {
       ip('-n', name, 'addr', 'add', `${address}/24`, 'dev', `${name}v`)
       ip('-n', name, 'link', 'set', `${name}v`, 'up')
       ip('-n', name, 'link', 'set', 'lo', 'up')

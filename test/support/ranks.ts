@@ -29,7 +29,10 @@ export const transportKinds: readonly TransportKind[] = [
       return Promise.resolve(Array.from({ length: count }, () => network.create()))
     },
   },
-  { name: 'zeromq', open: (count) => Promise.all(Array.from({ length: count }, () => openZeromqTransport('tcp://127.0.0.1:0'))) },
+  {
+    name: 'zeromq',
+    open: (count) => Promise.all(Array.from({ length: count }, () => openZeromqTransport('tcp://127.0.0.1:0'))),
+  },
 ]
 
 /** Plain memory: the sum that the wasm kernel computes, one element after the other. */
@@ -52,7 +55,15 @@ export function formGroup(transports: readonly Transport[], elements: number, op
   const worldSize = transports.length
   const ranks = transports.map((transport, rank) => {
     const data = rankData(rank, elements)
-    const group = new DirectAllReduce({ run: testRun, generation: options.generation ?? 1, rank, worldSize, transport, memory: plainMemory(data), ...(options.segmentElements ? { segmentElements: options.segmentElements } : {}) })
+    const group = new DirectAllReduce({
+      run: testRun,
+      generation: options.generation ?? 1,
+      rank,
+      worldSize,
+      transport,
+      memory: plainMemory(data),
+      ...(options.segmentElements ? { segmentElements: options.segmentElements } : {}),
+    })
     transport.onFrame((header, payload) => group.receive(header, payload))
     transport.onLost((lost) => group.abort(new Error(`rank ${lost} is lost`)))
     return { transport, group, data }
@@ -64,7 +75,10 @@ export function formGroup(transports: readonly Transport[], elements: number, op
 
 /** Values whose sum depends on the order of addition. */
 export function rankData(rank: number, elements: number): Float32Array {
-  return Float32Array.from({ length: elements }, (_, index) => Math.sin(index * 0.7 + rank * 1.3) * 10 ** ((index + rank) % 7))
+  return Float32Array.from(
+    { length: elements },
+    (_, index) => Math.sin(index * 0.7 + rank * 1.3) * 10 ** ((index + rank) % 7),
+  )
 }
 
 /** The slow, obvious sum: rank 0 + rank 1 + …, in float32. */

@@ -1,4 +1,4 @@
-import { type RunConfig, resolveConfig, type RunOptions } from '../../shared/core/config.ts'
+import { type RunConfig, type RunOptions, resolveConfig } from '../../shared/core/config.ts'
 import { makeSchedule } from '../../shared/core/schedule.ts'
 import type { Backend } from '../../worker/backend/backend.ts'
 import { makeModel } from '../../worker/model/make-model.ts'
@@ -8,16 +8,25 @@ import { type SampleSource, Trainer } from '../../worker/step/trainer.ts'
 
 /** Small random images, so that a step takes milliseconds. */
 export function tinySource(sampleCount: number, sampleBytes: number): SampleSource {
-  const row = (id: number) => Uint8Array.from({ length: sampleBytes }, (_, index) => (Math.imul(id + 1, 2654435761) + index * 97) >>> 24)
+  const row = (id: number) =>
+    Uint8Array.from({ length: sampleBytes }, (_, index) => (Math.imul(id + 1, 2654435761) + index * 97) >>> 24)
   return { sampleCount, sampleBytes, rows: (ids) => Promise.resolve(ids.map(row)) }
 }
 
-export function makeTrainer(backend: Backend, options: RunOptions, source: SampleSource): { config: RunConfig; state: ModelState; trainer: Trainer } {
+export function makeTrainer(
+  backend: Backend,
+  options: RunOptions,
+  source: SampleSource,
+): { config: RunConfig; state: ModelState; trainer: Trainer } {
   const config = resolveConfig({ steps: 10, batchSize: 32, maxWorkers: 4, ...options })
   const model = makeModel(config, source.sampleBytes)
   const state = new ModelState(model.spec, 1 << 20)
   state.initialize(config.seed, config.initializer)
-  return { config, state, trainer: new Trainer(config, model, state, backend, source, makeSchedule(config, source.sampleCount)) }
+  return {
+    config,
+    state,
+    trainer: new Trainer(config, model, state, backend, source, makeSchedule(config, source.sampleCount)),
+  }
 }
 
 export const alone: Group = { generation: 1, rank: 0, worldSize: 1, allReduce: () => Promise.resolve({ bytes: 0 }) }
@@ -32,13 +41,18 @@ export function localGroups(states: readonly ModelState[]): Group[] {
     async allReduce(step, bucket, offset, count) {
       const key = `${step}/${bucket}`
       let finish: () => void = () => {}
-      const entry = waiting.get(key) ?? { arrived: 0, done: new Promise<void>((resolve) => (finish = resolve)), finish: () => finish() }
+      const entry = waiting.get(key) ?? {
+        arrived: 0,
+        done: new Promise<void>((resolve) => (finish = resolve)),
+        finish: () => finish(),
+      }
       waiting.set(key, entry)
       entry.arrived++
       if (entry.arrived === states.length) {
         const views = states.map((state) => state.floats(offset, count))
         const sum = Float32Array.from(views[0] ?? [])
-        for (const view of views.slice(1)) for (let index = 0; index < count; index++) sum[index] = (sum[index] ?? 0) + (view[index] ?? 0)
+        for (const view of views.slice(1))
+          for (let index = 0; index < count; index++) sum[index] = (sum[index] ?? 0) + (view[index] ?? 0)
         for (const view of views) view.set(sum)
         entry.finish()
       }

@@ -32,10 +32,16 @@ describe.each(cases)('gradients of $name', ({ options }) => {
     for (const phase of model.phases(1)) {
       for (const slot of state.slots.filter(({ network }) => phase.updates.includes(network))) {
         const gradient = await gradientOf(phase, slot)
-        const direction = Float32Array.from({ length: slot.size }, (_, index) => Math.sign(gradient[index] ?? 0) * (0.5 + 0.5 * Math.abs(Math.sin(index + 1))))
+        const direction = Float32Array.from(
+          { length: slot.size },
+          (_, index) => Math.sign(gradient[index] ?? 0) * (0.5 + 0.5 * Math.abs(Math.sin(index + 1))),
+        )
         const expected = await slopeAlong(phase, slot, direction)
         const found = gradient.reduce((sum, value, index) => sum + value * (direction[index] ?? 0), 0)
-        expect(Math.abs(found - expected) / Math.max(Math.abs(expected), 1e-3), `${phase.name}: ${slot.name}`).toBeLessThan(0.02)
+        expect(
+          Math.abs(found - expected) / Math.max(Math.abs(expected), 1e-3),
+          `${phase.name}: ${slot.name}`,
+        ).toBeLessThan(0.02)
       }
     }
   })
@@ -49,7 +55,10 @@ describe.each(cases)('gradients of $name', ({ options }) => {
   async function gradientOf(phase: Phase, slot: ParameterSlot): Promise<Float32Array> {
     const bound = backend.bind(state.slots)
     const gradient = new Float32Array(slot.size)
-    await backend.gradients(() => evaluate(phase, bound.tensors), [{ parameter: bound.tensors.get(slot.name) as Tensor, gradient }])
+    await backend.gradients(
+      () => evaluate(phase, bound.tensors),
+      [{ parameter: bound.tensors.get(slot.name) as Tensor, gradient }],
+    )
     bound.dispose()
     return gradient
   }
@@ -75,8 +84,21 @@ describe.each(cases)('gradients of $name', ({ options }) => {
   }
 
   function evaluate(phase: Phase, parameters: Parameters) {
-    const values = (count: number, spread: number) => Float32Array.from({ length: count }, (_, index) => spread * Math.sin(index * 1.7 + 0.3))
-    const images = phase.batch === null ? null : backend.ops.input(values(rows * pixels, 0.5).map((value) => value + 0.5), [rows, pixels])
-    return phase.evaluate(backend.ops, parameters, images, backend.ops.input(values(rows * phase.noiseSize, 1), [rows, phase.noiseSize]), rows)
+    const values = (count: number, spread: number) =>
+      Float32Array.from({ length: count }, (_, index) => spread * Math.sin(index * 1.7 + 0.3))
+    const images =
+      phase.batch === null
+        ? null
+        : backend.ops.input(
+            values(rows * pixels, 0.5).map((value) => value + 0.5),
+            [rows, pixels],
+          )
+    return phase.evaluate(
+      backend.ops,
+      parameters,
+      images,
+      backend.ops.input(values(rows * phase.noiseSize, 1), [rows, phase.noiseSize]),
+      rows,
+    )
   }
 })

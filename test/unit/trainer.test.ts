@@ -31,11 +31,14 @@ describe.each(['vae', 'gan'] as const)('%s steps', (model) => {
     const groups = localGroups(ranks.map(({ state }) => state))
     for (let step = 0; step < 4; step++) {
       const expected = await single.trainer.step(step, alone, false)
-      const results = await Promise.all(ranks.map(({ trainer }, rank) => trainer.step(step, groups[rank] ?? alone, rank === 1 && step === 3)))
+      const results = await Promise.all(
+        ranks.map(({ trainer }, rank) => trainer.step(step, groups[rank] ?? alone, rank === 1 && step === 3)),
+      )
       for (const { committed, stop } of results) {
         expect(stop).toBe(step === 3)
         expect(committed.batches).toEqual(expected.committed.batches)
-        for (const [name, value] of Object.entries(expected.committed.scalars)) expect(committed.scalars[name]).toBeCloseTo(value, 3)
+        for (const [name, value] of Object.entries(expected.committed.scalars))
+          expect(committed.scalars[name]).toBeCloseTo(value, 3)
       }
     }
     const hashes = ranks.map(({ state }) => weightsSha256(state))
@@ -52,7 +55,13 @@ describe.each(['vae', 'gan'] as const)('%s steps', (model) => {
     await undisturbed.trainer.step(0, alone, false)
     await undisturbed.trainer.step(1, counting, false)
     let left = reductions
-    const failing = { ...alone, allReduce: () => (--left === 0 ? Promise.reject(new RingleaderError('collective', 'a peer is lost')) : Promise.resolve({ bytes: 0 })) }
+    const failing = {
+      ...alone,
+      allReduce: () =>
+        --left === 0
+          ? Promise.reject(new RingleaderError('collective', 'a peer is lost'))
+          : Promise.resolve({ bytes: 0 }),
+    }
     await expect(trainer.step(1, failing, false)).rejects.toThrow('a peer is lost')
     expect(snapshot(state)).toEqual(before)
     await trainer.step(1, alone, false)
@@ -62,7 +71,11 @@ describe.each(['vae', 'gan'] as const)('%s steps', (model) => {
   it('are skipped, not applied, where the reduced gradient is not finite', async () => {
     const { state, trainer } = makeTrainer(backend, { model }, source)
     const before = snapshot(state)
-    const poison = { ...alone, allReduce: (_step: number, _bucket: number, offset: number) => Promise.resolve({ bytes: state.floats(offset, 1).fill(Number.NaN).byteLength }) }
+    const poison = {
+      ...alone,
+      allReduce: (_step: number, _bucket: number, offset: number) =>
+        Promise.resolve({ bytes: state.floats(offset, 1).fill(Number.NaN).byteLength }),
+    }
     const { committed } = await trainer.step(0, poison, false)
     expect(committed.skipped).toBe(true)
     expect(snapshot(state)).toEqual(before)
@@ -93,7 +106,9 @@ it('a checkpoint of another architecture is refused by the name of its tensor', 
   const { state } = makeTrainer(backend, { model: 'vae' }, source)
   const other = makeTrainer(backend, { model: 'vae' }, tinySource(10, 25))
   const files = encodeCheckpoint(other.state)
-  expect(() => restoreCheckpoint(state, files.weights, null, {})).toThrow(/tensor encoder\/dense0\/kernel .*\[25,256\]; this model needs \[16,256\]/)
+  expect(() => restoreCheckpoint(state, files.weights, null, {})).toThrow(
+    /tensor encoder\/dense0\/kernel .*\[25,256\]; this model needs \[16,256\]/,
+  )
 })
 
 /** Everything that a checkpoint holds, by digest. */

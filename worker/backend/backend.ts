@@ -50,7 +50,10 @@ export interface Backend {
   /** Tensors over the flat weights; call `refresh` after the weights changed. */
   bind(views: readonly ParameterView[]): BoundParameters
   /** Runs `evaluate`, writes d loss / d parameter into each target, and returns the scalars, `loss` among them. */
-  gradients(evaluate: () => Evaluation, targets: readonly { parameter: Tensor; gradient: Float32Array }[]): Promise<Record<string, number>>
+  gradients(
+    evaluate: () => Evaluation,
+    targets: readonly { parameter: Tensor; gradient: Float32Array }[],
+  ): Promise<Record<string, number>>
   /** Computes one tensor without gradients and reads it. */
   compute(run: () => Tensor): Promise<Float32Array>
   tensorCount(): number

@@ -24,10 +24,10 @@ export async function openBackend(name: BackendName, threads: number): Promise<B
 }
 
 function openNative(threads: number): Backend {
-  process.env['TF_CPP_MIN_LOG_LEVEL'] ??= '2' // errors only
-  process.env['TF_NUM_INTRAOP_THREADS'] ??= String(threads)
-  process.env['TF_NUM_INTEROP_THREADS'] ??= '1'
-  process.env['OMP_NUM_THREADS'] ??= String(threads)
+  process.env.TF_CPP_MIN_LOG_LEVEL ??= '2' // errors only
+  process.env.TF_NUM_INTRAOP_THREADS ??= String(threads)
+  process.env.TF_NUM_INTEROP_THREADS ??= '1'
+  process.env.OMP_NUM_THREADS ??= String(threads)
   const { tf, native } = loadTensorFlowNode()
   return makeTfjsBackend(tf, 'tensorflow', native.manifest.tensorflow)
 }
@@ -38,6 +38,7 @@ async function openWasm(threads: number): Promise<Backend> {
   const wasm = await import('@tensorflow/tfjs-backend-wasm')
   wasm.setWasmPaths(`${dirname(require.resolve('@tensorflow/tfjs-backend-wasm'))}/`)
   wasm.setThreadsCount(threads)
-  if (!(await tf.setBackend('wasm'))) throw new RingleaderError('backend', 'the wasm backend does not start on this host')
-  return makeTfjsBackend(tf, 'wasm', tf.version['tfjs'] ?? '')
+  if (!(await tf.setBackend('wasm')))
+    throw new RingleaderError('backend', 'the wasm backend does not start on this host')
+  return makeTfjsBackend(tf, 'wasm', tf.version.tfjs ?? '')
 }

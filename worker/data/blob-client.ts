@@ -4,7 +4,10 @@ import { RingleaderError } from '../../shared/core/errors.ts'
 /** Asks the coordinator for bytes by their SHA-256, and checks what comes. */
 export class BlobClient {
   readonly #request: (sha256: string) => void
-  readonly #waiting = new Map<string, { promise: Promise<Uint8Array>; resolve(bytes: Uint8Array): void; reject(error: Error): void }>()
+  readonly #waiting = new Map<
+    string,
+    { promise: Promise<Uint8Array>; resolve(bytes: Uint8Array): void; reject(error: Error): void }
+  >()
 
   constructor(request: (sha256: string) => void) {
     this.#request = request
@@ -30,7 +33,12 @@ export class BlobClient {
     this.#waiting.delete(sha256)
     const found = createHash('sha256').update(bytes).digest('hex')
     if (found === sha256) waiting.resolve(bytes)
-    else waiting.reject(new RingleaderError('blob-corrupt', `chunk ${sha256} arrived as ${found} (${bytes.byteLength} bytes)`, { recoverable: true }))
+    else
+      waiting.reject(
+        new RingleaderError('blob-corrupt', `chunk ${sha256} arrived as ${found} (${bytes.byteLength} bytes)`, {
+          recoverable: true,
+        }),
+      )
   }
 
   fail(error: Error): void {

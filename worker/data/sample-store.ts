@@ -1,11 +1,15 @@
 import { assert } from '../../shared/core/errors.ts'
 import { limits } from '../../shared/core/limits.ts'
-import type { ChunkCache } from '../../shared/dataset/chunk-cache.ts'
 import type { ChunkManifest } from '../../shared/dataset/chunk.ts'
+import type { ChunkCache } from '../../shared/dataset/chunk-cache.ts'
 import type { SampleSource } from '../step/trainer.ts'
 
 /** Samples by number, from chunks that are fetched when first needed and cached on disk by their SHA-256. */
-export function openSampleStore(manifest: ChunkManifest, cache: ChunkCache, fetch: (sha256: string) => Promise<Uint8Array>): SampleSource {
+export function openSampleStore(
+  manifest: ChunkManifest,
+  cache: ChunkCache,
+  fetch: (sha256: string) => Promise<Uint8Array>,
+): SampleSource {
   const chunks = new Map<number, Promise<Uint8Array>>()
   const load = (index: number): Promise<Uint8Array> => {
     const present = chunks.get(index)
@@ -31,7 +35,8 @@ export function openSampleStore(manifest: ChunkManifest, cache: ChunkCache, fetc
       const loaded = new Map<number, Uint8Array>()
       for (let start = 0; start < indexes.length; start += limits.blobWindow) {
         const window = indexes.slice(start, start + limits.blobWindow)
-        for (const [position, bytes] of (await Promise.all(window.map(load))).entries()) loaded.set(window[position] ?? -1, bytes)
+        for (const [position, bytes] of (await Promise.all(window.map(load))).entries())
+          loaded.set(window[position] ?? -1, bytes)
       }
       return ids.map((id) => {
         const chunk = loaded.get(Math.floor(id / manifest.samplesPerChunk))

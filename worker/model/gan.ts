@@ -8,8 +8,16 @@ const latentSize = 100
 
 /** The article's dense GAN: noise 100 → 7·7·256 relu → pixels tanh; pixels → 256 → 256 → 1 logit. */
 export function gan(config: RunConfig, pixels: number): Model {
-  const generator: NetworkSpec = { name: 'generator', inputSize: latentSize, layers: [dense('dense0', 7 * 7 * 256, 'relu'), dense('dense1', pixels, 'tanh')] }
-  const discriminator: NetworkSpec = { name: 'discriminator', inputSize: pixels, layers: [dense('dense0', 256, 'relu'), dense('dense1', 256, 'relu'), dense('dense2', 1, 'linear')] }
+  const generator: NetworkSpec = {
+    name: 'generator',
+    inputSize: latentSize,
+    layers: [dense('dense0', 7 * 7 * 256, 'relu'), dense('dense1', pixels, 'tanh')],
+  }
+  const discriminator: NetworkSpec = {
+    name: 'discriminator',
+    inputSize: pixels,
+    layers: [dense('dense0', 256, 'relu'), dense('dense1', 256, 'relu'), dense('dense2', 1, 'linear')],
+  }
   const spec: ModelSpec = { name: 'gan', networks: [generator, discriminator], latentSize, pixelRange: [-1, 1] }
 
   const discriminatorPhase = (batch: number): Phase => ({

@@ -2,7 +2,12 @@ import { assert } from '../../shared/core/errors.ts'
 import type { DenseLayer, NetworkSpec } from '../../shared/core/model-spec.ts'
 import type { Ops, Parameters, Tensor } from '../backend/backend.ts'
 
-export function dense(name: string, units: number, activation: DenseLayer['activation'], input: string | null = null): DenseLayer {
+export function dense(
+  name: string,
+  units: number,
+  activation: DenseLayer['activation'],
+  input: string | null = null,
+): DenseLayer {
   return { kind: 'dense', name, units, activation, input }
 }
 

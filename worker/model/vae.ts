@@ -11,9 +11,18 @@ export function vae(pixels: number): Model {
   const encoder: NetworkSpec = {
     name: 'encoder',
     inputSize: pixels,
-    layers: [dense('dense0', 256, 'relu'), dense('dense1', 128, 'relu'), dense('mean', latentSize, 'linear', 'dense1'), dense('logVariance', latentSize, 'linear', 'dense1')],
+    layers: [
+      dense('dense0', 256, 'relu'),
+      dense('dense1', 128, 'relu'),
+      dense('mean', latentSize, 'linear', 'dense1'),
+      dense('logVariance', latentSize, 'linear', 'dense1'),
+    ],
   }
-  const decoder: NetworkSpec = { name: 'decoder', inputSize: latentSize, layers: [dense('dense0', 128, 'relu'), dense('dense1', 256, 'relu'), dense('logits', pixels, 'linear')] }
+  const decoder: NetworkSpec = {
+    name: 'decoder',
+    inputSize: latentSize,
+    layers: [dense('dense0', 128, 'relu'), dense('dense1', 256, 'relu'), dense('logits', pixels, 'linear')],
+  }
   const spec: ModelSpec = { name: 'vae', networks: [encoder, decoder], latentSize, pixelRange: [0, 1] }
 
   const phase: Phase = {
@@ -40,5 +49,9 @@ export function vae(pixels: number): Model {
       return { loss: ops.add(reconstruction, kl), scalars: { reconstruction, kl } }
     },
   }
-  return { spec, phases: () => [phase], generate: (ops, parameters, noise) => ops.sigmoid(applySequential(ops, decoder, parameters, noise)) }
+  return {
+    spec,
+    phases: () => [phase],
+    generate: (ops, parameters, noise) => ops.sigmoid(applySequential(ops, decoder, parameters, noise)),
+  }
 }

@@ -8,7 +8,18 @@ export function applyUpdate(kernel: Kernel, config: RunConfig, network: NetworkS
   const { weights, gradient, moment1, moment2, count } = network
   switch (config.optimizer) {
     case 'adam':
-      kernel.adam({ weights, gradient, m: moment1, v: moment2, count, rate, beta1: config.beta1, beta2: config.beta2, epsilon: 1e-8, step: network.optimizerSteps })
+      kernel.adam({
+        weights,
+        gradient,
+        m: moment1,
+        v: moment2,
+        count,
+        rate,
+        beta1: config.beta1,
+        beta2: config.beta2,
+        epsilon: 1e-8,
+        step: network.optimizerSteps,
+      })
       return
     case 'rmsprop':
       kernel.rmsprop({ weights, gradient, v: moment2, count, rate, alpha: 0.99, epsilon: 1e-8 })

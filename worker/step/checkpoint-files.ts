@@ -6,7 +6,8 @@ import type { ModelState } from './model-state.ts'
 /** SHA-256 over the weights' bytes in name order. */
 export function weightsSha256(state: ModelState): string {
   const hash = createHash('sha256')
-  for (const slot of state.sortedSlots()) hash.update(new Uint8Array(slot.weights.buffer, slot.weights.byteOffset, slot.weights.byteLength))
+  for (const slot of state.sortedSlots())
+    hash.update(new Uint8Array(slot.weights.buffer, slot.weights.byteOffset, slot.weights.byteLength))
   return hash.digest('hex')
 }
 
@@ -32,13 +33,24 @@ export function encodeCheckpoint(state: ModelState): CheckpointFiles {
 }
 
 /** Puts a checkpoint's files into the state; every tensor must be there with its shape. `optimizer` null: weights only. */
-export function restoreCheckpoint(state: ModelState, weights: Uint8Array, optimizer: Uint8Array | null, optimizerSteps: Record<string, number>): void {
-  const tensors = new Map([...decodeSafetensors(weights).tensors, ...(optimizer ? decodeSafetensors(optimizer).tensors : [])])
+export function restoreCheckpoint(
+  state: ModelState,
+  weights: Uint8Array,
+  optimizer: Uint8Array | null,
+  optimizerSteps: Record<string, number>,
+): void {
+  const tensors = new Map([
+    ...decodeSafetensors(weights).tensors,
+    ...(optimizer ? decodeSafetensors(optimizer).tensors : []),
+  ])
   const put = (name: string, shape: readonly number[], target: Float32Array) => {
     const tensor = tensors.get(name)
     if (!tensor || tensor.shape.join() !== shape.join()) {
       const found = tensor ? `has shape [${tensor.shape}]` : 'is missing'
-      throw new RingleaderError('checkpoint-mismatch', `tensor ${name} of the checkpoint ${found}; this model needs [${shape}]`)
+      throw new RingleaderError(
+        'checkpoint-mismatch',
+        `tensor ${name} of the checkpoint ${found}; this model needs [${shape}]`,
+      )
     }
     target.set(tensor.data)
   }

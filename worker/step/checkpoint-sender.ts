@@ -37,11 +37,21 @@ export class CheckpointSender {
       { name: 'weights.safetensors' as const, bytes: files.weights },
       { name: 'optimizer.safetensors' as const, bytes: files.optimizer },
     ]
-    this.#send({ kind: 'checkpointBegin', step, model: this.#model, weightsSha256, optimizerSteps: files.optimizerSteps, files: parts.map((part) => ({ name: part.name, bytes: part.bytes.byteLength })) })
+    this.#send({
+      kind: 'checkpointBegin',
+      step,
+      model: this.#model,
+      weightsSha256,
+      optimizerSteps: files.optimizerSteps,
+      files: parts.map((part) => ({ name: part.name, bytes: part.bytes.byteLength })),
+    })
     for (const { name, bytes } of parts) {
       for (let offset = 0; offset < bytes.byteLength; offset += limits.checkpointPieceBytes) {
         await this.#takeCredit()
-        this.#send({ kind: 'checkpointPiece', step, file: name, offset }, bytes.slice(offset, offset + limits.checkpointPieceBytes))
+        this.#send(
+          { kind: 'checkpointPiece', step, file: name, offset },
+          bytes.slice(offset, offset + limits.checkpointPieceBytes),
+        )
       }
     }
     await this.#takeCredit()

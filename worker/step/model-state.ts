@@ -46,7 +46,9 @@ export class ModelState {
   readonly scratchBytes: number
 
   constructor(spec: ModelSpec, scratchBytes: number) {
-    const sizes = spec.networks.map((network) => parametersOf(network).reduce((sum, parameter) => sum + padded(sizeOf(parameter)), 0))
+    const sizes = spec.networks.map((network) =>
+      parametersOf(network).reduce((sum, parameter) => sum + padded(sizeOf(parameter)), 0),
+    )
     const total = sizes.reduce((sum, size) => sum + size * 7 + tailFloats, 0)
     this.memory = createSharedMemory(total * 4 + scratchBytes + 65_536)
     this.kernel = loadKernel(this.memory)
@@ -56,13 +58,31 @@ export class ModelState {
     for (const [index, network] of spec.networks.entries()) {
       const count = sizes[index] ?? 0
       const region = (extra = 0) => this.arena.allocate((count + extra) * 4)
-      const state = { name: network.name, count, weights: region(), gradient: region(tailFloats), moment1: region(), moment2: region(), backup: this.arena.allocate(count * 12), optimizerSteps: 0, backupSteps: 0 }
+      const state = {
+        name: network.name,
+        count,
+        weights: region(),
+        gradient: region(tailFloats),
+        moment1: region(),
+        moment2: region(),
+        backup: this.arena.allocate(count * 12),
+        optimizerSteps: 0,
+        backupSteps: 0,
+      }
       this.networks.set(network.name, { ...state, tail: this.arena.floats(state.gradient + count * 4, tailFloats) })
       let offset = 0
       for (const parameter of parametersOf(network)) {
         const size = sizeOf(parameter)
         const view = (base: number) => this.arena.floats(base + offset * 4, size)
-        this.slots.push({ ...parameter, network: network.name, size, weights: view(state.weights), gradient: view(state.gradient), moment1: view(state.moment1), moment2: view(state.moment2) })
+        this.slots.push({
+          ...parameter,
+          network: network.name,
+          size,
+          weights: view(state.weights),
+          gradient: view(state.gradient),
+          moment1: view(state.moment1),
+          moment2: view(state.moment2),
+        })
         offset += padded(size)
       }
     }

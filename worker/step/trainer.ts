@@ -41,7 +41,14 @@ export class Trainer {
   readonly #bound: BoundParameters
   #order: { epoch: number; ids: Uint32Array } | null = null
 
-  constructor(config: RunConfig, model: Model, state: ModelState, backend: Backend, source: SampleSource, schedule: Schedule) {
+  constructor(
+    config: RunConfig,
+    model: Model,
+    state: ModelState,
+    backend: Backend,
+    source: SampleSource,
+    schedule: Schedule,
+  ) {
     this.#config = config
     this.#model = model
     this.#state = state
@@ -61,7 +68,13 @@ export class Trainer {
     const plan = this.#schedule.plan(step)
     const phases = this.#model.phases(plan.batches.length)
     const touched: string[] = []
-    const report = { scalars: {} as Record<string, number>, batches: [] as [number, number, number][], images: 0, reduceMs: 0, bytes: 0 }
+    const report = {
+      scalars: {} as Record<string, number>,
+      batches: [] as [number, number, number][],
+      images: 0,
+      reduceMs: 0,
+      bytes: 0,
+    }
     let stop = false
     let skipped = false
     try {
@@ -118,7 +131,15 @@ export class Trainer {
     return generateImages(this.#model, this.#state, this.#backend, this.#bound, count, seed)
   }
 
-  async #gradients(phase: Phase, index: number, step: number, epoch: number, range: BatchRange | null, group: Group, stopVote: boolean): Promise<Float32Array> {
+  async #gradients(
+    phase: Phase,
+    index: number,
+    step: number,
+    epoch: number,
+    range: BatchRange | null,
+    group: Group,
+    stopVote: boolean,
+  ): Promise<Float32Array> {
     const { lanes, batchSize } = this.#config
     const globalRows = range ? range.end - range.start : batchSize
     const owned = lanesOfRank(group.rank, group.worldSize, lanes)
@@ -145,20 +166,31 @@ export class Trainer {
       const images = pixels ? ops.input(pixels, [rows, this.#source.sampleBytes]) : null
       return phase.evaluate(ops, parameters, images, ops.input(noise, [rows, phase.noiseSize]), globalRows)
     }, targets)
-    tails[tail.loss] = scalars['loss'] ?? Number.NaN
+    tails[tail.loss] = scalars.loss ?? Number.NaN
     for (const [position, name] of phase.scalars.entries()) tails[tail.scalars + position] = scalars[name] ?? Number.NaN
     return tails
   }
 
   /** Each lane draws its own noise, keyed by (seed, step, phase, lane): nobody's noise depends on the world size. */
-  #laneNoise(step: number, phase: number, owned: { first: number; last: number }, globalRows: number, size: number): Float32Array {
+  #laneNoise(
+    step: number,
+    phase: number,
+    owned: { first: number; last: number },
+    globalRows: number,
+    size: number,
+  ): Float32Array {
     const { lanes, seed } = this.#config
     let floats = 0
     for (let lane = owned.first; lane < owned.last; lane++) {
       const rows = rowsOfLane(lane, lanes, globalRows)
       const count = (rows.end - rows.start) * size
       assert((floats + count) * 4 <= this.#state.scratchBytes, 'noise fits its region')
-      this.#state.kernel.philoxNormal(this.#state.scratch + floats * 4, count, { seed, stream: randomStream.noise + 256 * phase, step, lane })
+      this.#state.kernel.philoxNormal(this.#state.scratch + floats * 4, count, {
+        seed,
+        stream: randomStream.noise + 256 * phase,
+        step,
+        lane,
+      })
       floats += count
     }
     return this.#state.floats(this.#state.scratch, floats).slice()
@@ -178,7 +210,8 @@ export class Trainer {
   }
 
   #ids(epoch: number, range: BatchRange): Uint32Array {
-    if (this.#order?.epoch !== epoch) this.#order = { epoch, ids: permutation(this.#config.seed, epoch, this.#source.sampleCount) }
+    if (this.#order?.epoch !== epoch)
+      this.#order = { epoch, ids: permutation(this.#config.seed, epoch, this.#source.sampleCount) }
     return this.#order.ids.subarray(range.start, range.end)
   }
 
@@ -229,16 +262,32 @@ export class Trainer {
 }
 
 /** Images [count, pixels] in 0…1; the noise is a function of the seed alone. */
-export async function generateImages(model: Model, state: ModelState, backend: Backend, bound: BoundParameters, count: number, seed: number): Promise<Float32Array> {
+export async function generateImages(
+  model: Model,
+  state: ModelState,
+  backend: Backend,
+  bound: BoundParameters,
+  count: number,
+  seed: number,
+): Promise<Float32Array> {
   const { latentSize } = model.spec
   const blocks: Float32Array[] = []
   const rowsPerBlock = 100
   assert(rowsPerBlock * latentSize * 4 <= state.scratchBytes, 'noise fits its region')
   for (let start = 0; start < count; start += rowsPerBlock) {
     const rows = Math.min(rowsPerBlock, count - start)
-    state.kernel.philoxNormal(state.scratch, rows * latentSize, { seed, stream: randomStream.fixedNoise, step: 0, lane: start / rowsPerBlock })
+    state.kernel.philoxNormal(state.scratch, rows * latentSize, {
+      seed,
+      stream: randomStream.fixedNoise,
+      step: 0,
+      lane: start / rowsPerBlock,
+    })
     const noise = state.floats(state.scratch, rows * latentSize).slice()
-    blocks.push(await backend.compute(() => model.generate(backend.ops, bound.tensors, backend.ops.input(noise, [rows, latentSize]))))
+    blocks.push(
+      await backend.compute(() =>
+        model.generate(backend.ops, bound.tensors, backend.ops.input(noise, [rows, latentSize])),
+      ),
+    )
   }
   const images = new Float32Array(blocks.reduce((sum, block) => sum + block.length, 0))
   let position = 0

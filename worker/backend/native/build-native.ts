@@ -6,7 +6,19 @@ import { writeFileAtomic } from '../../../shared/core/atomic-file.ts'
 import { cacheFolder } from '../../../shared/core/cache-folder.ts'
 import { messageOf, RingleaderError } from '../../../shared/core/errors.ts'
 import { withProcessLock } from '../../../shared/core/process-lock.mjs'
-import { addonFile, compileFlags, findNative, libraryFiles, type NativeLibrary, type NativeManifest, nativeFolder, sha256OfFile, tfjsNodeFolder, verifyNative, wheel } from './native-cache.ts'
+import {
+  addonFile,
+  compileFlags,
+  findNative,
+  libraryFiles,
+  type NativeLibrary,
+  type NativeManifest,
+  nativeFolder,
+  sha256OfFile,
+  tfjsNodeFolder,
+  verifyNative,
+  wheel,
+} from './native-cache.ts'
 
 export interface BuildOptions {
   /** Told what takes long, one line each. */
@@ -49,10 +61,11 @@ export async function buildNative({ say, verify }: BuildOptions): Promise<Native
 }
 
 async function build(tfjsNode: string, folder: string, say: (line: string) => void): Promise<void> {
-  if (process.platform !== 'linux' || process.arch !== 'x64') throw unavailable(`there is no wheel for ${process.platform}-${process.arch}`)
+  if (process.platform !== 'linux' || process.arch !== 'x64')
+    throw unavailable(`there is no wheel for ${process.platform}-${process.arch}`)
   const python = await findTool(['python3', 'python'], ['-m', 'pip', '--version'])
   if (python === null) throw unavailable('python3 with pip is missing; install python3-pip')
-  const compiler = await findTool([process.env['CXX'] ?? 'g++', 'g++', 'clang++', 'c++'], ['--version'])
+  const compiler = await findTool([process.env.CXX ?? 'g++', 'g++', 'clang++', 'c++'], ['--version'])
   if (compiler === null) throw unavailable('a C++ compiler is missing; install g++')
   const downloads = join(cacheFolder(), 'native', 'download')
   const file = await fetchWheel(python, downloads, say)
@@ -69,7 +82,10 @@ async function build(tfjsNode: string, folder: string, say: (line: string) => vo
       const path = join(temporary, name)
       files[name] = { bytes: (await stat(path)).size, sha256: await sha256OfFile(path) }
     }
-    writeFileAtomic(join(temporary, 'manifest.json'), `${JSON.stringify({ tensorflow: wheel.version, files } satisfies NativeManifest, null, 2)}\n`)
+    writeFileAtomic(
+      join(temporary, 'manifest.json'),
+      `${JSON.stringify({ tensorflow: wheel.version, files } satisfies NativeManifest, null, 2)}\n`,
+    )
     await rm(folder, { recursive: true, force: true })
     await rename(temporary, folder)
   } catch (error) {
@@ -94,10 +110,30 @@ async function fetchWheel(python: string, downloads: string, say: (line: string)
   const present = await verified()
   if (present !== null) return present
   say(`fetching TensorFlow ${wheel.version} with pip (${wheel.megabytes} MB, once per user) ...`)
-  const pip = ['-m', 'pip', 'download', '--quiet', '--disable-pip-version-check', '--no-deps', '--only-binary=:all:', '--implementation', 'cp']
-  await run(python, [...pip, '--python-version', wheel.pythonVersion, '--platform', wheel.platform, '-d', downloads, wheel.requirement])
+  const pip = [
+    '-m',
+    'pip',
+    'download',
+    '--quiet',
+    '--disable-pip-version-check',
+    '--no-deps',
+    '--only-binary=:all:',
+    '--implementation',
+    'cp',
+  ]
+  await run(python, [
+    ...pip,
+    '--python-version',
+    wheel.pythonVersion,
+    '--platform',
+    wheel.platform,
+    '-d',
+    downloads,
+    wheel.requirement,
+  ])
   const fetched = await verified()
-  if (fetched === null) throw unavailable(`what pip fetched for ${wheel.requirement} has not the SHA-256 ${wheel.sha256}`)
+  if (fetched === null)
+    throw unavailable(`what pip fetched for ${wheel.requirement} has not the SHA-256 ${wheel.sha256}`)
   return fetched
 }
 
@@ -118,7 +154,9 @@ with zipfile.ZipFile(wheel) as archive:
 async function compile(compiler: string, tfjsNode: string, folder: string): Promise<void> {
   const nodeHeaders = join(dirname(createRequire(import.meta.url).resolve('node-api-headers/package.json')), 'include')
   const headers = join(folder, 'include/tensorflow/include')
-  const includes = [headers, dirname(tfjsNode), tfjsNode, join(tfjsNode, 'binding'), nodeHeaders].map((path) => `-I${path}`)
+  const includes = [headers, dirname(tfjsNode), tfjsNode, join(tfjsNode, 'binding'), nodeHeaders].map(
+    (path) => `-I${path}`,
+  )
   const sources = ['tfjs_backend.cc', 'tfjs_binding.cc'].map((file) => join(tfjsNode, 'binding', file))
   const libraries = libraryFiles.map((file) => join(folder, file))
   await run(compiler, [...compileFlags, ...includes, ...sources, ...libraries, '-o', join(folder, addonFile)])

@@ -9,7 +9,12 @@ import { findNative, type NativeLibrary } from './native-cache.ts'
  */
 export function loadTensorFlowNode(): { tf: typeof tfjs; native: NativeLibrary } {
   const native = findNative()
-  if (!native) throw new RingleaderError('native-missing', 'the native TensorFlow library is not set up; run `ringleader setup`, or write --backend wasm', { exit: exitCode.config })
+  if (!native)
+    throw new RingleaderError(
+      'native-missing',
+      'the native TensorFlow library is not set up; run `ringleader setup`, or write --backend wasm',
+      { exit: exitCode.config },
+    )
   const require = createRequire(import.meta.url)
   const fromPackage = createRequire(require.resolve('@tensorflow/tfjs-node'))
   const finder = fromPackage('@mapbox/node-pre-gyp') as object
@@ -19,7 +24,11 @@ export function loadTensorFlowNode(): { tf: typeof tfjs; native: NativeLibrary }
   try {
     return { tf: require('@tensorflow/tfjs-node') as typeof tfjs, native }
   } catch (error) {
-    throw new RingleaderError('native-broken', `the native TensorFlow library in ${native.folder} does not load (${messageOf(error)}); delete that folder and run \`ringleader setup\``, { cause: error, exit: exitCode.config })
+    throw new RingleaderError(
+      'native-broken',
+      `the native TensorFlow library in ${native.folder} does not load (${messageOf(error)}); delete that folder and run \`ringleader setup\``,
+      { cause: error, exit: exitCode.config },
+    )
   } finally {
     cached.exports = finder
   }

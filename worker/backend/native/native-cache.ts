@@ -44,8 +44,12 @@ export function tfjsNodeFolder(): string | null {
 
 /** Where the library of this version of everything belongs: a name by content, shared by all clones of a user. */
 export function nativeFolder(tfjsNode: string): string {
-  const hash = createHash('sha256').update(wheel.sha256).update(compileFlags.join(' ')).update(`${process.platform}-${process.arch}`)
-  for (const file of ['binding/tfjs_backend.cc', 'binding/tfjs_binding.cc', 'package.json']) hash.update(readFileSync(join(tfjsNode, file)))
+  const hash = createHash('sha256')
+    .update(wheel.sha256)
+    .update(compileFlags.join(' '))
+    .update(`${process.platform}-${process.arch}`)
+  for (const file of ['binding/tfjs_backend.cc', 'binding/tfjs_binding.cc', 'package.json'])
+    hash.update(readFileSync(join(tfjsNode, file)))
   return join(cacheFolder(), 'native', hash.digest('hex').slice(0, 24))
 }
 
@@ -58,7 +62,9 @@ export function findNative(): NativeLibrary | null {
   if (!existsSync(path)) return null
   const manifest = readManifest(path)
   if (!manifest) return null
-  const whole = Object.entries(manifest.files).every(([name, file]) => existsSync(join(folder, name)) && statSync(join(folder, name)).size === file.bytes)
+  const whole = Object.entries(manifest.files).every(
+    ([name, file]) => existsSync(join(folder, name)) && statSync(join(folder, name)).size === file.bytes,
+  )
   return whole ? { folder, addon: join(folder, addonFile), manifest } : null
 }
 
