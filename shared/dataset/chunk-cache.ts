@@ -1,5 +1,6 @@
-import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
+import { readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { makeFolder } from '../core/atomic-file.ts'
 import { sha256 as digest } from './chunk.ts'
 
 /** Chunks on a worker's disk, by SHA-256; the ones not used for longest go when it is full. */
@@ -30,7 +31,7 @@ export class ChunkCache {
   /** False where it could not be kept, which costs a fetch later and nothing else. */
   async put(sha256: string, bytes: Uint8Array): Promise<boolean> {
     try {
-      await mkdir(this.#folder, { recursive: true })
+      makeFolder(this.#folder)
       const temporary = join(this.#folder, `.${sha256}.${process.pid}`)
       await writeFile(temporary, bytes)
       await rename(temporary, join(this.#folder, sha256))

@@ -5,7 +5,8 @@ import { encode } from 'msgpackr'
 import { afterEach, describe, expect, it } from 'vitest'
 import { Dealer } from 'zeromq'
 import { decodeToWorker } from '../../shared/protocol/control.ts'
-import { Cli, mnist, ringleader, temporaryFolder } from '../support/cli.ts'
+import { Cli, mnist, ringleader } from '../support/cli.ts'
+import { temporaryFolder } from '../support/folder.ts'
 
 const usage: [string[], RegExp][] = [
   [['train', '--epoch', '3'], /unknown flag --epoch; did you mean --epochs\?/],

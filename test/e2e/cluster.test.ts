@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
-import { Cli, readJson, readLines, temporaryFolder } from '../support/cli.ts'
+import { Cli, readJson, readLines } from '../support/cli.ts'
+import { temporaryFolder } from '../support/folder.ts'
 import { canMakeNamespaces, TwoHosts } from '../support/namespaces.ts'
 
 const complete = [{ epoch: 0, distinct: 60_000, duplicates: 0, missing: 0 }]

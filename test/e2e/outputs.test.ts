@@ -3,7 +3,8 @@ import { cpSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { PNG } from 'pngjs'
 import { beforeAll, describe, expect, it } from 'vitest'
-import { Cli, hasTool, mnist, ringleader, root, temporaryFolder } from '../support/cli.ts'
+import { Cli, hasTool, mnist, ringleader, root } from '../support/cli.ts'
+import { temporaryFolder } from '../support/folder.ts'
 
 const hasNumpy = hasTool('python3', '-c', 'import numpy')
 const hasPromtool = hasTool('promtool', '--version')

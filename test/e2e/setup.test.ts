@@ -1,7 +1,8 @@
 import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { Cli, hasTool, readJson, temporaryFolder } from '../support/cli.ts'
+import { Cli, hasTool, readJson } from '../support/cli.ts'
+import { temporaryFolder } from '../support/folder.ts'
 
 const canBuild = hasTool('python3', '-m', 'pip', '--version') && hasTool('g++', '--version')
 

@@ -2,7 +2,8 @@ import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { PNG } from 'pngjs'
 import { describe, expect, it, vi } from 'vitest'
-import { Cli, childrenOf, readJson, readLines, ringleader, temporaryFolder } from '../support/cli.ts'
+import { Cli, childrenOf, readJson, readLines, ringleader } from '../support/cli.ts'
+import { temporaryFolder } from '../support/folder.ts'
 
 const complete = [{ epoch: 0, distinct: 60_000, duplicates: 0, missing: 0 }]
 

@@ -1,0 +1,110 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { gzipSync } from 'node:zlib'
+import { describe, expect, it } from 'vitest'
+import { makeChunks, sha256 } from '../../shared/dataset/chunk.ts'
+import { ChunkCache } from '../../shared/dataset/chunk-cache.ts'
+import { parseIdx } from '../../shared/dataset/idx.ts'
+import { loadIdxFolder, openDataset } from '../../shared/dataset/image-dataset.ts'
+import { temporaryFolder } from '../support/folder.ts'
+
+function idx(shape: readonly number[], type = 8): Buffer {
+  const header = Buffer.alloc(4 + 4 * shape.length)
+  header.set([0, 0, type, shape.length])
+  for (const [index, extent] of shape.entries()) header.writeUInt32BE(extent, 4 + 4 * index)
+  const size = shape.reduce((product, extent) => product * extent, 1)
+  return Buffer.concat([header, Buffer.from(Array.from({ length: size }, (_, index) => index % 251))])
+}
+
+describe('IDX files', () => {
+  it('are read plain and packed', () => {
+    for (const bytes of [idx([3, 2, 2]), gzipSync(idx([3, 2, 2]))]) {
+      expect(parseIdx(bytes, 'f')).toMatchObject({ shape: [3, 2, 2] })
+      expect([...parseIdx(bytes, 'f').data]).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11])
+    }
+  })
+
+  it.each([
+    ['empty', Buffer.alloc(0), /f: no IDX magic number/],
+    ['HTML', Buffer.from('<html></html>'), /f: no IDX magic number/],
+    ['cut off', idx([3, 2, 2]).subarray(0, 20), /f: 20 bytes; its header \[3,2,2\] needs 28/],
+    ['too long', Buffer.concat([idx([3]), Buffer.alloc(1)]), /f: 12 bytes; its header \[3\] needs 11/],
+    ['of floats', idx([3], 0x0d), /f: element type 0xd; expected unsigned bytes/],
+    ['of too many dimensions', idx([1, 1, 1, 1, 1]), /f: 5 dimensions/],
+    ['packed and cut off', gzipSync(idx([300])).subarray(0, 30), /f: gzip: /],
+  ])('that are %s are refused by name', (_name, bytes, message) => {
+    expect(() => parseIdx(bytes, 'f')).toThrow(message)
+  })
+})
+
+describe('a folder of IDX files', () => {
+  const files = (): Record<string, Buffer> => ({
+    'train-images-idx3-ubyte': idx([4, 3, 5]),
+    'train-labels-idx1-ubyte': idx([4]),
+    't10k-images-idx3-ubyte': idx([2, 3, 5]),
+    't10k-labels-idx1-ubyte': idx([2]),
+  })
+  const write = (contents: Record<string, Buffer>) => {
+    const folder = temporaryFolder()
+    for (const [name, bytes] of Object.entries(contents)) writeFileSync(join(folder, name), bytes)
+    return folder
+  }
+
+  it('is a data set, packed files and dotted names included', () => {
+    const { 'train-images-idx3-ubyte': images, ...rest } = files()
+    const folder = write({ ...rest, 'train-images.idx3-ubyte.gz': gzipSync(images ?? '') })
+    expect(loadIdxFolder('own', folder, {})).toMatchObject({ name: 'own', height: 3, width: 5, channels: 1, train: { count: 4 }, test: { count: 2 } })
+  })
+
+  it('is refused by the name of the file that is wrong', () => {
+    const swapped = { ...files(), 'train-images-idx3-ubyte': idx([4]), 'train-labels-idx1-ubyte': idx([4, 3, 5]) }
+    expect(() => loadIdxFolder('own', write(swapped), {})).toThrow(/train-images-idx3-ubyte: 1 dimensions \[4\] where 3 belong: are images and labels swapped\?/)
+    expect(() => loadIdxFolder('own', write({ ...files(), 'train-labels-idx1-ubyte': idx([5]) }), {})).toThrow(/train-labels-idx1-ubyte: 5 labels for 4 images/)
+    expect(() => loadIdxFolder('own', write({ ...files(), 't10k-images-idx3-ubyte': idx([2, 3, 4]) }), {})).toThrow(/t10k-images-idx3-ubyte: images of 3×4, but the training images have 3×5/)
+    const { 't10k-labels-idx1-ubyte': _, ...missing } = files()
+    expect(() => loadIdxFolder('own', write(missing), {})).toThrow(/t10k-labels-idx1-ubyte is missing/)
+  })
+
+  it('is refused where a digest is not the one that is known', () => {
+    const folder = write(files())
+    const digests = { 'train-labels-idx1-ubyte': sha256(idx([4])) }
+    expect(loadIdxFolder('own', folder, digests).train.count).toBe(4)
+    expect(() => loadIdxFolder('own', folder, { 'train-labels-idx1-ubyte': sha256(idx([5])) })).toThrow(/train-labels-idx1-ubyte: its SHA-256 is not/)
+  })
+
+  it('MNIST is there with all its images', () => {
+    const mnist = openDataset('mnist')
+    expect([mnist.train.count, mnist.test.count, mnist.height, mnist.width]).toEqual([60_000, 10_000, 28, 28])
+    expect([...mnist.train.labels.subarray(0, 10)]).toEqual([5, 0, 4, 1, 9, 2, 1, 3, 1, 4])
+  })
+})
+
+describe('chunks', () => {
+  it('hold every sample once, and are named by what they hold', () => {
+    const samples = Uint8Array.from({ length: 70 }, (_, index) => index)
+    const { manifest, chunks } = makeChunks(samples, 7, 25)
+    expect(manifest).toMatchObject({ sampleBytes: 7, samplesPerChunk: 3, sampleCount: 10 })
+    expect(Buffer.concat(chunks).equals(Buffer.from(samples))).toBe(true)
+    expect(manifest.chunks).toEqual(chunks.map((chunk) => ({ sha256: sha256(chunk), bytes: chunk.byteLength })))
+  })
+
+  it('are kept on disk, the ones not used for longest go first, and a damaged one is not given out', async () => {
+    const folder = join(temporaryFolder(), 'cache')
+    const cache = new ChunkCache(folder, 2500)
+    const chunks = [0, 1, 2].map((fill) => new Uint8Array(1000).fill(fill))
+    const names = chunks.map(sha256)
+    expect(await cache.get(names[0] ?? '')).toBeNull()
+    for (const [index, chunk] of chunks.entries()) expect(await cache.put(names[index] ?? '', chunk)).toBe(true)
+    const present = await Promise.all(names.map((name) => cache.get(name)))
+    expect(present.filter((chunk) => chunk !== null).length).toBeLessThan(3)
+    expect(present[2]).toEqual(Buffer.from(chunks[2] ?? []))
+    writeFileSync(join(folder, names[2] ?? ''), 'damaged')
+    expect(await cache.get(names[2] ?? '')).toBeNull()
+  })
+
+  it('are not lost with a folder that cannot be written: they are fetched again', async () => {
+    const cache = new ChunkCache('/proc/none/cache', 1000)
+    expect(await cache.put('a', new Uint8Array(1))).toBe(false)
+    expect(await cache.get('a')).toBeNull()
+  })
+})

@@ -1,0 +1,98 @@
+import { describe, expect, it } from 'vitest'
+import { Arena, createSharedMemory, loadKernel } from '../../shared/kernel/kernel.ts'
+
+const count = 1000
+const memory = createSharedMemory(1 << 20)
+const kernel = loadKernel(memory)
+const arena = new Arena(memory)
+const region = () => arena.allocate(count * 4)
+const [weights, gradient, first, second] = [region(), region(), region(), region()] as const
+const view = (offset: number) => arena.floats(offset, count)
+
+/** Fills the regions and returns float64 copies for the oracle. */
+function start(): { w: number[]; m: number[]; v: number[] } {
+  for (let index = 0; index < count; index++) view(weights)[index] = Math.sin(index)
+  view(first).fill(0)
+  view(second).fill(0)
+  return { w: [...view(weights)], m: new Array<number>(count).fill(0), v: new Array<number>(count).fill(0) }
+}
+
+function setGradient(step: number): number[] {
+  for (let index = 0; index < count; index++) view(gradient)[index] = Math.cos(index * step) * 10 ** ((index % 5) - 3)
+  return [...view(gradient)]
+}
+
+function expectClose(found: Float32Array, expected: readonly number[]): void {
+  for (const [index, value] of found.entries()) expect(Math.abs(value - (expected[index] ?? Number.NaN))).toBeLessThan(2e-6)
+}
+
+describe('kernels', () => {
+  it('adds any number of elements, exactly as float32 does', () => {
+    for (const length of [0, 1, 15, 16, 17, 999]) {
+      const before = start().w
+      setGradient(1)
+      kernel.add(weights, gradient, length)
+      const expected = before.map((value, index) => (index < length ? Math.fround(value + (view(gradient)[index] ?? 0)) : value))
+      expect([...view(weights)]).toEqual(expected)
+    }
+  })
+
+  it('sums squares in float64, and lets NaN and infinity through', () => {
+    const values = setGradient(2)
+    expect(kernel.sumSquares(gradient, count)).toBeCloseTo(values.reduce((sum, value) => sum + value * value, 0), 6)
+    for (const position of [0, 7, count - 1]) {
+      for (const bad of [Number.NaN, Number.POSITIVE_INFINITY]) {
+        setGradient(2)
+        view(gradient)[position] = bad
+        expect(Number.isFinite(kernel.sumSquares(gradient, count))).toBe(false)
+      }
+    }
+  })
+
+  it('Adam follows algorithm 1 of Kingma & Ba', () => {
+    const { w, m, v } = start()
+    const [rate, beta1, beta2, epsilon] = [1e-3, 0.9, 0.999, 1e-8]
+    for (let step = 1; step <= 5; step++) {
+      for (const [index, g] of setGradient(step).entries()) {
+        m[index] = beta1 * (m[index] ?? 0) + (1 - beta1) * g
+        v[index] = beta2 * (v[index] ?? 0) + (1 - beta2) * g * g
+        const corrected = (m[index] ?? 0) / (1 - beta1 ** step)
+        w[index] = (w[index] ?? 0) - (rate * corrected) / (Math.sqrt((v[index] ?? 0) / (1 - beta2 ** step)) + epsilon)
+      }
+      kernel.adam({ weights, gradient, m: first, v: second, count, rate, beta1, beta2, epsilon, step })
+    }
+    expectClose(view(weights), w)
+  })
+
+  it('RMSprop follows Tieleman & Hinton', () => {
+    const { w, v } = start()
+    for (let step = 1; step <= 5; step++) {
+      for (const [index, g] of setGradient(step).entries()) {
+        v[index] = 0.99 * (v[index] ?? 0) + 0.01 * g * g
+        w[index] = (w[index] ?? 0) - (1e-3 * g) / (Math.sqrt(v[index] ?? 0) + 1e-8)
+      }
+      kernel.rmsprop({ weights, gradient, v: second, count, rate: 1e-3, alpha: 0.99, epsilon: 1e-8 })
+    }
+    expectClose(view(weights), w)
+  })
+
+  it('SGD carries its momentum', () => {
+    const { w, m } = start()
+    for (let step = 1; step <= 5; step++) {
+      for (const [index, g] of setGradient(step).entries()) {
+        m[index] = 0.9 * (m[index] ?? 0) + g
+        w[index] = (w[index] ?? 0) - 1e-2 * (m[index] ?? 0)
+      }
+      kernel.sgd({ weights, gradient, momentumBuffer: first, count, rate: 1e-2, momentum: 0.9 })
+    }
+    expectClose(view(weights), w)
+  })
+
+  it('regions start at multiples of 64 bytes and do not overlap', () => {
+    const other = new Arena(createSharedMemory(10_000))
+    const [a, b] = [other.allocate(100), other.allocate(1)]
+    expect([a % 64, b % 64]).toEqual([0, 0])
+    expect(b).toBeGreaterThanOrEqual(a + 100)
+    expect(() => other.allocate(1 << 20)).toThrow('the memory holds what was planned')
+  })
+})
