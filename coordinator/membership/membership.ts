@@ -82,6 +82,7 @@ export function initialMembership(options: {
 }
 
 export function decide(state: Membership, event: MembershipEvent, now: number): Decision {
+  if (state.phase === 'ended' && event.kind !== 'hello') return still(state)
   switch (event.kind) {
     case 'hello':
       return hello(state, event.workerId, now)
@@ -170,7 +171,8 @@ function startIfJoined(state: Membership): Decision {
 }
 
 function endIfFinished(state: Membership, stopped: boolean): Decision {
-  if (!state.group.every((workerId) => state.members.get(workerId)?.finished)) return still(state)
+  const all = state.group.every((workerId) => state.members.get(workerId)?.finished)
+  if (state.phase !== 'running' || !all) return still(state)
   return end(
     state,
     stopped
