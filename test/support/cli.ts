@@ -107,15 +107,17 @@ export function readLines(path: string): Record<string, unknown>[] {
     .map((line) => JSON.parse(line) as Record<string, unknown>)
 }
 
-/** True where a tool runs; a missing one is told, since what needs it is skipped. */
+/** True where a tool runs. A missing one is told, since what needs it is skipped; in CI it is an error. */
 export function hasTool(command: string, ...probe: string[]): boolean {
   const { error, status } = spawnSync(command, probe, { stdio: 'ignore' })
-  const there = error === undefined && status === 0
-  if (!there)
-    process.stderr.write(
-      `\nSKIPPED: ${[command, ...probe].join(' ')} does not work here; tests that need it do not run\n`,
-    )
-  return there
+  return available(error === undefined && status === 0, [command, ...probe].join(' '))
+}
+
+export function available(there: boolean, what: string): boolean {
+  if (there) return true
+  if (process.env.RINGLEADER_NOTHING_SKIPPED) throw new Error(`${what} does not work here, and nothing may be skipped`)
+  process.stderr.write(`\nSKIPPED: ${what} does not work here; tests that need it do not run\n`)
+  return false
 }
 
 function dieWithParent(): string[] {

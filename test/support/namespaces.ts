@@ -1,7 +1,10 @@
 import { execFileSync, spawnSync } from 'node:child_process'
+import { available } from './cli.ts'
 
-export const canMakeNamespaces =
-  process.platform === 'linux' && process.getuid?.() === 0 && spawnSync('ip', ['netns', 'list']).status === 0
+export const canMakeNamespaces = available(
+  process.platform === 'linux' && process.getuid?.() === 0 && spawnSync('ip', ['netns', 'list']).status === 0,
+  'making network namespaces (as root, with ip)',
+)
 
 /** Two network namespaces joined by a link of their own: two hosts, as far as sockets can tell. */
 export class TwoHosts {
