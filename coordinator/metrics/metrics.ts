@@ -80,7 +80,8 @@ export class Metrics {
   constructor(run: { runId: string; model: string; dataset: string }) {
     collectDefaultMetrics({ register: this.registry })
     // Gauges that are named like counters, which promtool refuses.
-    for (const name of ['handles', 'requests', 'resources']) this.registry.removeSingleMetric(`nodejs_active_${name}_total`)
+    for (const name of ['handles', 'requests', 'resources'])
+      this.registry.removeSingleMetric(`nodejs_active_${name}_total`)
     new Gauge({
       name: 'ringleader_run_info',
       help: 'The run; always 1',

@@ -4,13 +4,14 @@ export type FrameHandler = (header: Uint8Array, payload: Uint8Array) => void
 export interface PeerAddress {
   readonly rank: number
   readonly endpoint: string
+  /** CURVE key of the peer, where links are secured. */
+  readonly publicKey?: string
 }
 
-/** Public and secret key of this end and the keys that may connect; reserved for CURVE. */
+/** CURVE keys of this end, Z85. With them a link is encrypted, and the far end proves that it has its own key. */
 export interface TransportSecurity {
   readonly publicKey: string
   readonly secretKey: string
-  readonly allowedKeys: readonly string[]
 }
 
 /**

@@ -1,7 +1,7 @@
 import { Pull, Push } from 'zeromq'
 import { limits } from '../core/limits.ts'
 import { frameHeaderBytes } from '../protocol/frame.ts'
-import type { FrameHandler, PeerAddress, Transport } from './transport.ts'
+import type { FrameHandler, PeerAddress, Transport, TransportSecurity } from './transport.ts'
 
 interface Link {
   readonly socket: Push
@@ -12,19 +12,19 @@ interface Link {
 }
 
 /** The wire between hosts: one bound PULL socket for what comes in, one PUSH socket for each peer. */
-export async function openZeromqTransport(bind: string): Promise<Transport> {
+export async function openZeromqTransport(bind: string, security: TransportSecurity | null = null): Promise<Transport> {
   const inbound = new Pull({
-    linger: 0,
-    receiveHighWaterMark: 64,
-    maxMessageSize: limits.segmentBytes + frameHeaderBytes,
+    ...{ linger: 0, receiveHighWaterMark: 64, maxMessageSize: limits.segmentBytes + frameHeaderBytes },
+    ...(security ? { curveServer: true, curvePublicKey: security.publicKey, curveSecretKey: security.secretKey } : {}),
   })
   await inbound.bind(bind)
-  return new ZeromqTransport(inbound)
+  return new ZeromqTransport(inbound, security)
 }
 
 class ZeromqTransport implements Transport {
   readonly endpoint: string
   readonly #inbound: Pull
+  readonly #security: TransportSecurity | null
   /** By endpoint. */
   #links = new Map<string, Link>()
   #ranks = new Map<number, Link>()
@@ -32,8 +32,9 @@ class ZeromqTransport implements Transport {
   #onLost: (rank: number) => void = () => {}
   #closed = false
 
-  constructor(inbound: Pull) {
+  constructor(inbound: Pull, security: TransportSecurity | null) {
     this.#inbound = inbound
+    this.#security = security
     this.endpoint = inbound.lastEndpoint ?? ''
     void this.#receive()
   }
@@ -51,8 +52,8 @@ class ZeromqTransport implements Transport {
     const kept = new Map(this.#links)
     this.#links = new Map()
     this.#ranks = new Map()
-    for (const { rank, endpoint } of peers) {
-      const link = kept.get(endpoint) ?? this.#open(endpoint)
+    for (const { rank, endpoint, publicKey } of peers) {
+      const link = kept.get(endpoint) ?? this.#open(endpoint, publicKey)
       kept.delete(endpoint)
       link.queue.length = 0
       link.rank = rank
@@ -80,8 +81,14 @@ class ZeromqTransport implements Transport {
     this.#inbound.close()
   }
 
-  #open(endpoint: string): Link {
-    const socket = new Push({ linger: 0, sendHighWaterMark: 64, heartbeatInterval: 500, heartbeatTimeout: 2000 })
+  #open(endpoint: string, publicKey: string | undefined): Link {
+    const keys = this.#security
+    const socket = new Push({
+      ...{ linger: 0, sendHighWaterMark: 64, heartbeatInterval: 500, heartbeatTimeout: 2000 },
+      ...(keys && publicKey
+        ? { curveServerKey: publicKey, curvePublicKey: keys.publicKey, curveSecretKey: keys.secretKey }
+        : {}),
+    })
     const link: Link = { socket, queue: [], rank: -1, sending: false, closed: false }
     socket.events.on('disconnect', () => {
       if (!link.closed) this.#onLost(link.rank)

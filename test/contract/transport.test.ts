@@ -1,5 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest'
+import { curveKeyPair } from 'zeromq'
 import type { Transport } from '../../shared/transport/transport.ts'
+import { openZeromqTransport } from '../../shared/transport/zeromq-transport.ts'
 import { transportKinds } from '../support/ranks.ts'
 
 describe.each(transportKinds)('$name transport', ({ open }) => {
@@ -51,6 +53,25 @@ describe.each(transportKinds)('$name transport', ({ open }) => {
     first.connect([{ rank: 1, endpoint: second.endpoint }])
     first.send(1, Uint8Array.of(42), Uint8Array.of(9))
     expect([...((await received)[0]?.header ?? [])]).toEqual([42])
+  })
+})
+
+describe('secured zeromq transport', () => {
+  it('delivers to whoever has the keys, and nothing from one without', async () => {
+    const [a, b] = [curveKeyPair(), curveKeyPair()]
+    const first = await openZeromqTransport('tcp://127.0.0.1:0', a)
+    const second = await openZeromqTransport('tcp://127.0.0.1:0', b)
+    const stranger = await openZeromqTransport('tcp://127.0.0.1:0')
+    try {
+      const received = collect(second, 1)
+      stranger.connect([{ rank: 1, endpoint: second.endpoint }])
+      stranger.send(1, Uint8Array.of(1), Uint8Array.of(1))
+      first.connect([{ rank: 1, endpoint: second.endpoint, publicKey: b.publicKey }])
+      first.send(1, Uint8Array.of(2), Uint8Array.of(2))
+      expect([...((await received)[0]?.header ?? [])]).toEqual([2])
+    } finally {
+      for (const transport of [first, second, stranger]) transport.close()
+    }
   })
 })
 

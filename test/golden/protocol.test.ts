@@ -2,7 +2,13 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { decodeToCoordinator, encodeControl } from '../../shared/protocol/control.ts'
-import { decodeFrameHeader, encodeFrameHeader, frameHeaderBytes, frameKind, runTag } from '../../shared/protocol/frame.ts'
+import {
+  decodeFrameHeader,
+  encodeFrameHeader,
+  frameHeaderBytes,
+  frameKind,
+  runTag,
+} from '../../shared/protocol/frame.ts'
 import { root } from '../support/cli.ts'
 
 const text = readFileSync(join(root, 'docs/protocol.md'), 'utf8')
@@ -14,8 +20,27 @@ function golden(name: string): Buffer {
 }
 
 describe('the bytes that docs/protocol.md gives', () => {
-  const header = { kind: frameKind.contribution, run: runTag('golden'), generation: 3, step: 41, bucket: 8, sender: 1, segment: 0, offset: 16, count: 2 }
-  const hello = { kind: 'hello' as const, protocolVersion: 1, workerId: 'w0', runId: null, host: 'h', processId: 7, backend: 'wasm 4.22.0', threads: 1 }
+  const header = {
+    kind: frameKind.contribution,
+    run: runTag('golden'),
+    generation: 3,
+    step: 41,
+    bucket: 8,
+    sender: 1,
+    segment: 0,
+    offset: 16,
+    count: 2,
+  }
+  const hello = {
+    kind: 'hello' as const,
+    protocolVersion: 1,
+    workerId: 'w0',
+    runId: null,
+    host: 'h',
+    processId: 7,
+    backend: 'wasm 4.22.0',
+    threads: 1,
+  }
 
   it('are a data frame', () => {
     const bytes = golden('data-frame')
@@ -30,7 +55,9 @@ describe('the bytes that docs/protocol.md gives', () => {
   })
 
   it('every kind of message is named', () => {
-    const kinds = [...readFileSync(join(root, 'shared/protocol/control.ts'), 'utf8').matchAll(/kind: z\.literal\('(\w+)'\)/g)].map(([, kind]) => kind)
+    const kinds = [
+      ...readFileSync(join(root, 'shared/protocol/control.ts'), 'utf8').matchAll(/kind: z\.literal\('(\w+)'\)/g),
+    ].map(([, kind]) => kind)
     expect(kinds.length).toBeGreaterThan(20)
     for (const kind of kinds) expect(text).toContain(`\`${kind}\``)
   })

@@ -1,13 +1,23 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { decide, initialMembership, type MembershipEffect, type MembershipEvent } from '../../coordinator/membership/membership.ts'
+import {
+  decide,
+  initialMembership,
+  type MembershipEffect,
+  type MembershipEvent,
+} from '../../coordinator/membership/membership.ts'
 import { Ledger } from '../../coordinator/schedule/ledger.ts'
 import { DirectAllReduce } from '../../shared/collective/direct.ts'
-import { resolveConfig, type RunConfig } from '../../shared/core/config.ts'
+import { type RunConfig, resolveConfig } from '../../shared/core/config.ts'
 import { permutation } from '../../shared/core/random.ts'
 import { sampleChecksum } from '../../shared/core/sample-checksum.ts'
 import { lanesOfRank, makeSchedule, rowsOfLane } from '../../shared/core/schedule.ts'
-import { decodeToCoordinator, decodeToWorker, encodeControl, type ToCoordinator } from '../../shared/protocol/control.ts'
+import {
+  decodeToCoordinator,
+  decodeToWorker,
+  encodeControl,
+  type ToCoordinator,
+} from '../../shared/protocol/control.ts'
 import { decodeFrameHeader, encodeFrameHeader } from '../../shared/protocol/frame.ts'
 import { SimulatedNetwork } from '../../shared/transport/simulated-transport.ts'
 import { lcg, plainMemory, rankData, sumInRankOrder, testRun } from '../support/ranks.ts'
@@ -21,7 +31,14 @@ function config(batchSize: number, model: RunConfig['model'], discriminatorUpdat
 
 describe('sharding', () => {
   it('an epoch feeds every sample to exactly one rank, once', () => {
-    const sizes = fc.record({ samples: fc.integer({ min: 1, max: 700 }), batchSize: fc.integer({ min: 1, max: 200 }), power: fc.integer({ min: 0, max: 5 }), rankSeed: u32, updates: fc.integer({ min: 1, max: 6 }), gan: fc.boolean() })
+    const sizes = fc.record({
+      samples: fc.integer({ min: 1, max: 700 }),
+      batchSize: fc.integer({ min: 1, max: 200 }),
+      power: fc.integer({ min: 0, max: 5 }),
+      rankSeed: u32,
+      updates: fc.integer({ min: 1, max: 6 }),
+      gan: fc.boolean(),
+    })
     fc.assert(
       fc.property(sizes, ({ samples, batchSize, power, rankSeed, updates, gan }) => {
         const lanes = 2 ** power
@@ -34,7 +51,8 @@ describe('sharding', () => {
               const owned = lanesOfRank(rank, worldSize, lanes)
               for (let lane = owned.first; lane < owned.last; lane++) {
                 const rows = rowsOfLane(lane, lanes, batch.end - batch.start)
-                for (let row = rows.start; row < rows.end; row++) uses[batch.start + row] = (uses[batch.start + row] ?? 0) + 1
+                for (let row = rows.start; row < rows.end; row++)
+                  uses[batch.start + row] = (uses[batch.start + row] ?? 0) + 1
               }
             }
           }
@@ -53,25 +71,40 @@ describe('the ledger', () => {
     const plan = schedule.plan(step - 1)
     const order = permutation(seed, plan.epoch, samples)
     const batches = plan.batches.map((range) => sampleChecksum(order.subarray(range.start, range.end)))
-    return { step, epoch: plan.epoch, batches, images: 16, scalars: {}, skipped: false, seconds: 1, allReduceSeconds: 0, allReduceBytes: 0 }
+    return {
+      step,
+      epoch: plan.epoch,
+      batches,
+      images: 16,
+      scalars: {},
+      skipped: false,
+      seconds: 1,
+      allReduceSeconds: 0,
+      allReduceBytes: 0,
+    }
   }
 
   it('never loses or repeats a sample, however often and late the steps are reported, and wherever it resumes', () => {
     fc.assert(
-      fc.property(fc.array(fc.integer({ min: 1, max: 18 }), { maxLength: 200 }), fc.integer({ min: 0, max: 17 }), u32, (reports, resumeAt, seed) => {
-        const ledger = new Ledger(schedule, samples, seed)
-        const until = (step: number) => {
-          for (let next = ledger.steps + 1; next <= step; next++) ledger.commit(report(next, seed))
-        }
-        until(resumeAt)
-        const resumed = new Ledger(schedule, samples, seed)
-        resumed.resume(resumeAt, ledger.finishedEpochs())
-        for (const step of reports) resumed.commit(report(step, seed)) // those out of order or known are not counted
-        for (let next = resumed.steps + 1; next <= 18; next++) resumed.commit(report(next, seed))
-        const expected = [0, 1].map((epoch) => ({ epoch, distinct: samples, duplicates: 0, missing: 0 }))
-        expect(resumed.coverage()).toEqual(expected)
-        expect(resumed.mismatches).toBe(0)
-      }),
+      fc.property(
+        fc.array(fc.integer({ min: 1, max: 18 }), { maxLength: 200 }),
+        fc.integer({ min: 0, max: 17 }),
+        u32,
+        (reports, resumeAt, seed) => {
+          const ledger = new Ledger(schedule, samples, seed)
+          const until = (step: number) => {
+            for (let next = ledger.steps + 1; next <= step; next++) ledger.commit(report(next, seed))
+          }
+          until(resumeAt)
+          const resumed = new Ledger(schedule, samples, seed)
+          resumed.resume(resumeAt, ledger.finishedEpochs())
+          for (const step of reports) resumed.commit(report(step, seed)) // those out of order or known are not counted
+          for (let next = resumed.steps + 1; next <= 18; next++) resumed.commit(report(next, seed))
+          const expected = [0, 1].map((epoch) => ({ epoch, distinct: samples, duplicates: 0, missing: 0 }))
+          expect(resumed.coverage()).toEqual(expected)
+          expect(resumed.mismatches).toBe(0)
+        },
+      ),
     )
   })
 
@@ -89,19 +122,46 @@ describe('the ledger', () => {
 
 describe('the wire', () => {
   it('a frame header comes back as it was, and noise is none', () => {
-    const header = fc.record({ kind: fc.integer({ min: 1, max: 3 }), run: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }), generation: u32, step: u32, bucket: u16, sender: u16, segment: u32, offset: u32, count: u32 })
+    const header = fc.record({
+      kind: fc.integer({ min: 1, max: 3 }),
+      run: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
+      generation: u32,
+      step: u32,
+      bucket: u16,
+      sender: u16,
+      segment: u32,
+      offset: u32,
+      count: u32,
+    })
     fc.assert(fc.property(header, (value) => void expect(decodeFrameHeader(encodeFrameHeader(value))).toEqual(value)))
-    fc.assert(fc.property(fc.uint8Array({ maxLength: 64 }), (noise) => void expect(decodeFrameHeader(noise)).toBeNull()))
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 64 }), (noise) => void expect(decodeFrameHeader(noise)).toBeNull()),
+    )
   })
 
   it('a control message comes back as it was; noise, and the other direction, are none', () => {
     const natural = fc.nat()
     const sha256 = fc.stringMatching(/^[0-9a-f]{64}$/)
     const message: fc.Arbitrary<ToCoordinator> = fc.oneof(
-      fc.record({ kind: fc.constant('hello' as const), protocolVersion: natural, workerId: fc.string({ minLength: 1, maxLength: 64 }), runId: fc.option(fc.string()), host: fc.string(), processId: natural, backend: fc.string(), threads: natural }),
+      fc.record({
+        kind: fc.constant('hello' as const),
+        protocolVersion: natural,
+        workerId: fc.string({ minLength: 1, maxLength: 64 }),
+        runId: fc.option(fc.string()),
+        host: fc.string(),
+        processId: natural,
+        backend: fc.string(),
+        threads: natural,
+      }),
       fc.record({ kind: fc.constant('blobRequest' as const), sha256 }),
       fc.record({ kind: fc.constant('failed' as const), generation: natural, step: natural, reason: fc.string() }),
-      fc.record({ kind: fc.constant('finished' as const), generation: natural, step: natural, weightsSha256: sha256, stopped: fc.boolean() }),
+      fc.record({
+        kind: fc.constant('finished' as const),
+        generation: natural,
+        step: natural,
+        weightsSha256: sha256,
+        stopped: fc.boolean(),
+      }),
     )
     fc.assert(
       fc.property(message, (value) => {
@@ -110,7 +170,12 @@ describe('the wire', () => {
         expect(decodeToWorker(bytes)).toBeNull()
       }),
     )
-    fc.assert(fc.property(fc.uint8Array({ maxLength: 200 }), (noise) => void expect([decodeToCoordinator(noise), decodeToWorker(noise)]).toEqual([null, null])))
+    fc.assert(
+      fc.property(
+        fc.uint8Array({ maxLength: 200 }),
+        (noise) => void expect([decodeToCoordinator(noise), decodeToWorker(noise)]).toEqual([null, null]),
+      ),
+    )
   })
 })
 
@@ -132,28 +197,32 @@ describe('membership', () => {
 
   it('keeps its promises under any sequence of events', () => {
     fc.assert(
-      fc.property(fc.integer({ min: 1, max: 3 }), fc.array(fc.tuple(event, fc.nat({ max: 1500 })), { maxLength: 80 }), (minWorkers, events) => {
-        let state = initialMembership({ minWorkers, maxWorkers: 4, silenceMs: 3000 })
-        let now = 0
-        const all: MembershipEffect[] = []
-        for (const [next, pause] of events) {
-          now += pause
-          const before = state
-          const decision = decide(state, next, now)
-          state = decision.state
-          all.push(...decision.effects)
-          expect(state.generation).toBeGreaterThanOrEqual(before.generation)
-          expect(new Set(state.group).size).toBe(state.group.length)
-          expect(state.members.size).toBeLessThanOrEqual(4)
-          for (const effect of decision.effects) {
-            if (effect.kind === 'form') expect(effect.group.length).toBeGreaterThanOrEqual(minWorkers)
-            if (effect.kind === 'start') expect(effect.group.every((id) => state.members.get(id)?.joined)).toBe(true)
-            if (before.phase === 'ended') expect(['refuse', 'end']).toContain(effect.kind)
+      fc.property(
+        fc.integer({ min: 1, max: 3 }),
+        fc.array(fc.tuple(event, fc.nat({ max: 1500 })), { maxLength: 80 }),
+        (minWorkers, events) => {
+          let state = initialMembership({ minWorkers, maxWorkers: 4, silenceMs: 3000 })
+          let now = 0
+          const all: MembershipEffect[] = []
+          for (const [next, pause] of events) {
+            now += pause
+            const before = state
+            const decision = decide(state, next, now)
+            state = decision.state
+            all.push(...decision.effects)
+            expect(state.generation).toBeGreaterThanOrEqual(before.generation)
+            expect(new Set(state.group).size).toBe(state.group.length)
+            expect(state.members.size).toBeLessThanOrEqual(4)
+            for (const effect of decision.effects) {
+              if (effect.kind === 'form') expect(effect.group.length).toBeGreaterThanOrEqual(minWorkers)
+              if (effect.kind === 'start') expect(effect.group.every((id) => state.members.get(id)?.joined)).toBe(true)
+              if (before.phase === 'ended') expect(['refuse', 'end']).toContain(effect.kind)
+            }
           }
-        }
-        expect(all.filter(({ kind }) => kind === 'form').length).toBeLessThanOrEqual(1)
-        expect(all.filter(({ kind }) => kind === 'end').length).toBeLessThanOrEqual(1)
-      }),
+          expect(all.filter(({ kind }) => kind === 'form').length).toBeLessThanOrEqual(1)
+          expect(all.filter(({ kind }) => kind === 'end').length).toBeLessThanOrEqual(1)
+        },
+      ),
       { numRuns: 500 },
     )
   })
@@ -161,7 +230,12 @@ describe('membership', () => {
 
 describe('direct all-reduce', () => {
   it('equals the naive sum in rank order, bit for bit, in any order of delivery', async () => {
-    const sizes = fc.record({ worldSize: fc.integer({ min: 1, max: 9 }), elements: fc.nat({ max: 3000 }), segmentElements: fc.integer({ min: 1, max: 700 }), seed: u32 })
+    const sizes = fc.record({
+      worldSize: fc.integer({ min: 1, max: 9 }),
+      elements: fc.nat({ max: 3000 }),
+      segmentElements: fc.integer({ min: 1, max: 700 }),
+      seed: u32,
+    })
     await fc.assert(
       fc.asyncProperty(sizes, async ({ worldSize, elements, segmentElements, seed }) => {
         const segment = Math.max(segmentElements, Math.ceil(elements / 20))
@@ -169,7 +243,15 @@ describe('direct all-reduce', () => {
         const transports = Array.from({ length: worldSize }, () => network.create())
         const data = transports.map((_, rank) => rankData(rank, elements))
         const groups = transports.map((transport, rank) => {
-          const group = new DirectAllReduce({ run: testRun, generation: 1, rank, worldSize, transport, memory: plainMemory(data[rank] ?? new Float32Array()), segmentElements: segment })
+          const group = new DirectAllReduce({
+            run: testRun,
+            generation: 1,
+            rank,
+            worldSize,
+            transport,
+            memory: plainMemory(data[rank] ?? new Float32Array()),
+            segmentElements: segment,
+          })
           transport.onFrame((header, payload) => group.receive(header, payload))
           transport.connect(transports.map(({ endpoint }, peer) => ({ rank: peer, endpoint })))
           return group

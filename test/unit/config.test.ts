@@ -11,13 +11,21 @@ describe('a configuration', () => {
     }
   })
 
-  it('has the article\'s GAN as a recipe: Adam 2e-4 for both networks, five discriminator updates', () => {
+  it("has the article's GAN as a recipe: Adam 2e-4 for both networks, five discriminator updates", () => {
     const config = resolveConfig({ model: 'gan', recipe: 'article' })
-    expect(config).toMatchObject({ learningRates: { generator: 2e-4, discriminator: 2e-4 }, beta1: 0.5, discriminatorUpdates: 5 })
+    expect(config).toMatchObject({
+      learningRates: { generator: 2e-4, discriminator: 2e-4 },
+      beta1: 0.5,
+      discriminatorUpdates: 5,
+    })
   })
 
   it('takes one rate for all networks, and steps instead of epochs', () => {
-    expect(resolveConfig({ model: 'gan', learningRate: 1e-3, steps: 5 })).toMatchObject({ learningRates: { generator: 1e-3, discriminator: 1e-3 }, steps: 5, epochs: null })
+    expect(resolveConfig({ model: 'gan', learningRate: 1e-3, steps: 5 })).toMatchObject({
+      learningRates: { generator: 1e-3, discriminator: 1e-3 },
+      steps: 5,
+      epochs: null,
+    })
   })
 
   it('has lanes for the largest group', () => {

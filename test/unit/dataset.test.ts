@@ -53,14 +53,27 @@ describe('a folder of IDX files', () => {
   it('is a data set, packed files and dotted names included', () => {
     const { 'train-images-idx3-ubyte': images, ...rest } = files()
     const folder = write({ ...rest, 'train-images.idx3-ubyte.gz': gzipSync(images ?? '') })
-    expect(loadIdxFolder('own', folder, {})).toMatchObject({ name: 'own', height: 3, width: 5, channels: 1, train: { count: 4 }, test: { count: 2 } })
+    expect(loadIdxFolder('own', folder, {})).toMatchObject({
+      name: 'own',
+      height: 3,
+      width: 5,
+      channels: 1,
+      train: { count: 4 },
+      test: { count: 2 },
+    })
   })
 
   it('is refused by the name of the file that is wrong', () => {
     const swapped = { ...files(), 'train-images-idx3-ubyte': idx([4]), 'train-labels-idx1-ubyte': idx([4, 3, 5]) }
-    expect(() => loadIdxFolder('own', write(swapped), {})).toThrow(/train-images-idx3-ubyte: 1 dimensions \[4\] where 3 belong: are images and labels swapped\?/)
-    expect(() => loadIdxFolder('own', write({ ...files(), 'train-labels-idx1-ubyte': idx([5]) }), {})).toThrow(/train-labels-idx1-ubyte: 5 labels for 4 images/)
-    expect(() => loadIdxFolder('own', write({ ...files(), 't10k-images-idx3-ubyte': idx([2, 3, 4]) }), {})).toThrow(/t10k-images-idx3-ubyte: images of 3×4, but the training images have 3×5/)
+    expect(() => loadIdxFolder('own', write(swapped), {})).toThrow(
+      /train-images-idx3-ubyte: 1 dimensions \[4\] where 3 belong: are images and labels swapped\?/,
+    )
+    expect(() => loadIdxFolder('own', write({ ...files(), 'train-labels-idx1-ubyte': idx([5]) }), {})).toThrow(
+      /train-labels-idx1-ubyte: 5 labels for 4 images/,
+    )
+    expect(() => loadIdxFolder('own', write({ ...files(), 't10k-images-idx3-ubyte': idx([2, 3, 4]) }), {})).toThrow(
+      /t10k-images-idx3-ubyte: images of 3×4, but the training images have 3×5/,
+    )
     const { 't10k-labels-idx1-ubyte': _, ...missing } = files()
     expect(() => loadIdxFolder('own', write(missing), {})).toThrow(/t10k-labels-idx1-ubyte is missing/)
   })
@@ -69,7 +82,9 @@ describe('a folder of IDX files', () => {
     const folder = write(files())
     const digests = { 'train-labels-idx1-ubyte': sha256(idx([4])) }
     expect(loadIdxFolder('own', folder, digests).train.count).toBe(4)
-    expect(() => loadIdxFolder('own', folder, { 'train-labels-idx1-ubyte': sha256(idx([5])) })).toThrow(/train-labels-idx1-ubyte: its SHA-256 is not/)
+    expect(() => loadIdxFolder('own', folder, { 'train-labels-idx1-ubyte': sha256(idx([5])) })).toThrow(
+      /train-labels-idx1-ubyte: its SHA-256 is not/,
+    )
   })
 
   it('MNIST is there with all its images', () => {

@@ -16,21 +16,60 @@ const hasPromtool = hasTool('promtool', '--version')
 async function exposition(): Promise<string> {
   const metrics = new Metrics({ runId: 'r', model: 'gan', dataset: 'mnist' })
   const scalars = { generatorLoss: 1, generatorGradientNorm: 2 }
-  metrics.committed({ step: 1, epoch: 0, batches: [], images: 640, scalars, skipped: true, seconds: 0.2, allReduceSeconds: 0.1, allReduceBytes: 9 }, 3200)
+  metrics.committed(
+    {
+      step: 1,
+      epoch: 0,
+      batches: [],
+      images: 640,
+      scalars,
+      skipped: true,
+      seconds: 0.2,
+      allReduceSeconds: 0.1,
+      allReduceBytes: 9,
+    },
+    3200,
+  )
   metrics.heartbeat('worker-0', { step: 1, residentBytes: 1e8, tensors: 20, staleFrames: 0, malformedFrames: 0 })
   metrics.group(1, 2)
   return metrics.registry.metrics()
 }
 
-const target = z.object({ refId: z.string(), expr: z.string().min(1), legendFormat: z.string(), datasource: z.object({ uid: z.literal('${datasource}') }).loose() })
+const target = z.object({
+  refId: z.string(),
+  expr: z.string().min(1),
+  legendFormat: z.string(),
+  datasource: z.object({ uid: z.string().regex(/^\$\{datasource\}$/) }).loose(),
+})
 const dashboardSchema = z.object({
   uid: z.literal('ringleader'),
   title: z.literal('Ringleader'),
   editable: z.literal(false),
   schemaVersion: z.number().min(36),
-  templating: z.object({ list: z.array(z.object({ name: z.string(), type: z.string(), multi: z.boolean().optional(), allValue: z.string().optional(), refresh: z.number() }).loose()) }),
+  templating: z.object({
+    list: z.array(
+      z
+        .object({
+          name: z.string(),
+          type: z.string(),
+          multi: z.boolean().optional(),
+          allValue: z.string().optional(),
+          refresh: z.number(),
+        })
+        .loose(),
+    ),
+  }),
   panels: z.array(
-    z.object({ id: z.number(), title: z.string().min(1), description: z.string().min(1), type: z.enum(['timeseries', 'stat']), targets: z.array(target).min(1), fieldConfig: z.object({ defaults: z.object({ unit: z.string().min(1) }).loose() }).loose() }).loose(),
+    z
+      .object({
+        id: z.number(),
+        title: z.string().min(1),
+        description: z.string().min(1),
+        type: z.enum(['timeseries', 'stat']),
+        targets: z.array(target).min(1),
+        fieldConfig: z.object({ defaults: z.object({ unit: z.string().min(1) }).loose() }).loose(),
+      })
+      .loose(),
   ),
 })
 
@@ -50,10 +89,13 @@ describe('the Grafana dashboard', () => {
   it('follows the rules of dashboard-linter: variables, matchers, rates', () => {
     const variables = new Map(dashboard.templating.list.map((variable) => [variable.name, variable]))
     expect(variables.get('datasource')).toMatchObject({ type: 'datasource' })
-    for (const name of ['job', 'instance']) expect(variables.get(name)).toMatchObject({ type: 'query', multi: true, allValue: '.+', refresh: 2 })
+    for (const name of ['job', 'instance'])
+      expect(variables.get(name)).toMatchObject({ type: 'query', multi: true, allValue: '.+', refresh: 2 })
     for (const { title, expr } of targets) {
-      for (const [, matchers] of expr.matchAll(/\{([^}]*)\}/g)) expect(matchers, title).toBe('job=~"$job", instance=~"$instance"')
-      for (const [, range] of expr.matchAll(/(?:rate|irate)\([^[]*\[([^\]]+)\]/g)) expect(range, title).toBe('$__rate_interval')
+      for (const [, matchers] of expr.matchAll(/\{([^}]*)\}/g))
+        expect(matchers, title).toBe('job=~"$job", instance=~"$instance"')
+      for (const [, range] of expr.matchAll(/(?:rate|irate)\([^[]*\[([^\]]+)\]/g))
+        expect(range, title).toBe('$__rate_interval')
       const counters = [...expr.matchAll(/(\w+\()?[a-z_]+_(?:total|bucket|sum|count)\{/g)]
       for (const [, wrapper] of counters) expect(['rate(', 'increase('], `${title}: ${expr}`).toContain(wrapper)
     }
@@ -62,32 +104,67 @@ describe('the Grafana dashboard', () => {
 
   it('shows what the run is watched by', () => {
     const titles = dashboard.panels.map(({ title }) => title)
-    expect(titles).toEqual(expect.arrayContaining(['Throughput', 'Losses', 'Gradient norms', 'World size', 'Step time', 'All-reduce traffic']))
+    expect(titles).toEqual(
+      expect.arrayContaining([
+        'Throughput',
+        'Losses',
+        'Gradient norms',
+        'World size',
+        'Step time',
+        'All-reduce traffic',
+      ]),
+    )
   })
 })
 
 describe('provisioning', () => {
   it('names the data source and the folder of dashboards', () => {
-    const datasource = z.strictObject({ name: z.string(), uid: z.literal('prometheus'), type: z.literal('prometheus'), access: z.literal('proxy'), url: z.literal('http://prometheus:9090'), isDefault: z.literal(true), jsonData: z.record(z.string(), z.string()) })
-    z.strictObject({ apiVersion: z.literal(1), datasources: z.array(datasource).length(1) }).parse(parse(text('grafana/provisioning/datasources/prometheus.yaml')))
-    const provider = z.strictObject({ name: z.string(), type: z.literal('file'), allowUiUpdates: z.boolean(), options: z.strictObject({ path: z.literal('/var/lib/grafana/dashboards') }) })
-    z.strictObject({ apiVersion: z.literal(1), providers: z.array(provider).length(1) }).parse(parse(text('grafana/provisioning/dashboards/ringleader.yaml')))
+    const datasource = z.strictObject({
+      name: z.string(),
+      uid: z.literal('prometheus'),
+      type: z.literal('prometheus'),
+      access: z.literal('proxy'),
+      url: z.literal('http://prometheus:9090'),
+      isDefault: z.literal(true),
+      jsonData: z.record(z.string(), z.string()),
+    })
+    z.strictObject({ apiVersion: z.literal(1), datasources: z.array(datasource).length(1) }).parse(
+      parse(text('grafana/provisioning/datasources/prometheus.yaml')),
+    )
+    const provider = z.strictObject({
+      name: z.string(),
+      type: z.literal('file'),
+      allowUiUpdates: z.boolean(),
+      options: z.strictObject({ path: z.literal('/var/lib/grafana/dashboards') }),
+    })
+    z.strictObject({ apiVersion: z.literal(1), providers: z.array(provider).length(1) }).parse(
+      parse(text('grafana/provisioning/dashboards/ringleader.yaml')),
+    )
   })
 })
 
 describe('Prometheus', () => {
   it('scrapes the coordinator where it listens', () => {
-    const { scrape_configs: jobs } = parse(text('prometheus/prometheus.yml')) as { scrape_configs: { job_name: string; static_configs: { targets: string[] }[] }[] }
+    const { scrape_configs: jobs } = parse(text('prometheus/prometheus.yml')) as {
+      scrape_configs: { job_name: string; static_configs: { targets: string[] }[] }[]
+    }
     expect(jobs.find((job) => job.job_name === 'ringleader')?.static_configs[0]?.targets).toEqual(['coordinator:9464'])
   })
 
   it.skipIf(!hasPromtool)('accepts the configuration', () => {
-    const { status, stdout, stderr } = spawnSync('promtool', ['check', 'config', join(deploy, 'prometheus/prometheus.yml')], { encoding: 'utf8' })
+    const { status, stdout, stderr } = spawnSync(
+      'promtool',
+      ['check', 'config', join(deploy, 'prometheus/prometheus.yml')],
+      { encoding: 'utf8' },
+    )
     expect(status, stdout + stderr).toBe(0)
   })
 
   it.skipIf(!hasPromtool)('accepts the metrics', async () => {
-    expect(spawnSync('promtool', ['check', 'metrics'], { input: await exposition(), encoding: 'utf8' })).toMatchObject({ status: 0, stderr: '' })
+    expect(spawnSync('promtool', ['check', 'metrics'], { input: await exposition(), encoding: 'utf8' })).toMatchObject({
+      status: 0,
+      stderr: '',
+    })
   })
 })
 
@@ -100,14 +177,24 @@ const service = z.strictObject({
   init: z.boolean().optional(),
   volumes: strings.optional(),
   ports: z.array(z.string().regex(/^127\.0\.0\.1:\d+:\d+$/)).optional(),
-  healthcheck: z.strictObject({ test: strings, interval: z.string(), timeout: z.string(), retries: z.number() }).optional(),
+  healthcheck: z
+    .strictObject({ test: strings, interval: z.string(), timeout: z.string(), retries: z.number() })
+    .optional(),
   stop_grace_period: z.string().optional(),
-  depends_on: z.record(z.string(), z.strictObject({ condition: z.enum(['service_healthy', 'service_started']) })).optional(),
+  depends_on: z
+    .record(z.string(), z.strictObject({ condition: z.enum(['service_healthy', 'service_started']) }))
+    .optional(),
   deploy: z.strictObject({ replicas: z.number() }).optional(),
   environment: z.record(z.string(), z.string()).optional(),
   restart: z.literal('unless-stopped').optional(),
 })
-const composeSchema = z.strictObject({ name: z.string(), 'x-ringleader': z.unknown(), services: z.record(z.string(), service), networks: z.record(z.string(), z.object({})), volumes: z.record(z.string(), z.object({})) })
+const composeSchema = z.strictObject({
+  name: z.string(),
+  'x-ringleader': z.unknown(),
+  services: z.record(z.string(), service),
+  networks: z.record(z.string(), z.object({})),
+  volumes: z.record(z.string(), z.object({})),
+})
 
 describe('the compose file', () => {
   const compose = composeSchema.parse(parse(text('compose/compose.yaml'), { merge: true }))
@@ -131,15 +218,21 @@ describe('the compose file', () => {
     expect(ours.map(([name]) => name)).toEqual(['coordinator', 'worker'])
     for (const [, { command = [] }] of ours) {
       const found = commands.find(({ name }) => name === command[0])
-      for (const flag of command.filter((word) => word.startsWith('--'))) expect(Object.keys(found?.flags ?? {})).toContain(flag.slice(2))
+      for (const flag of command.filter((word) => word.startsWith('--')))
+        expect(Object.keys(found?.flags ?? {})).toContain(flag.slice(2))
     }
   })
 })
 
 describe('the Dockerfile', () => {
   it('copies files that exist and that its ignore file lets through', () => {
-    const allowed = text('docker/Dockerfile.dockerignore').split('\n').filter((line) => line.startsWith('!')).map((line) => line.slice(1))
-    const copied = [...text('docker/Dockerfile').matchAll(/^COPY (?!--from)(.+) \S+$/gm)].flatMap(([, sources]) => (sources ?? '').split(' '))
+    const allowed = text('docker/Dockerfile.dockerignore')
+      .split('\n')
+      .filter((line) => line.startsWith('!'))
+      .map((line) => line.slice(1))
+    const copied = [...text('docker/Dockerfile').matchAll(/^COPY (?!--from)(.+) \S+$/gm)].flatMap(([, sources]) =>
+      (sources ?? '').split(' '),
+    )
     expect(copied.length).toBeGreaterThan(5)
     for (const source of copied) {
       expect(existsSync(join(root, source)), source).toBe(true)

@@ -2,7 +2,12 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { join } from 'node:path'
 import { PNG } from 'pngjs'
 import { describe, expect, it } from 'vitest'
-import { CheckpointWriter, newestCheckpoint, readCheckpoint, removeOldCheckpoints } from '../../coordinator/checkpoint/checkpoint-store.ts'
+import {
+  CheckpointWriter,
+  newestCheckpoint,
+  readCheckpoint,
+  removeOldCheckpoints,
+} from '../../coordinator/checkpoint/checkpoint-store.ts'
 import { makeFolder, writeFileAtomic } from '../../shared/core/atomic-file.ts'
 import { resolveConfig } from '../../shared/core/config.ts'
 import { encodeImageGrid } from '../../shared/core/image-grid.ts'
@@ -41,9 +46,14 @@ describe('safetensors', () => {
     ['longer than their tensors', (bytes: Buffer) => Buffer.concat([bytes, Buffer.alloc(4)])],
     ['without JSON', (bytes: Buffer) => Buffer.concat([bytes.subarray(0, 8), Buffer.from('#'), bytes.subarray(9)])],
     ['of another type', (bytes: Buffer) => Buffer.from(bytes.toString('latin1').replace('F32', 'F16'), 'latin1')],
-    ['with offsets that do not fit the shape', (bytes: Buffer) => Buffer.from(bytes.toString('latin1').replace('[2,3]', '[2,4]'), 'latin1')],
+    [
+      'with offsets that do not fit the shape',
+      (bytes: Buffer) => Buffer.from(bytes.toString('latin1').replace('[2,3]', '[2,4]'), 'latin1'),
+    ],
   ])('that are %s are refused', (_name, damage) => {
-    expect(() => decodeSafetensors(damage(Buffer.from(encodeSafetensors(tensors))))).toThrow(/not a whole safetensors file/)
+    expect(() => decodeSafetensors(damage(Buffer.from(encodeSafetensors(tensors))))).toThrow(
+      /not a whole safetensors file/,
+    )
   })
 })
 
@@ -53,7 +63,9 @@ describe('pictures and arrays', () => {
     const png = PNG.sync.read(encodeImageGrid(images, { height: 2, width: 2, channels: 1 }, 2))
     expect([png.width, png.height]).toEqual([7, 7])
     const at = (x: number, y: number) => png.data[(y * png.width + x) * 4]
-    expect([at(0, 0), at(1, 1), at(3, 1), at(4, 1), at(5, 2), at(1, 4), at(4, 4)]).toEqual([0x40, 0, 0x40, 255, 255, 128, 0x40])
+    expect([at(0, 0), at(1, 1), at(3, 1), at(4, 1), at(5, 2), at(1, 4), at(4, 4)]).toEqual([
+      0x40, 0, 0x40, 255, 255, 128, 0x40,
+    ])
   })
 
   it('values outside 0…1 are cut off', () => {
@@ -65,7 +77,9 @@ describe('pictures and arrays', () => {
     const bytes = Buffer.from(encodeNpy([2, 1], Float32Array.of(0.25, 4)))
     const headerBytes = bytes.readUInt16LE(8)
     expect((10 + headerBytes) % 64).toBe(0)
-    expect(bytes.subarray(10, 10 + headerBytes).toString()).toMatch(/^\{'descr': '<f4', 'fortran_order': False, 'shape': \(2, 1\), \} *\n$/)
+    expect(bytes.subarray(10, 10 + headerBytes).toString()).toMatch(
+      /^\{'descr': '<f4', 'fortran_order': False, 'shape': \(2, 1\), \} *\n$/,
+    )
     expect([bytes.readFloatLE(10 + headerBytes), bytes.readFloatLE(14 + headerBytes)]).toEqual([0.25, 4])
     expect(Buffer.from(encodeNpy([3], new Float32Array(3))).toString('latin1')).toContain("'shape': (3,)")
   })
@@ -74,12 +88,30 @@ describe('pictures and arrays', () => {
 describe('checkpoints', () => {
   const config = resolveConfig({})
   const about = (step: number) => ({
-    ...{ formatVersion: 1 as const, runId: 'r', image: { height: 1, width: 1, channels: 1 }, config, step, epoch: 0, seed: 1 },
-    ...{ model: { name: 'vae', networks: [], latentSize: 1, pixelRange: [0, 1] as [number, number] }, ledger: { finishedEpochs: [] } },
-    ...{ elapsed: { wallSeconds: 1, steppingSeconds: 1, images: 1 }, optimizerSteps: { encoder: step }, weightsSha256: 'a'.repeat(64) },
+    ...{
+      formatVersion: 1 as const,
+      runId: 'r',
+      image: { height: 1, width: 1, channels: 1 },
+      config,
+      step,
+      epoch: 0,
+      seed: 1,
+    },
+    ...{
+      model: { name: 'vae', networks: [], latentSize: 1, pixelRange: [0, 1] as [number, number] },
+      ledger: { finishedEpochs: [] },
+    },
+    ...{
+      elapsed: { wallSeconds: 1, steppingSeconds: 1, images: 1 },
+      optimizerSteps: { encoder: step },
+      weightsSha256: 'a'.repeat(64),
+    },
   })
   const write = (folder: string, step: number, finish = true) => {
-    const writer = new CheckpointWriter(folder, step, [{ name: 'weights.safetensors', bytes: 3 }, { name: 'optimizer.safetensors', bytes: 2 }])
+    const writer = new CheckpointWriter(folder, step, [
+      { name: 'weights.safetensors', bytes: 3 },
+      { name: 'optimizer.safetensors', bytes: 2 },
+    ])
     writer.write('weights.safetensors', 0, Uint8Array.of(1, 2))
     writer.write('weights.safetensors', 2, Uint8Array.of(3))
     writer.write('optimizer.safetensors', 0, Uint8Array.of(step, 5))
@@ -120,7 +152,10 @@ describe('checkpoints', () => {
     writeFileSync(join(folder, 'step-00000002/manifest.json'), '{"step":')
     const warnings: string[] = []
     expect(newestCheckpoint(folder, (line) => warnings.push(line))?.manifest.step).toBe(1)
-    expect(warnings).toEqual([expect.stringMatching(/step-00000003 is skipped: .*weights.safetensors: its SHA-256/), expect.stringMatching(/step-00000002 is skipped: .*manifest.json/)])
+    expect(warnings).toEqual([
+      expect.stringMatching(/step-00000003 is skipped: .*weights.safetensors: its SHA-256/),
+      expect.stringMatching(/step-00000002 is skipped: .*manifest.json/),
+    ])
   })
 
   it('that are old are removed', () => {

@@ -23,7 +23,8 @@ function setGradient(step: number): number[] {
 }
 
 function expectClose(found: Float32Array, expected: readonly number[]): void {
-  for (const [index, value] of found.entries()) expect(Math.abs(value - (expected[index] ?? Number.NaN))).toBeLessThan(2e-6)
+  for (const [index, value] of found.entries())
+    expect(Math.abs(value - (expected[index] ?? Number.NaN))).toBeLessThan(2e-6)
 }
 
 describe('kernels', () => {
@@ -32,14 +33,19 @@ describe('kernels', () => {
       const before = start().w
       setGradient(1)
       kernel.add(weights, gradient, length)
-      const expected = before.map((value, index) => (index < length ? Math.fround(value + (view(gradient)[index] ?? 0)) : value))
+      const expected = before.map((value, index) =>
+        index < length ? Math.fround(value + (view(gradient)[index] ?? 0)) : value,
+      )
       expect([...view(weights)]).toEqual(expected)
     }
   })
 
   it('sums squares in float64, and lets NaN and infinity through', () => {
     const values = setGradient(2)
-    expect(kernel.sumSquares(gradient, count)).toBeCloseTo(values.reduce((sum, value) => sum + value * value, 0), 6)
+    expect(kernel.sumSquares(gradient, count)).toBeCloseTo(
+      values.reduce((sum, value) => sum + value * value, 0),
+      6,
+    )
     for (const position of [0, 7, count - 1]) {
       for (const bad of [Number.NaN, Number.POSITIVE_INFINITY]) {
         setGradient(2)

@@ -10,7 +10,17 @@ const schedule = makeSchedule(resolveConfig({ epochs: 2, batchSize: 100 }), 250)
 
 function committed(step: number): CommittedStep {
   const { epoch } = schedule.plan(step - 1)
-  return { step, epoch, batches: [], images: step % 3 === 0 ? 50 : 100, scalars: { vaeLoss: step, vaeGradientNorm: 9 }, skipped: false, seconds: 0.5, allReduceSeconds: 0, allReduceBytes: 0 }
+  return {
+    step,
+    epoch,
+    batches: [],
+    images: step % 3 === 0 ? 50 : 100,
+    scalars: { vaeLoss: step, vaeGradientNorm: 9 },
+    skipped: false,
+    seconds: 0.5,
+    allReduceSeconds: 0,
+    allReduceBytes: 0,
+  }
 }
 
 describe('progress', () => {
@@ -58,6 +68,7 @@ describe('arguments', () => {
     expect(hostAndPort('0.0.0.0:80')).toEqual({ host: '0.0.0.0', port: 80 })
     for (const bad of ['', 'a', '1:2:3', 'host:99999']) expect(() => hostAndPort(bad)).toThrow('write HOST:PORT')
     expect(checkedAddress('bind', 'tcp://host:1')).toBe('tcp://host:1')
-    for (const bad of ['host:1', 'tcp://host', 'tcp://:1', 'udp://h:1', 'tcp://h:70000']) expect(() => checkedAddress('bind', bad)).toThrow('write tcp://HOST:PORT')
+    for (const bad of ['host:1', 'tcp://host', 'tcp://:1', 'udp://h:1', 'tcp://h:70000'])
+      expect(() => checkedAddress('bind', bad)).toThrow('write tcp://HOST:PORT')
   })
 })

@@ -14,14 +14,20 @@ describe('Philox4x32-10', () => {
     [[0xffffffff, 0xffffffff], [0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff], '408f276d 41c83b0e a20bc7c6 6d5451fd'],
     [[0xa4093822, 0x299f31d0], [0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344], 'd16cfe09 94fdcceb 5001e420 24126ea1'],
   ] as const)('key %j, counter %j', (words, counter, expected) => {
-    expect(philoxBlock(words, counter as unknown as [number, number, number, number]).map((word) => word.toString(16).padStart(8, '0')).join(' ')).toBe(expected)
+    expect(
+      philoxBlock(words, counter as unknown as [number, number, number, number])
+        .map((word) => word.toString(16).padStart(8, '0'))
+        .join(' '),
+    ).toBe(expected)
   })
 
   it('is the same in the kernel, for every count', () => {
     for (const count of [1, 2, 3, 4, 5, 1000]) {
       kernel.philoxU32(target, count, key)
       const found = [...new Uint32Array(memory.buffer, target, count)]
-      const blocks = Array.from({ length: Math.ceil(count / 4) }, (_, block) => philoxBlock(seedWords(key.seed), [block, key.stream, key.step, key.lane]))
+      const blocks = Array.from({ length: Math.ceil(count / 4) }, (_, block) =>
+        philoxBlock(seedWords(key.seed), [block, key.stream, key.step, key.lane]),
+      )
       expect(found).toEqual(blocks.flat().slice(0, count))
     }
   })
@@ -45,13 +51,15 @@ describe('draws', () => {
   it('do not depend on how many are taken, and differ by seed, stream, step and lane', () => {
     const long = draw(999)
     for (const count of [1, 2, 7, 500]) expect(draw(count)).toEqual(long.subarray(0, count))
-    for (const other of [{ seed: 1 }, { stream: 1 }, { step: 1 }, { lane: 1 }]) expect(draw(999, other)).not.toEqual(long)
+    for (const other of [{ seed: 1 }, { stream: 1 }, { step: 1 }, { lane: 1 }])
+      expect(draw(999, other)).not.toEqual(long)
   })
 
   it('of the uniform kind lie in [0, 1) and fill it evenly', () => {
     kernel.philoxUniform(target, 100_000, key)
     const bins = new Array<number>(10).fill(0)
-    for (const value of new Float32Array(memory.buffer, target, 100_000)) bins[Math.floor(value * 10)] = (bins[Math.floor(value * 10)] ?? Number.NaN) + 1
+    for (const value of new Float32Array(memory.buffer, target, 100_000))
+      bins[Math.floor(value * 10)] = (bins[Math.floor(value * 10)] ?? Number.NaN) + 1
     for (const bin of bins) expect(Math.abs(bin - 10_000)).toBeLessThan(500)
   })
 })

@@ -13,16 +13,29 @@ const sources = ['cli', 'coordinator', 'worker', 'shared', 'test'].flatMap((fold
 const read = (path: string) => readFileSync(join(root, path), 'utf8')
 
 function tool(path: string, ...args: string[]) {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [join(root, 'node_modules', path), ...args], { cwd: root, encoding: 'utf8' })
+  const { status, stdout, stderr } = spawnSync(process.execPath, [join(root, 'node_modules', path), ...args], {
+    cwd: root,
+    encoding: 'utf8',
+  })
   expect(status, `${stdout}\n${stderr}`.slice(-4000)).toBe(0)
 }
 
 describe('the house is tidy', () => {
   it('Biome finds nothing', () => tool('@biomejs/biome/bin/biome', 'check', '.'))
 
-  it('types hold, in the tests too', () => tool('typescript/bin/tsc', '--noEmit', '-p', 'tsconfig.json', '--incremental', 'false'))
+  it('types hold, in the tests too', () =>
+    tool('typescript/bin/tsc', '--noEmit', '-p', 'tsconfig.json', '--incremental', 'false'))
 
-  it('imports go one way', () => tool('dependency-cruiser/bin/dependency-cruise.mjs', '--config', '.dependency-cruiser.cjs', 'cli', 'coordinator', 'worker', 'shared'))
+  it('imports go one way', () =>
+    tool(
+      'dependency-cruiser/bin/dependency-cruise.mjs',
+      '--config',
+      '.dependency-cruiser.cjs',
+      'cli',
+      'coordinator',
+      'worker',
+      'shared',
+    ))
 
   it('a file holds one idea: 300 lines at most, no open ends', () => {
     expect(sources.length).toBeGreaterThan(80)
@@ -33,7 +46,14 @@ describe('the house is tidy', () => {
   })
 
   it('clock, chance and timers stay in the shell', () => {
-    const pure = ['coordinator/membership', 'coordinator/schedule', 'shared/core', 'shared/collective', 'worker/model', 'worker/optimizer']
+    const pure = [
+      'coordinator/membership',
+      'coordinator/schedule',
+      'shared/core',
+      'shared/collective',
+      'worker/model',
+      'worker/optimizer',
+    ]
     for (const path of sources.filter((source) => pure.some((folder) => source.startsWith(folder)))) {
       if (path.includes('process-lock')) continue // a lock waits
       expect(read(path), path).not.toMatch(/Date\.now|Math\.random|setTimeout|setInterval|performance\.now/)
@@ -54,15 +74,30 @@ describe('docs/cli.md', () => {
   const text = read('docs/cli.md')
 
   it('has every command and flag, and no other', () => {
-    const documented = text.split('\n## ').slice(1).map((section) => ({ name: /^`ringleader (\w+)`/.exec(section)?.[1], flags: [...section.matchAll(/^\| `--([\w-]+)` \|/gm)].map(([, flag]) => flag) }))
+    const documented = text
+      .split('\n## ')
+      .slice(1)
+      .map((section) => ({
+        name: /^`ringleader (\w+)`/.exec(section)?.[1],
+        flags: [...section.matchAll(/^\| `--([\w-]+)` \|/gm)].map(([, flag]) => flag),
+      }))
     expect(documented.map(({ name }) => name)).toEqual(commands.map(({ name }) => name))
-    for (const { name, flags } of commands) expect(documented.find((section) => section.name === name)?.flags, name).toEqual(Object.keys(flags))
+    for (const { name, flags } of commands)
+      expect(documented.find((section) => section.name === name)?.flags, name).toEqual(Object.keys(flags))
   })
 
   it('links in the docs lead somewhere', () => {
-    const documents = ['README.md', 'ARCHITECTURE.md', 'CONTRIBUTING.md', ...readdirSync(join(root, 'docs'), { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.md')).map((name) => `docs/${name}`)]
+    const documents = [
+      'README.md',
+      'ARCHITECTURE.md',
+      'CONTRIBUTING.md',
+      ...readdirSync(join(root, 'docs'), { recursive: true, encoding: 'utf8' })
+        .filter((name) => name.endsWith('.md'))
+        .map((name) => `docs/${name}`),
+    ]
     for (const document of documents) {
-      for (const [, target] of read(document).matchAll(/\]\((?!https?:)([^)#]+)\)/g)) expect(existsSync(join(root, document, '..', target ?? '')), `${document}: ${target}`).toBe(true)
+      for (const [, target] of read(document).matchAll(/\]\((?!https?:)([^)#]+)\)/g))
+        expect(existsSync(join(root, document, '..', target ?? '')), `${document}: ${target}`).toBe(true)
     }
   })
 })
