@@ -30,8 +30,8 @@ export const runConfigSchema = z.strictObject({
   discriminatorUpdates: count.max(100),
   /** Weight initialisation of the dense layers. */
   initializer: z.enum(['glorot', 'torch', 'normal']),
-  /** Learning rates fall linearly to 0 over the run, or stay. */
-  schedule: z.enum(['constant', 'linear']),
+  /** Epochs over which the learning rates fall linearly to a twentieth, whatever the length of the run; null: they stay. */
+  decayEpochs: count.nullable(),
   recipe: z.string(),
   /** Steps between checkpoints, samples; 0: only at the end. */
   checkpointEvery: z.number().int().min(0),
@@ -56,7 +56,7 @@ const shared = {
   loss: 'non-saturating',
   realTarget: 1,
   discriminatorUpdates: 5,
-  schedule: 'constant',
+  decayEpochs: null,
   checkpointEvery: 0,
   sampleEvery: 0,
   minWorkers: 1,
@@ -67,7 +67,7 @@ const recipes: Record<string, Record<string, Omit<RunConfig, keyof typeof shared
   vae: {
     default: {
       model: 'vae',
-      epochs: 10,
+      epochs: 15,
       learningRates: { encoder: 1e-3, decoder: 1e-3 },
       beta1: 0.9,
       initializer: 'torch',
@@ -77,15 +77,16 @@ const recipes: Record<string, Record<string, Omit<RunConfig, keyof typeof shared
   gan: {
     default: {
       model: 'gan',
-      epochs: 30,
-      learningRates: { generator: 5e-5, discriminator: 2e-4 },
+      epochs: 40,
+      learningRates: { generator: 4e-4, discriminator: 8e-4 },
+      decayEpochs: 40,
       beta1: 0.5,
       initializer: 'glorot',
       recipe: 'default',
     },
     article: {
       model: 'gan',
-      epochs: 30,
+      epochs: 40,
       learningRates: { generator: 2e-4, discriminator: 2e-4 },
       beta1: 0.5,
       initializer: 'glorot',

@@ -49,10 +49,13 @@ describe('a configuration', () => {
     expect(() => resolveConfig(options)).toThrow(message)
   })
 
-  it('learning rates stay, or fall to nothing at the end', () => {
+  it('learning rates stay, or fall to a twentieth over their epochs, however long the run is', () => {
     const config = resolveConfig({ model: 'vae' })
-    expect(learningRate(config, 'encoder', 500, 1000)).toBe(1e-3)
-    const linear = { ...config, schedule: 'linear' as const }
-    expect([0, 500, 1000].map((step) => learningRate(linear, 'encoder', step, 1000))).toEqual([1e-3, 5e-4, 0])
+    expect(learningRate(config, 'encoder', 500, 100)).toBe(1e-3)
+    for (const epochs of [10, 100]) {
+      const falling = { ...config, epochs, decayEpochs: 10 }
+      const rates = [0, 500, 1000, 5000].map((step) => learningRate(falling, 'encoder', step, 100))
+      for (const [index, rate] of [1e-3, 5e-4, 5e-5, 5e-5].entries()) expect(rates[index]).toBeCloseTo(rate, 12)
+    }
   })
 })

@@ -32,8 +32,12 @@ export function applyUpdate(kernel: Kernel, config: RunConfig, network: NetworkS
   }
 }
 
-/** Rate of a network at a step, by the configured schedule. */
-export function learningRate(config: RunConfig, network: string, step: number, totalSteps: number): number {
+/** Least part of its first value that a falling rate keeps. */
+const rateFloor = 0.05
+
+/** Rate of a network at a step: a function of the step alone, so that a resumed run follows the same one. */
+export function learningRate(config: RunConfig, network: string, step: number, stepsPerEpoch: number): number {
   const base = config.learningRates[network] ?? 1e-3
-  return config.schedule === 'linear' ? base * Math.max(0, 1 - step / totalSteps) : base
+  if (config.decayEpochs === null) return base
+  return base * Math.max(rateFloor, 1 - step / (config.decayEpochs * stepsPerEpoch))
 }

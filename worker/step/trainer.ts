@@ -242,7 +242,7 @@ export class Trainer {
   }
 
   #update(name: string, step: number): void {
-    const rate = learningRate(this.#config, name, step, this.#schedule.totalSteps)
+    const rate = learningRate(this.#config, name, step, this.#schedule.stepsPerEpoch)
     applyUpdate(this.#state.kernel, this.#config, this.#state.network(name), rate)
     this.#bound.refresh(this.#state.slots.filter((slot) => slot.network === name).map((slot) => slot.name))
   }
