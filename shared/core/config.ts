@@ -77,16 +77,16 @@ const recipes: Record<string, Record<string, Omit<RunConfig, keyof typeof shared
   gan: {
     default: {
       model: 'gan',
-      epochs: 40,
-      learningRates: { generator: 4e-4, discriminator: 8e-4 },
-      decayEpochs: 40,
+      epochs: 30,
+      learningRates: { generator: 8e-4, discriminator: 1.6e-3 },
+      decayEpochs: 30,
       beta1: 0.5,
       initializer: 'glorot',
       recipe: 'default',
     },
     article: {
       model: 'gan',
-      epochs: 40,
+      epochs: 30,
       learningRates: { generator: 2e-4, discriminator: 2e-4 },
       beta1: 0.5,
       initializer: 'glorot',

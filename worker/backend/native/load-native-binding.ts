@@ -16,6 +16,9 @@ export function loadTensorFlowNode(): { tf: typeof tfjs; native: NativeLibrary }
       { exit: exitCode.config },
     )
   const require = createRequire(import.meta.url)
+  // tfjs-node calls what Node 22 warns of and Node 23 has no more.
+  const util = require('node:util') as { isNullOrUndefined: (value: unknown) => boolean }
+  util.isNullOrUndefined = (value) => value === null || value === undefined
   const fromPackage = createRequire(require.resolve('@tensorflow/tfjs-node'))
   const finder = fromPackage('@mapbox/node-pre-gyp') as object
   const cached = require.cache[fromPackage.resolve('@mapbox/node-pre-gyp')]
