@@ -160,7 +160,7 @@ class Session {
       weightsSha256: weightsSha256(state),
       stopped: stopped && step < schedule.totalSteps,
     })
-    await this.#end.catch(() => undefined)
+    await Promise.allSettled([this.#end])
     if (this.ended) return this.ended.failed ? exitCode.failed : exitCode.ok
     return exitCode.temporary
   }

@@ -17,7 +17,7 @@ export class ChunkCache {
   /** Null where it is not there; a damaged one is deleted. */
   async get(sha256: string): Promise<Uint8Array | null> {
     const path = join(this.#folder, sha256)
-    const bytes = await readFile(path).catch(() => null)
+    const bytes = await readFile(path).catch(() => null) // whatever the reason, it is fetched again
     if (!bytes) return null
     if (digest(bytes) !== sha256) {
       await rm(path, { force: true })

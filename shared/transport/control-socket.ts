@@ -17,6 +17,7 @@ export async function openControlServer(bind: string): Promise<ControlServer> {
   const socket = new Router({
     linger: 500,
     mandatory: true,
+    sendTimeout: 1000,
     maxMessageSize: limits.maxControlFrameBytes,
     backlog: 512,
     sendHighWaterMark: 1000,
@@ -33,7 +34,7 @@ export async function openControlServer(bind: string): Promise<ControlServer> {
     )
   }
   let handler: (peer: string, frames: Uint8Array[]) => void = () => {}
-  const sender = serialSender((frames) => socket.send(frames))
+  const sender = serialSender(socket)
   const received = receive(socket, (frames) => {
     const [id, ...rest] = frames
     if (id) handler(Buffer.from(id).toString('latin1'), rest)
@@ -74,7 +75,7 @@ export function openControlClient(address: string, workerId: string): ControlCli
   socket.events.on('handshake', () => connection(true))
   socket.events.on('disconnect', () => connection(false))
   socket.connect(address)
-  const sender = serialSender((frames) => socket.send(frames))
+  const sender = serialSender(socket)
   const received = receive(socket, (frames) => handler(frames))
   return {
     onMessage: (next) => {
@@ -93,11 +94,16 @@ export function openControlClient(address: string, workerId: string): ControlCli
 }
 
 /** A ZeroMQ socket takes one send at a time. A message to a peer that is gone is dropped. */
-function serialSender(send: (frames: Uint8Array[]) => Promise<void>) {
+function serialSender(socket: Router | Dealer) {
   let tail = Promise.resolve()
   return {
     push(frames: Uint8Array[]): void {
-      tail = tail.then(() => send(frames)).catch(() => undefined)
+      tail = tail
+        .then(() => socket.send(frames))
+        .catch((error: unknown) => {
+          const gone = ['EHOSTUNREACH', 'EAGAIN'].includes((error as NodeJS.ErrnoException).code ?? '')
+          if (!gone && !socket.closed) process.emitWarning(`control message dropped: ${messageOf(error)}`)
+        })
     },
     idle: () => tail,
   }

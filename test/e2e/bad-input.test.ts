@@ -1,4 +1,4 @@
-import { cpSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
+import { cpSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { join } from 'node:path'
 import { encode } from 'msgpackr'
@@ -7,6 +7,7 @@ import { Dealer } from 'zeromq'
 import { decodeToWorker } from '../../shared/protocol/control.ts'
 import { Cli, mnist, ringleader } from '../support/cli.ts'
 import { temporaryFolder } from '../support/folder.ts'
+import { canMakeNamespaces, smallDisk } from '../support/namespaces.ts'
 
 const usage: [string[], RegExp][] = [
   [['train', '--epoch', '3'], /unknown flag --epoch; did you mean --epochs\?/],
@@ -143,6 +144,31 @@ describe('places', () => {
         /cannot listen on tcp:\/\/127.0.0.1:\d+: Address already in use; write another --bind/,
       ),
     })
+  })
+})
+
+describe.skipIf(!canMakeNamespaces)('a full disk', () => {
+  it('ends the run with its reason, and leaves no half of a checkpoint', async () => {
+    const folder = temporaryFolder()
+    const disk = smallDisk(folder, 3)
+    try {
+      const run = join(folder, 'run')
+      const { code, stdout, stderr } = await ringleader(
+        'train',
+        '--steps',
+        '500',
+        '--checkpoint-every',
+        '50',
+        '--run-dir',
+        run,
+      )
+      expect(stdout).toMatch(/reason: ENOSPC: no space left on device/)
+      expect(stderr).toBe('')
+      expect(code).toBe(1)
+      expect(readdirSync(join(run, 'checkpoints'))).toEqual([])
+    } finally {
+      disk.remove()
+    }
   })
 })
 

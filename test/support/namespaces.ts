@@ -63,3 +63,9 @@ export class TwoHosts {
 function ip(...args: string[]): void {
   execFileSync('ip', args, { stdio: ['ignore', 'ignore', 'inherit'] })
 }
+
+/** A disk of so many megabytes, mounted on a folder; it goes with `remove`. */
+export function smallDisk(folder: string, megabytes: number): { remove(): void } {
+  execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${megabytes}m`, 'tmpfs', folder])
+  return { remove: () => void execFileSync('umount', [folder]) }
+}
