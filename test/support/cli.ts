@@ -120,7 +120,7 @@ export function available(there: boolean, what: string): boolean {
   return false
 }
 
-function dieWithParent(): string[] {
+export function dieWithParent(): string[] {
   return setpriv ? [setpriv, '--pdeathsig', 'KILL', '--'] : []
 }
 
