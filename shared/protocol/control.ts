@@ -33,8 +33,8 @@ const committedStepSchema = z.object({
   /** Step count after the commit. */
   step: natural,
   epoch: natural,
-  /** [count, low, high] of each batch, as reduced over all ranks (sample-checksum.ts). */
-  batches: z.array(z.tuple([z.number(), z.number(), z.number()])),
+  /** [count, low, high, mixed] of each batch, as reduced over all ranks (sample-checksum.ts). */
+  batches: z.array(z.tuple([z.number(), z.number(), z.number(), z.number()])),
   images: natural,
   scalars: z.record(z.string(), z.number()),
   skipped: z.boolean(),

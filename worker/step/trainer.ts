@@ -1,7 +1,7 @@
 import type { RunConfig } from '../../shared/core/config.ts'
 import { assert } from '../../shared/core/errors.ts'
 import { permutation, randomStream } from '../../shared/core/random.ts'
-import { sampleChecksum } from '../../shared/core/sample-checksum.ts'
+import { type SampleChecksum, sampleChecksum } from '../../shared/core/sample-checksum.ts'
 import { type BatchRange, lanesOfRank, rowsOfLane, type Schedule } from '../../shared/core/schedule.ts'
 import type { CommittedStep } from '../../shared/protocol/control.ts'
 import type { Backend, BoundParameters, Tensor } from '../backend/backend.ts'
@@ -70,7 +70,7 @@ export class Trainer {
     const touched: string[] = []
     const report = {
       scalars: {} as Record<string, number>,
-      batches: [] as [number, number, number][],
+      batches: [] as SampleChecksum[],
       images: 0,
       reduceMs: 0,
       bytes: 0,
@@ -84,9 +84,9 @@ export class Trainer {
         const reduceStarted = performance.now()
         report.bytes += await this.#reduce(phase, index, step, group)
         report.reduceMs += performance.now() - reduceStarted
-        const [count = 0, low = 0, high = 0] = tails.subarray(tail.checksum, tail.checksum + 3)
+        const [count = 0, low = 0, high = 0, mixed = 0] = tails.subarray(tail.checksum, tail.checksum + 4)
         if (range) {
-          report.batches.push([count, low, high])
+          report.batches.push([count, low, high, mixed])
           report.images += count
         }
         stop ||= (tails[tail.stopVote] ?? 0) > 0
