@@ -111,6 +111,8 @@ describe('the ledger', () => {
   it('shows samples as missing that were not fed', () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 9 }), u32, (wrong, seed) => {
+        const of = (other: number) => [...permutation(other, 0, samples).subarray((wrong - 1) * 16, wrong * 16)].sort()
+        fc.pre(of(seed).join() !== of(seed + 1).join()) // two small batches can hold the same samples
         const ledger = new Ledger(schedule, samples, seed)
         for (let step = 1; step <= 9; step++) ledger.commit(report(step, step === wrong ? seed + 1 : seed))
         const lost = wrong === 9 ? 2 : 16 // the last batch is the smaller one
