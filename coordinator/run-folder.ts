@@ -114,7 +114,12 @@ export class RunFolder {
   }
 
   summary(summary: object): void {
-    writeFileAtomic(join(this.path, 'summary.json'), `${JSON.stringify(summary, null, 2)}\n`)
+    const path = join(this.path, 'summary.json')
+    try {
+      writeFileAtomic(path, `${JSON.stringify(summary, null, 2)}\n`)
+    } catch (error) {
+      throw new RingleaderError('run-folder', `cannot write ${path}: ${messageOf(error)}; make room`, { cause: error })
+    }
   }
 
   /** Groups and incidents of earlier sittings of this run. */

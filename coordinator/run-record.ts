@@ -113,7 +113,9 @@ export class RunRecord {
     this.#observer.committed(step)
   }
 
-  samples(step: number, images: Float32Array): void {
+  /** `bytes`: float32 images [count, height, width, channels] in 0…1. */
+  samples(step: number, bytes: Uint8Array): void {
+    const images = new Float32Array(Uint8Array.from(bytes).buffer)
     const { height, width, channels } = this.run.dataset
     this.run.folder.samples(step, encodeImageGrid(images, { height, width, channels }))
   }

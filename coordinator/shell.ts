@@ -65,9 +65,11 @@ export class Shell {
   }
 
   apply(event: MembershipEvent): void {
-    const { state, effects } = decide(this.#membership, event, performance.now())
-    this.#membership = state
-    for (const effect of effects) this.#carryOut(effect)
+    this.#guard(() => {
+      const { state, effects } = decide(this.#membership, event, performance.now())
+      this.#membership = state
+      for (const effect of effects) this.#carryOut(effect)
+    })
   }
 
   /** One that never said hello leaves too few for a group; nobody would come in its place. */
@@ -205,7 +207,7 @@ export class Shell {
         this.#send(workerId, { kind: 'checkpointAck', step: message.step })
         return this.#salvage ? this.#endAfterSalvage() : undefined
       case 'samples':
-        return bytes ? this.#record.samples(message.step, floats(bytes)) : undefined
+        return bytes ? this.#record.samples(message.step, bytes) : undefined
       case 'finished':
         return this.apply({ ...message, workerId })
       case 'leave':
@@ -292,8 +294,4 @@ export class Shell {
   #reply(peer: string, message: ToWorker): void {
     this.#server.send(peer, [encodeControl(message)])
   }
-}
-
-function floats(bytes: Uint8Array): Float32Array {
-  return new Float32Array(Uint8Array.from(bytes).buffer)
 }
