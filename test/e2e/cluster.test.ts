@@ -48,21 +48,7 @@ describe('a coordinator and workers started by hand', () => {
   })
 
   it('end with a reason on both sides when the coordinator is killed', async () => {
-    const folder = join(temporaryFolder(), 'run')
-    const coordinator = new Cli([
-      'coordinator',
-      '--steps',
-      '100000',
-      '--bind',
-      'tcp://127.0.0.1:0',
-      '--http',
-      '127.0.0.1:0',
-      '--run-dir',
-      folder,
-    ])
-    const [, address] = await coordinator.printed(/at (tcp:\S+)/)
-    const worker = new Cli(['worker', '--coordinator', String(address)])
-    await coordinator.printed(/generation 1/)
+    const { coordinator, worker } = await pair()
     coordinator.kill('SIGKILL')
     const { code, stderr } = await worker.finished
     expect(stderr).toMatch(/the coordinator at tcp:\S+ is silent for 5 s/)
@@ -70,21 +56,7 @@ describe('a coordinator and workers started by hand', () => {
   })
 
   it('save and end as interrupted when the coordinator gets SIGTERM', async () => {
-    const folder = join(temporaryFolder(), 'run')
-    const coordinator = new Cli([
-      'coordinator',
-      '--steps',
-      '100000',
-      '--bind',
-      'tcp://127.0.0.1:0',
-      '--http',
-      '127.0.0.1:0',
-      '--run-dir',
-      folder,
-    ])
-    const [, address] = await coordinator.printed(/at (tcp:\S+)/)
-    const worker = new Cli(['worker', '--coordinator', String(address)])
-    await coordinator.printed(/generation 1/)
+    const { coordinator, worker, folder } = await pair()
     coordinator.kill('SIGTERM')
     expect((await coordinator.finished).code).toBe(130)
     expect((await worker.finished).code).toBe(0)
@@ -147,3 +119,14 @@ describe.skipIf(!canMakeNamespaces)('in two network namespaces', () => {
     expect(readFileSync(join(folder, 'config.json'), 'utf8')).toContain('"seed": 1')
   })
 })
+
+/** A coordinator and one worker that have begun a long run. */
+async function pair(): Promise<{ coordinator: Cli; worker: Cli; folder: string }> {
+  const folder = join(temporaryFolder(), 'run')
+  const addresses = ['--bind', 'tcp://127.0.0.1:0', '--http', '127.0.0.1:0']
+  const coordinator = new Cli(['coordinator', '--steps', '100000', ...addresses, '--run-dir', folder])
+  const [, address] = await coordinator.printed(/at (tcp:\S+)/)
+  const worker = new Cli(['worker', '--coordinator', String(address)])
+  await coordinator.printed(/generation 1/)
+  return { coordinator, worker, folder }
+}
