@@ -81,7 +81,6 @@ const recipes: Record<string, Record<string, Omit<RunConfig, keyof typeof shared
       learningRates: { generator: 8e-4, discriminator: 1.6e-3 },
       decayEpochs: 30,
       beta1: 0.5,
-      beta2: 0.99,
       initializer: 'glorot',
       recipe: 'default',
     },
