@@ -1,9 +1,10 @@
 import { readFileSync } from 'node:fs'
 import yargs from 'yargs'
 import { usage } from '../shared/core/config.ts'
-import { exitCode, messageOf, RingleaderError } from '../shared/core/errors.ts'
+import { exitCode, RingleaderError } from '../shared/core/errors.ts'
 import { commands } from './commands.ts'
 import { commandModule, suggestion } from './parse.ts'
+import { report } from './report.ts'
 
 /** Parses the arguments, runs the command, sets the exit code. Every error becomes one line on stderr. */
 export async function main(args: readonly string[]): Promise<void> {
@@ -68,13 +69,4 @@ function plain(message: string): string {
 function version(): string {
   const file = new URL('../../package.json', import.meta.url) // dist/cli/main.js
   return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version
-}
-
-function report(error: unknown): number {
-  if (error instanceof RingleaderError) {
-    process.stderr.write(`ringleader: ${error.message}\n`)
-    return error.exit
-  }
-  process.stderr.write(`ringleader: unexpected error: ${error instanceof Error ? error.stack : messageOf(error)}\n`)
-  return exitCode.failed
 }

@@ -1,10 +1,10 @@
 import { type Coordinator, startCoordinator } from '../coordinator/main.ts'
 import { type PreparedRun, prepareRun, type RunRequest } from '../coordinator/prepare-run.ts'
 import type { Summary } from '../coordinator/run-record.ts'
-import { usage } from '../shared/core/config.ts'
 import { exitCode } from '../shared/core/errors.ts'
 import { makeSchedule } from '../shared/core/schedule.ts'
 import { Progress } from './progress.ts'
+import { hostAndPort } from './values.ts'
 
 export interface CoordinatorSettings {
   readonly request: RunRequest
@@ -45,19 +45,4 @@ function closing(summary: Summary, path: string): string {
   const done = `${summary.status} at step ${summary.steps}, ${rate}: ${path}/summary.json\n`
   if (summary.status === 'completed') return done
   return `${done}reason: ${summary.reason}\ngo on with: ringleader train --resume ${path}\n`
-}
-
-export function hostAndPort(text: string): { host: string; port: number } {
-  const match = /^(?:http:\/\/)?(?:(\[[^\]]+\]|[^:]*):)?(\d+)$/.exec(text)
-  const port = Number(match?.[2])
-  if (!match || port > 65_535) throw usage(`--http ${text}: write HOST:PORT, such as 127.0.0.1:9464`)
-  return { host: match[1] || '127.0.0.1', port }
-}
-
-/** An address such as tcp://127.0.0.1:7117. */
-export function checkedAddress(flag: string, text: string): string {
-  const match = /^tcp:\/\/(\[[^\]]+\]|[^:/]+):(\d+|\*)$/.exec(text)
-  if (!match || Number(match[2]) > 65_535)
-    throw usage(`--${flag} ${text}: write tcp://HOST:PORT, such as tcp://127.0.0.1:7117`)
-  return text
 }

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { join, resolve } from 'node:path'
-import { flagOf, type RunConfig, type RunOptions, resolveConfig, usage } from '../shared/core/config.ts'
+import { checkedName, flagOf, type RunConfig, type RunOptions, resolveConfig, usage } from '../shared/core/config.ts'
 import { makeSchedule } from '../shared/core/schedule.ts'
 import { type ImageDataset, openDataset } from '../shared/dataset/image-dataset.ts'
 import { newestCheckpoint, type StoredCheckpoint } from './checkpoint/checkpoint-store.ts'
@@ -44,8 +44,7 @@ function newRun({ options, runDir, name, dataDir }: RunRequest): PreparedRun {
   const runId =
     name ??
     `${config.model}-${config.dataset}-${new Date().toISOString().slice(0, 19).replace(/[-:]/g, '').replace('T', '-')}-${randomBytes(2).toString('hex')}`
-  if (!/^[\w.-]{1,64}$/.test(runId))
-    throw usage(`--name ${runId}: write letters, digits, dots, dashes and underscores, 64 at most`)
+  checkedName('name', runId)
   const path = resolve(runDir ?? join('runs', runId))
   const folder = RunFolder.create(path, {
     formatVersion: 1,

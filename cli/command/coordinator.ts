@@ -1,7 +1,8 @@
 import type { Coordinator } from '../../coordinator/main.ts'
 import type { Command } from '../parse.ts'
-import { checkedAddress, runCoordinator } from '../run-coordinator.ts'
+import { runCoordinator } from '../run-coordinator.ts'
 import { httpFlag, jsonFlag, runFlags, runRequest } from '../run-options.ts'
+import { checkedAddress, isLoopback } from '../values.ts'
 
 export const defaultCoordinator = 'tcp://127.0.0.1:7117'
 
@@ -19,7 +20,7 @@ export const coordinatorCommand: Command = {
   },
   async run(parsed) {
     const bind = checkedAddress('bind', String(parsed.bind))
-    if (!/\/\/(127\.|localhost|\[::1\])/.test(bind))
+    if (!isLoopback(bind))
       process.stderr.write(
         `ringleader: ${bind} is open to everybody who reaches it; use it in a private network only\n`,
       )

@@ -7,6 +7,7 @@ import { encodeNpy } from '../../shared/core/npy.ts'
 import { generateFromCheckpoint } from '../../worker/generate.ts'
 import { prepareNative, threadsPerWorker } from '../native-setup.ts'
 import type { Command } from '../parse.ts'
+import { wholeNumber } from '../values.ts'
 import { backendFlag, checkedBackend } from './worker.ts'
 
 const maxCount = 100_000
@@ -29,8 +30,8 @@ export const generateCommand: Command = {
   async run(parsed) {
     const out = String(parsed.out)
     if (!/\.(png|npy)$/.test(out)) throw usage(`--out ${out}: write a name that ends in .png or .npy`)
-    const count = whole('count', parsed.count, 1, maxCount)
-    const seed = whole('seed', parsed.seed, 0, Number.MAX_SAFE_INTEGER)
+    const count = wholeNumber('count', parsed.count, 1, maxCount)
+    const seed = wholeNumber('seed', parsed.seed, 0, Number.MAX_SAFE_INTEGER)
     const backend = checkedBackend(parsed.backend)
     const { manifest, weights } = readCheckpoint(String(parsed.checkpoint))
     if (backend !== 'wasm') await prepareNative(false)
@@ -55,9 +56,4 @@ export const generateCommand: Command = {
     process.stderr.write(`${count} images of step ${manifest.step} in ${out}\n`)
     return exitCode.ok
   },
-}
-
-function whole(flag: string, value: unknown, low: number, high: number): number {
-  if (Number.isSafeInteger(value) && Number(value) >= low && Number(value) <= high) return Number(value)
-  throw usage(`--${flag} ${String(value)}: write a whole number from ${low} to ${high}`)
 }

@@ -1,7 +1,7 @@
 import { exitCode, messageOf, RingleaderError } from '../../shared/core/errors.ts'
 import type { Command } from '../parse.ts'
-import { hostAndPort } from '../run-coordinator.ts'
 import { httpFlag } from '../run-options.ts'
+import { hostAndPort } from '../values.ts'
 
 export const statusCommand: Command = {
   name: 'status',

@@ -1,15 +1,15 @@
 import type { ChildProcess } from 'node:child_process'
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
-import { resolveConfig, usage } from '../../shared/core/config.ts'
+import { resolveConfig } from '../../shared/core/config.ts'
 import { assert, exitCode } from '../../shared/core/errors.ts'
 import { limits } from '../../shared/core/limits.ts'
 import type { BackendName } from '../../worker/backend/open-backend.ts'
 import { prepareNative, threadsPerWorker } from '../native-setup.ts'
 import type { Command } from '../parse.ts'
 import type { FromCoordinatorProcess, ToCoordinatorProcess, ToWorkerProcess } from '../process/messages.ts'
-import { hostAndPort } from '../run-coordinator.ts'
 import { httpFlag, jsonFlag, runFlags, runRequest } from '../run-options.ts'
+import { hostAndPort, wholeNumber } from '../values.ts'
 import { backendFlag, checkedBackend, checkedThreads, threadsFlag } from './worker.ts'
 
 export const trainCommand: Command = {
@@ -57,9 +57,7 @@ export const trainCommand: Command = {
 function workerCount(parsed: Readonly<Record<string, unknown>>): { minWorkers?: number; maxWorkers?: number } {
   const given = parsed.workers
   if (given === undefined) return parsed.resume === undefined ? { minWorkers: 2, maxWorkers: 2 } : {}
-  const workers = Number(given)
-  if (!Number.isInteger(workers) || workers < 1 || workers > limits.maxWorkers)
-    throw usage(`--workers ${String(given)}: write a whole number from 1 to ${limits.maxWorkers}`)
+  const workers = wholeNumber('workers', given, 1, limits.maxWorkers)
   return { minWorkers: workers, maxWorkers: workers }
 }
 

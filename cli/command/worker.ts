@@ -1,10 +1,10 @@
 import { hostname } from 'node:os'
-import { usage } from '../../shared/core/config.ts'
+import { checkedName, usage } from '../../shared/core/config.ts'
 import { exitCode } from '../../shared/core/errors.ts'
 import { type BackendName, backendNames } from '../../worker/backend/open-backend.ts'
 import { runWorker } from '../../worker/main.ts'
 import type { Command } from '../parse.ts'
-import { checkedAddress } from '../run-coordinator.ts'
+import { checkedAddress, isLoopback, wholeNumber } from '../values.ts'
 import { defaultCoordinator } from './coordinator.ts'
 
 export const backendFlag = { type: 'string', describe: 'tensorflow, wasm or auto', default: 'auto' } as const
@@ -28,12 +28,10 @@ export const workerCommand: Command = {
   },
   async run(parsed) {
     const coordinator = checkedAddress('coordinator', String(parsed.coordinator))
-    const workerId = String(parsed.id ?? `${hostname()}-${process.pid}`)
-    if (!/^[\w.-]{1,64}$/.test(workerId))
-      throw usage(`--id ${workerId}: write letters, digits, dots, dashes and underscores, 64 at most`)
+    const workerId = checkedName('id', String(parsed.id ?? `${hostname()}-${process.pid}`))
     const seconds = Number(parsed.connectTimeout)
     if (!(seconds > 0)) throw usage(`--connect-timeout ${seconds}: write seconds above 0`)
-    const local = /\/\/(127\.|localhost|\[::1\])/.test(coordinator)
+    const local = isLoopback(coordinator)
     const dataBind =
       parsed.bind === undefined
         ? local
@@ -61,8 +59,7 @@ export function checkedBackend(value: unknown): BackendName {
 /** `workers` share the cores of this host unless the user says how many threads each has. */
 export function checkedThreads(value: unknown, fallBack: number): number {
   if (value === undefined) return fallBack
-  if (Number.isInteger(value) && Number(value) >= 1 && Number(value) <= 256) return Number(value)
-  throw usage(`--threads ${String(value)}: write a whole number from 1 to 256`)
+  return wholeNumber('threads', value, 1, 256)
 }
 
 /** A worker that is told to go leaves at once: the coordinator notices and says what becomes of the run. */

@@ -1,4 +1,5 @@
-import { exitCode, messageOf, RingleaderError } from '../../shared/core/errors.ts'
+import { exitCode } from '../../shared/core/errors.ts'
+import { report } from '../report.ts'
 
 /** A child process of `train`: signals are the parent's to handle, and without a parent there is nothing to do. */
 export function runChild<Message>(
@@ -11,12 +12,7 @@ export function runChild<Message>(
     process.on('message', (message) => handler(message as Message))
     run(first as Message, (next) => {
       handler = next
-    }).then(leave, (error: unknown) => {
-      process.stderr.write(
-        `ringleader: ${error instanceof RingleaderError ? error.message : error instanceof Error ? error.stack : messageOf(error)}\n`,
-      )
-      leave(error instanceof RingleaderError ? error.exit : exitCode.failed)
-    })
+    }).then(leave, (error: unknown) => leave(report(error)))
   })
 }
 

@@ -19,6 +19,7 @@ import { runConfigSchema } from '../../shared/core/config.ts'
 import { messageOf, RingleaderError } from '../../shared/core/errors.ts'
 import { limits } from '../../shared/core/limits.ts'
 import { modelSpecSchema } from '../../shared/core/model-spec.ts'
+import { sha256 } from '../../shared/dataset/chunk.ts'
 
 const coverageSchema = z.array(
   z.object({ epoch: z.number(), distinct: z.number(), duplicates: z.number(), missing: z.number() }),
@@ -122,7 +123,7 @@ export function readCheckpoint(folder: string): StoredCheckpoint {
     const path = join(folder, name)
     const expected = manifest.files[name]
     const bytes = readOr(path)
-    if (!expected || createHash('sha256').update(bytes).digest('hex') !== expected.sha256)
+    if (!expected || sha256(bytes) !== expected.sha256)
       throw new RingleaderError('checkpoint-corrupt', `${path}: its SHA-256 is not the one in manifest.json`)
     return bytes
   }

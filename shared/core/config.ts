@@ -142,6 +142,12 @@ export function parseConfig(value: unknown): RunConfig {
   throw usage(`${flag} ${String(given)}: write ${issue ? wanted(issue) : 'something else'}`)
 }
 
+/** Names of runs and workers become folders, labels and socket ids. */
+export function checkedName(flag: string, name: string): string {
+  if (/^[\w.-]{1,64}$/.test(name)) return name
+  throw usage(`--${flag} ${name}: write letters, digits, dots, dashes and underscores, 64 at most`)
+}
+
 /** --batch-size for batchSize. */
 export function flagOf(key: string): string {
   return `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`

@@ -125,9 +125,6 @@ export type Peer = z.infer<typeof peerSchema>
 export type Restore = z.infer<typeof restoreSchema>
 export type Welcome = Extract<ToWorker, { kind: 'welcome' }>
 
-/** A control message: frame 0 is msgpack, frame 1 raw bytes where the kind has some (blob, piece, samples). */
-export type Frames = readonly [Uint8Array] | readonly [Uint8Array, Uint8Array]
-
 const codec = new Packr({ useRecords: false, structuredClone: false })
 
 export function encodeControl(message: ToCoordinator | ToWorker): Uint8Array {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { suggestion } from '../../cli/parse.ts'
 import { duration, Progress } from '../../cli/progress.ts'
-import { checkedAddress, hostAndPort } from '../../cli/run-coordinator.ts'
+import { checkedAddress, hostAndPort } from '../../cli/values.ts'
 import { resolveConfig } from '../../shared/core/config.ts'
 import { makeSchedule } from '../../shared/core/schedule.ts'
 import type { CommittedStep } from '../../shared/protocol/control.ts'

@@ -1,5 +1,5 @@
-import { createHash } from 'node:crypto'
 import { RingleaderError } from '../../shared/core/errors.ts'
+import { sha256 as digest } from '../../shared/dataset/chunk.ts'
 
 /** Asks the coordinator for bytes by their SHA-256, and checks what comes. */
 export class BlobClient {
@@ -31,7 +31,7 @@ export class BlobClient {
     const waiting = this.#waiting.get(sha256)
     if (!waiting) return
     this.#waiting.delete(sha256)
-    const found = createHash('sha256').update(bytes).digest('hex')
+    const found = digest(bytes)
     if (found === sha256) waiting.resolve(bytes)
     else
       waiting.reject(

@@ -58,10 +58,6 @@ export class Trainer {
     this.#bound = backend.bind(state.slots)
   }
 
-  get aliased(): boolean {
-    return this.#bound.aliased
-  }
-
   /** Computes, reduces, checks and commits step number `step` (0-based). On an error the state is as before. */
   async step(step: number, group: Group, stopVote: boolean): Promise<StepResult> {
     const started = performance.now()
