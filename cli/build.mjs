@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // Compiles kernels (AssemblyScript → wasm) and TypeScript → dist. Plain JavaScript, since nothing is compiled yet.
 import { spawnSync } from 'node:child_process'
-import { copyFileSync, existsSync, mkdirSync, readdirSync, renameSync, statSync, writeFileSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, readdirSync, renameSync, statSync, utimesSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -15,6 +15,7 @@ const kernelFlags = [
 /** Compiles where a source is newer than the last build. Throws with the compiler's output. */
 export function build() {
   if (isCurrent()) return false
+  const begun = new Date() // a source that changes during the build is newer than it
   mkdirSync(join(root, 'dist/shared/kernel'), { recursive: true })
   const wasm = join(root, 'dist/shared/kernel/kernel.wasm')
   run('assemblyscript/bin/asc.js', ['shared/kernel/assembly/index.ts', '-o', `${wasm}.tmp`, ...kernelFlags])
@@ -23,6 +24,7 @@ export function build() {
   mkdirSync(join(root, 'dist/shared/core'), { recursive: true })
   copyFileSync(join(root, 'shared/core/process-lock.mjs'), join(root, 'dist/shared/core/process-lock.mjs'))
   writeFileSync(stamp, '')
+  utimesSync(stamp, begun, begun)
   return true
 }
 

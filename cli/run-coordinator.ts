@@ -13,6 +13,9 @@ export interface CoordinatorSettings {
   /** True where nobody asked for that port: another one will do. */
   readonly httpFallBack: boolean
   readonly json: boolean
+  /** The first group waits for so many workers; null: for the run's maximum. */
+  readonly startWorkers: number | null
+  readonly faultMs: number
 }
 
 /** Runs a coordinator to the end of its run and tells what happens; the same for `train` and `coordinator`. */
@@ -26,7 +29,11 @@ export async function runCoordinator(
   const progress = new Progress(output, makeSchedule(run.config, run.dataset.train.count), () => performance.now())
   const coordinator = await startCoordinator(
     run,
-    { bind: settings.bind, http: { ...http, fallBack: settings.httpFallBack } },
+    {
+      bind: settings.bind,
+      http: { ...http, fallBack: settings.httpFallBack },
+      membership: { startWorkers: settings.startWorkers ?? run.config.maxWorkers, faultMs: settings.faultMs },
+    },
     progress,
   )
   output.write(`run ${run.runId} in ${run.folder.path}\n`)

@@ -1,6 +1,6 @@
 import type { Options } from 'yargs'
 import type { RunRequest } from '../coordinator/prepare-run.ts'
-import type { RunOptions } from '../shared/core/config.ts'
+import { type RunOptions, usage } from '../shared/core/config.ts'
 
 /** Run options, the same for `train` and `coordinator`. Their defaults follow from the model and its recipe. */
 export const runFlags = {
@@ -12,6 +12,11 @@ export const runFlags = {
   'batch-size': { type: 'number', describe: 'images of one batch over all workers (default: 128)', group: 'Run:' },
   seed: { type: 'number', describe: 'seed of weights, order and noise (default: 1)', group: 'Run:' },
   lanes: { type: 'number', describe: 'slices of the global batch, a power of two (default: 8)', group: 'Run:' },
+  reproducible: {
+    type: 'boolean',
+    describe: 'the same weights, bit for bit, for any number of workers (default: false)',
+    group: 'Run:',
+  },
   optimizer: { type: 'string', describe: 'adam, rmsprop or sgd (default: adam)', group: 'Run:' },
   'learning-rate': { type: 'number', describe: "rate of every network, instead of the recipe's", group: 'Run:' },
   loss: { type: 'string', describe: 'loss of the generator: non-saturating or minimax', group: 'Run:' },
@@ -35,9 +40,25 @@ export const jsonFlag = {
   default: false,
 } as const satisfies Options
 
+export const faultTimeoutFlag = {
+  type: 'number',
+  describe: 'seconds after which a silent or stalled worker is expelled',
+  default: 3,
+} as const satisfies Options
+
+/** Milliseconds. */
+export function faultTimeout(parsed: Parsed): number {
+  const seconds = Number(parsed.faultTimeout)
+  if (seconds >= 1 && seconds <= 3600) return seconds * 1000
+  throw usage(`--fault-timeout ${seconds}: write seconds from 1 to 3600`)
+}
+
 type Parsed = Readonly<Record<string, unknown>>
 
-export function runRequest(parsed: Parsed, more: Pick<RunOptions, 'minWorkers' | 'maxWorkers'>): RunRequest {
+export function runRequest(
+  parsed: Parsed,
+  more: Pick<RunOptions, 'minWorkers' | 'maxWorkers' | 'threads'>,
+): RunRequest {
   const options: Record<string, unknown> = {
     model: parsed.model,
     dataset: parsed.dataset,
@@ -46,6 +67,7 @@ export function runRequest(parsed: Parsed, more: Pick<RunOptions, 'minWorkers' |
     batchSize: parsed.batchSize,
     seed: parsed.seed,
     lanes: parsed.lanes,
+    reproducible: parsed.reproducible,
     optimizer: parsed.optimizer,
     learningRate: parsed.learningRate,
     loss: parsed.loss,

@@ -2,12 +2,13 @@ import { openControlServer } from '../shared/transport/control-socket.ts'
 import { openHttpServer } from './http/server.ts'
 import type { PreparedRun } from './prepare-run.ts'
 import { type RunObserver, RunRecord, type Summary } from './run-record.ts'
-import { Shell } from './shell.ts'
+import { Shell, type ShellOptions } from './shell.ts'
 
 export interface CoordinatorOptions {
   /** Address for workers, such as tcp://127.0.0.1:7117 (port 0: any free one). */
   readonly bind: string
   readonly http: { readonly host: string; readonly port: number; readonly fallBack: boolean }
+  readonly membership: ShellOptions
 }
 
 export interface Coordinator {
@@ -19,6 +20,8 @@ export interface Coordinator {
   stop(): void
   /** Word from whoever watches the worker's process, which is faster than silence. */
   workerExited(workerId: string, reason: string): void
+  /** Nobody will start workers any more: the run ends as failed. */
+  giveUp(reason: string): void
 }
 
 /** Starts a coordinator for a prepared run. It is not in the path of a step: ranks talk to each other. */
@@ -29,7 +32,7 @@ export async function startCoordinator(
 ): Promise<Coordinator> {
   const server = await openControlServer(options.bind)
   const record = new RunRecord(run, observer, performance.now())
-  const shell = new Shell(run, record, server)
+  const shell = new Shell(run, record, server, options.membership)
   const http = await openHttp(options.http, {
     metrics: () => record.metrics.registry.metrics(),
     status: () => shell.status(),
@@ -50,6 +53,7 @@ export async function startCoordinator(
     done,
     stop: () => shell.apply({ kind: 'stopRequested' }),
     workerExited: (workerId, reason) => shell.workerExited(workerId, reason),
+    giveUp: (reason) => shell.apply({ kind: 'failRun', reason }),
   }
 }
 

@@ -82,7 +82,7 @@ function resumedRun(
   if (step >= totalSteps)
     throw usage(`the run is at step ${step} of ${totalSteps} already; write a larger --steps or --epochs to train on`)
   folder.truncateMetrics(step)
-  folder.configure({ ...file, config })
+  folder.configure(config)
   return { runId: file.runId, config, folder, dataset, checkpoint }
 }
 

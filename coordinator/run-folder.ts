@@ -2,7 +2,7 @@ import { appendFileSync, existsSync, readFileSync, renameSync, writeFileSync } f
 import { join } from 'node:path'
 import { z } from 'zod'
 import { makeFolder, writeFileAtomic } from '../shared/core/atomic-file.ts'
-import { runConfigSchema, usage } from '../shared/core/config.ts'
+import { type RunConfig, runConfigSchema, usage } from '../shared/core/config.ts'
 import { exitCode, messageOf, RingleaderError } from '../shared/core/errors.ts'
 import { stepName } from './checkpoint/checkpoint-store.ts'
 
@@ -57,19 +57,22 @@ export class RunFolder {
   readonly path: string
   readonly checkpoints: string
 
-  private constructor(path: string) {
+  readonly #about: Omit<RunFile, 'config'>
+
+  private constructor(path: string, about: Omit<RunFile, 'config'>) {
     this.path = path
+    this.#about = about
     this.checkpoints = join(path, 'checkpoints')
   }
 
-  static create(path: string, file: RunFile): RunFolder {
+  static create(path: string, { config, ...about }: RunFile): RunFolder {
     if (existsSync(join(path, 'config.json')))
       throw usage(`${path} holds a run already; write --resume ${path} to go on with it, or another --run-dir`)
-    const folder = new RunFolder(path)
+    const folder = new RunFolder(path, about)
     try {
       makeFolder(join(path, 'samples'))
       makeFolder(folder.checkpoints)
-      folder.configure(file)
+      folder.configure(config)
     } catch (error) {
       throw new RingleaderError('run-folder', `cannot write to ${path}: ${messageOf(error)}; write another --run-dir`, {
         cause: error,
@@ -88,7 +91,9 @@ export class RunFolder {
         string,
         unknown
       >
-      return { folder: new RunFolder(path), file: runFileSchema.parse({ formatVersion, runId, dataDir, config: rest }) }
+      const file = runFileSchema.parse({ formatVersion, runId, dataDir, config: rest })
+      const { config: _, ...about } = file
+      return { folder: new RunFolder(path, about), file }
     } catch (error) {
       throw new RingleaderError('run-corrupt', `${config}: ${messageOf(error).split('\n')[0]}`, {
         cause: error,
@@ -97,8 +102,9 @@ export class RunFolder {
     }
   }
 
-  configure({ config, ...rest }: RunFile): void {
-    writeFileAtomic(join(this.path, 'config.json'), `${JSON.stringify({ ...rest, ...config }, null, 2)}\n`)
+  configure(config: RunConfig): void {
+    const file = { ...this.#about, ...config }
+    writeFileAtomic(join(this.path, 'config.json'), `${JSON.stringify(file, null, 2)}\n`)
   }
 
   event(kind: string, fields: object): void {

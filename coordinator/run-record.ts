@@ -1,7 +1,16 @@
+import { RingleaderError } from '../shared/core/errors.ts'
 import { encodeImageGrid } from '../shared/core/image-grid.ts'
 import { makeSchedule, type Schedule } from '../shared/core/schedule.ts'
 import type { CommittedStep, ToCoordinator } from '../shared/protocol/control.ts'
-import { CheckpointWriter, type Manifest, removeOldCheckpoints, stepName } from './checkpoint/checkpoint-store.ts'
+import {
+  CheckpointWriter,
+  type Manifest,
+  newestCheckpoint,
+  removeOldCheckpoints,
+  type StoredCheckpoint,
+  stepName,
+} from './checkpoint/checkpoint-store.ts'
+import { Incidents } from './incidents.ts'
 import { Metrics } from './metrics/metrics.ts'
 import type { PreparedRun } from './prepare-run.ts'
 import type { Incident, WorldSize } from './run-folder.ts'
@@ -49,6 +58,7 @@ export class RunRecord {
   readonly #logEvery: number
   readonly #worldSizes: WorldSize[]
   readonly #incidents: Incident[]
+  readonly #open = new Incidents()
   readonly #replicaHashes = new Map<number, { hash: string; workerId: string }>()
   #writer: {
     writer: CheckpointWriter
@@ -57,7 +67,7 @@ export class RunRecord {
   #lastLosses: Record<string, number> = {}
   #weightsSha256: string | null = null
   #savedStep: number
-  backend = ''
+  #backend = ''
 
   constructor(run: PreparedRun, observer: RunObserver, now: number) {
     this.run = run
@@ -90,6 +100,25 @@ export class RunRecord {
     return this.#savedStep
   }
 
+  /** Null, or why a worker of this backend and so many threads would compute other bits than this run's. */
+  unlike({ backend, threads }: { backend: string; threads: number }): string | null {
+    const { config } = this.run
+    if (!config.reproducible) return null
+    if (config.backend !== null && backend !== config.backend)
+      return `this run is reproducible with ${config.backend}; this worker has ${backend}`
+    if (threads === config.threads) return null
+    return `this run is reproducible with ${config.threads} threads a worker; write --threads ${config.threads}`
+  }
+
+  /** The first worker decides on the backend of a reproducible run. */
+  bindBackend(backend: string): void {
+    this.#backend ||= backend
+    const { config, folder } = this.run
+    if (!config.reproducible || config.backend !== null) return
+    config.backend = backend
+    folder.configure(config)
+  }
+
   formed(generation: number, step: number, worldSize: number, reason: string): void {
     this.#worldSizes.push({ generation, step, worldSize, reason })
     this.run.folder.event('generation', { generation, step, worldSize, reason })
@@ -98,7 +127,8 @@ export class RunRecord {
   }
 
   /** Each rank tells every step; the first word of it counts. */
-  committed(step: CommittedStep): void {
+  committed(generation: number, step: CommittedStep, now: number): void {
+    for (const { incident, reason } of this.#open.committed(generation, now)) this.#closeIncident(incident, reason)
     if (!this.ledger.commit(step)) return
     this.#elapsed.steppingSeconds += step.seconds
     this.#elapsed.images += step.images
@@ -181,14 +211,57 @@ export class RunRecord {
     this.#writer = null
   }
 
-  incident(incident: Incident, reason: string): void {
+  lost(...incident: Parameters<Incidents['lost']>): void {
+    this.#open.lost(...incident)
+    const [{ kind, workerId, reason }, { step }] = incident
+    this.metrics.incident(kind)
+    this.run.folder.event('lost', { workerId, cause: kind, step, reason })
+    this.#observer.incident(`${workerId} is lost: ${reason}`)
+  }
+
+  /** A worker went by itself, at a step boundary. */
+  left(workerId: string, reason: string): void {
+    this.run.folder.event('left', { workerId, reason })
+  }
+
+  waiting(ready: number, wanted: number, reason: string): void {
+    this.run.folder.event('paused', { ready, wanted, step: this.ledger.steps, reason })
+    this.#observer.incident(`paused at step ${this.ledger.steps}: ${ready} of ${wanted} workers; ${reason}`)
+  }
+
+  /** The newest one on disk that is whole. */
+  newestCheckpoint(): StoredCheckpoint {
+    const { folder, checkpoint } = this.run
+    const newest = newestCheckpoint(folder.checkpoints, (reason) => folder.event('alarm', { reason }))
+    if (newest) return newest
+    if (checkpoint) return checkpoint
+    throw new RingleaderError('checkpoint-missing', 'no worker holds the state, and no checkpoint can be read')
+  }
+
+  /** The group steps again. */
+  started(now: number): void {
+    this.#open.started(now)
+  }
+
+  /** Nobody held the state any more: back to a checkpoint. */
+  rewound(step: number): void {
+    const lost = this.ledger.steps - step
+    this.ledger.resume(
+      step,
+      this.ledger.finishedEpochs().filter(({ epoch }) => (epoch + 1) * this.schedule.stepsPerEpoch <= step),
+    )
+    this.run.folder.event('rewound', { step, lost, reason: 'no worker held a later state' })
+    this.#observer.incident(`every worker is lost: goes on from step ${step}, ${lost} steps are computed again`)
+  }
+
+  #closeIncident(incident: Incident, reason: string): void {
     this.#incidents.push(incident)
     this.run.folder.event('incident', { incident, reason })
-    this.#observer.incident(reason)
   }
 
   finish(status: Summary['status'], reason: string, now: number): Summary {
     this.abandonCheckpoint()
+    for (const { incident, reason: why } of this.#open.rest()) this.#closeIncident(incident, why)
     const { runId, config, folder } = this.run
     const summary: Summary = {
       runId,
@@ -205,7 +278,7 @@ export class RunRecord {
       coverage: this.ledger.coverage(),
       incidents: this.#incidents,
       finalLosses: this.#lastLosses,
-      backend: this.backend,
+      backend: this.#backend,
       seed: config.seed,
     }
     folder.summary(summary)

@@ -1,27 +1,27 @@
+import { systemClock } from '../shared/core/clock.ts'
 import { messageOf } from '../shared/core/errors.ts'
-import {
-  decodeToCoordinator,
-  encodeControl,
-  foreignVersion,
-  protocolVersion,
-  type ToCoordinator,
-  type ToWorker,
-} from '../shared/protocol/control.ts'
+import { limits } from '../shared/core/limits.ts'
+import { decodeToCoordinator, foreignVersion, protocolVersion, type ToCoordinator } from '../shared/protocol/control.ts'
 import type { ControlServer } from '../shared/transport/control-socket.ts'
 import { BlobStore } from './blob-store.ts'
-import {
-  decide,
-  initialMembership,
-  type MembershipEffect,
-  type MembershipEvent,
-  type Outcome,
-} from './membership/membership.ts'
+import type { MembershipEffect, MembershipEvent } from './membership/events.ts'
+import { decide } from './membership/membership.ts'
+import { initialMembership, type Outcome } from './membership/state.ts'
+import { Peers } from './peers.ts'
 import type { PreparedRun } from './prepare-run.ts'
 import type { RunRecord, Summary } from './run-record.ts'
 
-const heartbeatMs = 500
-const silenceMs = 3000
-const salvageMs = 20_000
+const heartbeatMs = 250
+const tickMs = 100
+const pulseMs = 1000
+
+type Hello = Extract<ToCoordinator, { kind: 'hello' }>
+
+export interface ShellOptions {
+  /** The first group waits for so many workers. */
+  readonly startWorkers: number
+  readonly faultMs: number
+}
 
 /** Carries messages to the pure membership and its effects back to the workers. */
 export class Shell {
@@ -29,20 +29,25 @@ export class Shell {
   readonly #record: RunRecord
   readonly #server: ControlServer
   readonly #blobs: BlobStore
-  readonly #peers = new Map<string, string>()
-  readonly #workers = new Map<string, string>()
+  readonly #peers: Peers
+  readonly #clock = systemClock
   #membership
-  #salvage: NodeJS.Timeout | null = null
   #over: (outcome: Outcome) => void = () => {}
   readonly #outcome: Promise<Outcome>
 
-  constructor(run: PreparedRun, record: RunRecord, server: ControlServer) {
+  constructor(run: PreparedRun, record: RunRecord, server: ControlServer, options: ShellOptions) {
     this.#run = run
     this.#record = record
     this.#server = server
-    this.#blobs = new BlobStore(run.dataset, run.checkpoint)
+    this.#blobs = new BlobStore(run.dataset)
+    this.#peers = new Peers(server, (workerId) =>
+      this.apply({ kind: 'left', workerId, loss: 'dead', certain: false, reason: 'its connection is closed' }),
+    )
     const { minWorkers, maxWorkers } = run.config
-    this.#membership = initialMembership({ minWorkers, maxWorkers, silenceMs, generation: record.generation })
+    this.#membership = initialMembership(
+      { minWorkers, maxWorkers, ...options, orphanMs: limits.orphanMs + options.faultMs, heartbeatMs },
+      { generation: record.generation, storedStep: record.savedStep },
+    )
     this.#outcome = new Promise((resolve) => {
       this.#over = resolve
     })
@@ -50,54 +55,59 @@ export class Shell {
 
   async run(): Promise<Summary> {
     this.#server.onMessage((peer, frames) => this.#guard(() => this.#receive(peer, frames)))
-    const ticks = setInterval(() => this.apply({ kind: 'tick' }), 250)
-    const pulses = setInterval(() => {
-      for (const worker of this.#peers.keys()) this.#send(worker, { kind: 'pulse' })
-    }, 1000)
+    let lastTick = this.#clock.now()
+    const stopTicks = this.#clock.every(tickMs, () => {
+      const now = this.#clock.now()
+      if (now - lastTick > 10 * tickMs) this.apply({ kind: 'slept' })
+      lastTick = now
+      this.apply({ kind: 'tick' })
+    })
+    const stopPulses = this.#clock.every(pulseMs, () =>
+      this.#peers.broadcast({ kind: 'pulse', step: this.#record.ledger.steps }),
+    )
     const outcome = await this.#outcome
-    clearInterval(ticks)
-    clearInterval(pulses)
-    if (this.#salvage) clearTimeout(this.#salvage)
-    for (const worker of this.#peers.keys())
-      this.#send(worker, { kind: 'bye', reason: outcome.reason, failed: outcome.status === 'failed' })
+    stopTicks()
+    stopPulses()
+    this.#peers.broadcast({ kind: 'bye', reason: outcome.reason, failed: outcome.status === 'failed' })
     await this.#server.close()
-    return this.#record.finish(outcome.status, outcome.reason, performance.now())
+    return this.#record.finish(outcome.status, outcome.reason, this.#clock.now())
   }
 
   apply(event: MembershipEvent): void {
     this.#guard(() => {
-      const { state, effects } = decide(this.#membership, event, performance.now())
+      const { state, effects } = decide(this.#membership, event, this.#clock.now())
       this.#membership = state
       for (const effect of effects) this.#carryOut(effect)
     })
   }
 
-  /** One that never said hello leaves too few for a group; nobody would come in its place. */
+  /** Before the first group nobody would come in its place; later somebody may. */
   workerExited(workerId: string, reason: string): void {
-    if (this.#membership.members.has(workerId)) this.apply({ kind: 'left', workerId, reason })
-    else if (this.#membership.phase === 'waiting')
-      this.#over({ status: 'failed', reason: `worker ${workerId} did not come up: ${reason}` })
+    const { formed } = this.#membership
+    this.apply({ kind: 'left', workerId, loss: 'dead', certain: true, reason })
+    if (!formed) this.apply({ kind: 'failRun', reason: `worker ${workerId} did not come up: ${reason}` })
   }
 
   status(): object {
-    const { phase, generation, group, members } = this.#membership
+    const { phase, generation, group, members, reason } = this.#membership
     const { ledger, schedule } = this.#record
     return {
       runId: this.#run.runId,
       model: this.#run.config.model,
       dataset: this.#run.config.dataset,
       phase,
+      reason,
       generation,
       worldSize: group.length,
       step: ledger.steps,
       totalSteps: schedule.totalSteps,
       epoch: Math.floor(ledger.steps / schedule.stepsPerEpoch),
       checkpointStep: this.#record.savedStep,
-      workers: [...members.values()].map(({ workerId, step, joined }) => ({
+      workers: [...members.values()].map(({ workerId, step, standing }) => ({
         workerId,
         rank: group.indexOf(workerId),
         step,
-        joined,
+        standing,
       })),
     }
   }
@@ -118,58 +128,66 @@ export class Shell {
     if (!head || !message) {
       this.#record.metrics.malformed()
       const version = head ? foreignVersion(head) : null
-      if (version !== null) this.#refuse(peer, version)
+      if (version !== null) this.#refuseVersion(peer, version)
       return
     }
     if (message.kind === 'hello') return this.#hello(peer, message)
-    const worker = this.#workers.get(peer)
-    if (worker) this.#handle(worker, message, body ?? null)
+    const worker = this.#peers.workerOf(peer)
+    if (worker !== undefined) return this.#handle(worker, message, body ?? null)
+    if (message.kind === 'heartbeat')
+      this.#peers.reply(peer, { kind: 'expelled', reason: 'this run goes on without this worker' })
   }
 
-  #hello(peer: string, hello: Extract<ToCoordinator, { kind: 'hello' }>): void {
+  #hello(peer: string, hello: Hello): void {
+    const { workerId, runId } = hello
+    if (hello.protocolVersion !== protocolVersion) return this.#refuseVersion(peer, hello.protocolVersion)
+    if (runId !== null && runId !== this.#run.runId) {
+      const message = `this is run ${this.#run.runId}, not ${runId}`
+      return this.#peers.reply(peer, { kind: 'refused', code: 'wrong-run', message })
+    }
+    const unlike = this.#record.unlike(hello)
+    if (unlike !== null) return this.#peers.reply(peer, { kind: 'refused', code: 'not-reproducible', message: unlike })
+    if (this.#peers.workerOf(peer) === workerId) {
+      if (hello.member) return // the line was cut for a moment
+      this.apply({ kind: 'left', workerId, loss: 'left', certain: true, reason: 'it starts anew' })
+    }
+    if (this.#membership.members.has(workerId)) return this.#doubleHello(peer, hello)
+    if (hello.member)
+      return this.#peers.reply(peer, { kind: 'expelled', reason: 'this run goes on without this worker' })
+    this.#admit(peer, hello)
+  }
+
+  /** A name that is taken: by a worker that has ended, perhaps, without anybody having noticed yet. */
+  #doubleHello(peer: string, hello: Hello): void {
     const { workerId } = hello
-    if (hello.protocolVersion !== protocolVersion) return this.#refuse(peer, hello.protocolVersion)
-    if (hello.runId !== null && hello.runId !== this.#run.runId) {
-      return this.#reply(peer, {
-        kind: 'refused',
-        code: 'wrong-run',
-        message: `this is run ${this.#run.runId}, not ${hello.runId}`,
-      })
-    }
-    if (this.#membership.members.has(workerId)) {
-      return this.#reply(peer, {
-        kind: 'refused',
-        code: 'worker-id-taken',
-        message: `a worker ${workerId} is here already; start this one with another --id`,
-      })
-    }
-    this.#peers.set(workerId, peer)
-    this.#workers.set(peer, workerId)
-    this.apply({ kind: 'hello', workerId })
-    if (!this.#membership.members.has(workerId)) return this.#forget(workerId)
-    this.#record.backend ||= hello.backend
-    this.#run.folder.event('join', {
-      workerId,
-      host: hello.host,
-      processId: hello.processId,
-      backend: hello.backend,
-      threads: hello.threads,
+    void this.#peers.reaches(workerId, { kind: 'pulse', step: 0 }).then((there) => {
+      if (!there && !this.#membership.members.has(workerId)) return this.#guard(() => this.#admit(peer, hello))
+      const message = `a worker ${workerId} is here already; start this one with another --id`
+      this.#peers.reply(peer, { kind: 'refused', code: 'worker-id-taken', message })
     })
+  }
+
+  #admit(peer: string, hello: Hello): void {
+    const { workerId, host, processId, backend, threads, absence } = hello
+    this.#peers.bind(workerId, peer)
+    this.apply({ kind: 'hello', workerId })
+    if (!this.#membership.members.has(workerId)) return this.#peers.forget(workerId)
+    this.#record.bindBackend(backend)
+    this.#run.folder.event('join', { workerId, host, processId, backend, threads, absence })
     const { height, width, channels } = this.#run.dataset
-    const { manifest, restore } = this.#blobs
-    this.#send(workerId, {
+    const { manifest } = this.#blobs
+    this.#peers.send(workerId, {
       kind: 'welcome',
       runId: this.#run.runId,
       config: this.#run.config,
       manifest: { ...manifest, chunks: [...manifest.chunks] },
       image: { height, width, channels },
-      restore,
       heartbeatMs,
     })
   }
 
-  #refuse(peer: string, version: number): void {
-    this.#reply(peer, {
+  #refuseVersion(peer: string, version: number): void {
+    this.#peers.reply(peer, {
       kind: 'refused',
       code: 'protocol-version',
       message: `the worker speaks protocol version ${version}, this coordinator version ${protocolVersion}; install the same version of ringleader on both`,
@@ -178,40 +196,45 @@ export class Shell {
 
   #handle(workerId: string, message: Exclude<ToCoordinator, { kind: 'hello' }>, bytes: Uint8Array | null): void {
     switch (message.kind) {
-      case 'ready':
-        return this.apply({ ...message, workerId })
       case 'heartbeat':
         this.#record.metrics.heartbeat(workerId, message)
-        return this.apply({ kind: 'heard', workerId, step: message.step })
-      case 'joined':
         return this.apply({ ...message, workerId })
       case 'committed':
-        for (const step of message.steps) this.#record.committed(step)
-        return this.apply({ kind: 'heard', workerId, step: message.steps.at(-1)?.step ?? null })
-      case 'failed':
+        for (const step of message.steps) {
+          this.#record.committed(message.generation, step, this.#clock.now())
+          const { seconds } = step
+          this.apply({ kind: 'committed', workerId, generation: message.generation, step: step.step, seconds })
+        }
+        return
+      case 'suspect':
+        this.apply({ ...message, workerId, suspect: message.workerId })
+        return this.#peers.send(message.workerId, { kind: 'pulse', step: 0 }) // finds out whether it has a connection
+      case 'ready':
+      case 'joined':
+      case 'halted':
+      case 'finished':
         return this.apply({ ...message, workerId })
+      case 'leave':
+        return message.drain
+          ? this.apply({ kind: 'drain', workerId, reason: message.reason })
+          : this.apply({ kind: 'left', workerId, loss: 'left', certain: true, reason: message.reason })
       case 'blobRequest':
         return this.#serve(workerId, message.sha256)
       case 'replicaHash': {
         const reason = this.#record.replicaHash(workerId, message.step, message.weightsSha256)
-        return reason === null ? undefined : this.apply({ kind: 'diverged', step: message.step, reason })
+        return reason === null ? undefined : this.apply({ kind: 'failRun', reason })
       }
       case 'checkpointBegin':
-        this.#record.beginCheckpoint(message, performance.now())
-        return
+        return this.#record.beginCheckpoint(message, this.#clock.now())
       case 'checkpointPiece':
         if (bytes) this.#record.writePiece(message.step, message.file, message.offset, bytes)
-        return this.#send(workerId, { kind: 'checkpointAck', step: message.step })
+        return this.#peers.send(workerId, { kind: 'checkpointAck', step: message.step })
       case 'checkpointEnd':
         this.#record.endCheckpoint(message.step)
-        this.#send(workerId, { kind: 'checkpointAck', step: message.step })
-        return this.#salvage ? this.#endAfterSalvage() : undefined
+        this.#peers.send(workerId, { kind: 'checkpointAck', step: message.step })
+        return this.apply({ kind: 'stored', step: this.#record.savedStep })
       case 'samples':
         return bytes ? this.#record.samples(message.step, bytes) : undefined
-      case 'finished':
-        return this.apply({ ...message, workerId })
-      case 'leave':
-        return this.apply({ kind: 'left', workerId, reason: message.reason })
       default:
         message satisfies never
     }
@@ -221,54 +244,43 @@ export class Shell {
     const blob = this.#blobs.get(sha256)
     if (!blob) return this.#record.metrics.malformed()
     this.#record.metrics.served(blob.byteLength)
-    const peer = this.#peers.get(workerId)
-    if (peer) this.#server.send(peer, [encodeControl({ kind: 'blob', sha256 }), blob])
+    this.#peers.send(workerId, { kind: 'blob', sha256 }, blob)
   }
 
   #carryOut(effect: MembershipEffect): void {
+    const now = this.#clock.now()
     switch (effect.kind) {
-      case 'form': {
-        const peers = effect.group.map((member, rank) => ({
-          workerId: member.workerId,
-          rank,
-          endpoint: member.endpoint ?? '',
-        }))
-        this.#record.formed(effect.generation, effect.step, peers.length, effect.reason)
-        for (const { workerId, rank } of peers)
-          this.#send(workerId, { kind: 'form', generation: effect.generation, rank, step: effect.step, peers })
-        return
-      }
+      case 'form':
+        return this.#form(effect)
       case 'start':
-        for (const worker of effect.group) this.#send(worker, { kind: 'start', generation: effect.generation })
+        this.#record.started(now)
+        for (const worker of effect.group) this.#peers.send(worker, { kind: 'start', generation: effect.generation })
         return
       case 'abort':
+      case 'pause':
         for (const worker of effect.workerIds)
-          this.#send(worker, { kind: 'abort', generation: effect.generation, reason: effect.reason })
+          this.#peers.send(worker, { kind: effect.kind, generation: effect.generation, reason: effect.reason })
         return
       case 'refuse':
-        return this.#send(effect.workerId, { kind: 'refused', code: effect.code, message: effect.message })
+        return this.#peers.send(effect.workerId, { kind: 'refused', code: effect.code, message: effect.message })
       case 'requestStop':
-        for (const worker of effect.workerIds) this.#send(worker, { kind: 'stop', reason: 'stopped on request' })
+        for (const worker of effect.workerIds) this.#peers.send(worker, { kind: 'stop', reason: 'stopped on request' })
         return
-      case 'lost':
-        this.#forget(effect.workerId)
-        this.#record.incident(
-          {
-            kind: 'worker-lost',
-            workerId: effect.workerId,
-            step: effect.step,
-            detectMs: Math.round(effect.detectMs),
-            reformMs: null,
-            firstCommitMs: null,
-          },
-          effect.reason,
-        )
+      case 'lost': {
+        this.#peers.send(effect.workerId, { kind: 'expelled', reason: effect.loss.reason })
+        this.#peers.forget(effect.workerId)
+        this.#record.metrics.gone(effect.workerId)
+        const { generation } = this.#membership
+        if (effect.wasMember)
+          this.#record.lost(effect.loss, { step: effect.step, generation, silentMs: effect.silentMs, now })
         return
-      case 'salvage':
-        if (effect.step <= this.#record.savedStep) return this.#endAfterSalvage()
-        this.#send(effect.workerId, { kind: 'checkpointNow', step: effect.step })
-        this.#salvage = setTimeout(() => this.#endAfterSalvage(), salvageMs)
-        return
+      }
+      case 'released':
+        this.#peers.send(effect.workerId, { kind: 'bye', reason: effect.reason, failed: false })
+        this.#peers.forget(effect.workerId)
+        return this.#record.left(effect.workerId, effect.reason)
+      case 'waiting':
+        return this.#record.waiting(effect.ready, effect.wanted, effect.reason)
       case 'end':
         return this.#over(effect.outcome)
       default:
@@ -276,22 +288,13 @@ export class Shell {
     }
   }
 
-  #endAfterSalvage(): void {
-    if (this.#membership.outcome) this.#over(this.#membership.outcome)
-  }
-
-  #forget(workerId: string): void {
-    const peer = this.#peers.get(workerId)
-    this.#peers.delete(workerId)
-    if (peer) this.#workers.delete(peer)
-  }
-
-  #send(workerId: string, message: ToWorker): void {
-    const peer = this.#peers.get(workerId)
-    if (peer) this.#reply(peer, message)
-  }
-
-  #reply(peer: string, message: ToWorker): void {
-    this.#server.send(peer, [encodeControl(message)])
+  #form({ generation, quorum }: Extract<MembershipEffect, { kind: 'form' }>): void {
+    const { group, state, source, reason } = quorum
+    const peers = group.map(({ workerId, endpoint }, rank) => ({ workerId, rank, endpoint }))
+    if (state.step < this.#record.ledger.steps && source === null) this.#record.rewound(state.step)
+    this.#record.formed(generation, state.step, peers.length, reason)
+    const restore = source === null && state.step > 0 ? this.#blobs.restore(this.#record.newestCheckpoint()) : null
+    for (const { workerId, rank } of peers)
+      this.#peers.send(workerId, { kind: 'form', generation, rank, peers, state, source, restore })
   }
 }

@@ -1,23 +1,27 @@
 import { Worker } from 'node:worker_threads'
 import { RingleaderError } from '../shared/core/errors.ts'
-import type { Peer, ToCoordinator, ToWorker } from '../shared/protocol/control.ts'
-import type { FromThread, ThreadData, ToThread } from './thread-messages.ts'
+import type { Peer, StateIdentity, ToCoordinator, ToWorker } from '../shared/protocol/control.ts'
+import type { MemoryRegion } from './step/model-state.ts'
+import { counter, type FromThread, type ThreadData, type ToThread } from './thread-messages.ts'
 
 export type Incoming = { message: ToWorker; bytes: Uint8Array | null }
 
 /** The main thread's view of the communication thread. */
 export class Link {
   readonly #thread: Worker
-  readonly #reductions = new Map<number, { resolve(report: { bytes: number }): void; reject(error: Error): void }>()
+  readonly #requests = new Map<number, { resolve(bytes: number): void; reject(error: Error): void }>()
   readonly #counters: Int32Array
   readonly #closed: Promise<void>
   #nextId = 0
   #onMessage: (incoming: Incoming) => void = () => {}
   #onLost: (reason: string) => void = () => {}
+  #onConnection: (connected: boolean) => void = () => {}
+  #mayStep: Promise<void> = Promise.resolve()
+  #allowed: () => void = () => {}
   readonly opened: Promise<string>
 
   constructor(data: Omit<ThreadData, 'counters'>) {
-    const counters = new SharedArrayBuffer(16)
+    const counters = new SharedArrayBuffer(4 * counter.count)
     this.#counters = new Int32Array(counters)
     this.#thread = new Worker(new URL('./communication-thread.js', import.meta.url), {
       workerData: { ...data, counters } satisfies ThreadData,
@@ -39,12 +43,16 @@ export class Link {
           return open(message.endpoint)
         case 'message':
           return this.#onMessage({ message: message.message, bytes: message.bytes })
-        case 'reduced':
-          return this.#settle(message.id)?.resolve({ bytes: message.bytes })
-        case 'reduceFailed':
+        case 'done':
+          return this.#settle(message.id)?.resolve(message.bytes)
+        case 'failed':
           return this.#settle(message.id)?.reject(
             new RingleaderError('collective', message.reason, { recoverable: true }),
           )
+        case 'connection':
+          return this.#onConnection(message.connected)
+        case 'mayStep':
+          return this.#allow(message.allowed)
         case 'lost':
           return this.#onLost(message.reason)
         case 'closed':
@@ -63,37 +71,76 @@ export class Link {
     this.#onLost = handler
   }
 
+  /** Told when the coordinator is out of reach, and when it is back. */
+  onConnection(handler: (connected: boolean) => void): void {
+    this.#onConnection = handler
+  }
+
+  /** Settles once a step may be taken; at once, but where the coordinator has been away for very long. */
+  get mayStep(): Promise<void> {
+    return this.#mayStep
+  }
+
+  hello(message: Extract<ToCoordinator, { kind: 'hello' }>): void {
+    this.#post({ kind: 'hello', message })
+  }
+
   send(message: ToCoordinator, bytes?: Uint8Array): void {
     this.#post(bytes ? { kind: 'send', message, bytes } : { kind: 'send', message })
   }
 
-  useMemory(memory: WebAssembly.Memory): void {
-    this.#post({ kind: 'memory', memory })
+  useMemory(memory: WebAssembly.Memory, regions: readonly MemoryRegion[]): void {
+    this.#post({ kind: 'memory', memory, regions })
   }
 
   connected(runId: string, heartbeatMs: number): void {
     this.#post({ kind: 'connected', runId, heartbeatMs })
   }
 
-  form(generation: number, rank: number, peers: readonly Peer[]): void {
-    this.#post({ kind: 'form', generation, rank, peers })
+  /** `lanes`: number of lanes where their sums must not depend on the world size; else null. */
+  form(generation: number, rank: number, peers: readonly Peer[], lanes: number | null): void {
+    this.#post({ kind: 'form', generation, rank, peers, lanes })
   }
 
   abort(reason: string): void {
     this.#post({ kind: 'abort', reason })
   }
 
-  allReduce(step: number, bucket: number, offset: number, count: number): Promise<{ bytes: number }> {
+  /** Bytes that this rank sent. Rejects as `collective` once the group is aborted. */
+  allReduce(step: number, bucket: number, offsets: readonly number[], count: number): Promise<number> {
+    return this.#request((id) => ({ kind: 'allReduce', id, step, bucket, offsets, count }))
+  }
+
+  /** Brings another rank's state into the shared memory. */
+  fetchState(source: number, identity: StateIdentity): Promise<number> {
+    return this.#request((id) => ({ kind: 'fetchState', id, source, identity }))
+  }
+
+  #request(make: (id: number) => ToThread): Promise<number> {
     const id = this.#nextId++
     return new Promise((resolve, reject) => {
-      this.#reductions.set(id, { resolve, reject })
-      this.#post({ kind: 'allReduce', id, step, bucket, offset, count })
+      this.#requests.set(id, { resolve, reject })
+      this.#post(make(id))
     })
   }
 
-  report(step: number, tensors: number): void {
-    this.#counters[0] = step
-    this.#counters[1] = tensors
+  /** Which state this worker holds, for heartbeats and for a coordinator that comes back. */
+  holds(state: StateIdentity | null): void {
+    this.#counters[counter.step] = state?.step ?? 0
+    this.#counters[counter.generation] = state?.generation ?? 0
+    this.#counters[counter.holds] = state ? 1 : 0
+  }
+
+  tensors(count: number): void {
+    this.#counters[counter.tensors] = count
+  }
+
+  #allow(allowed: boolean): void {
+    this.#allowed()
+    if (allowed) return
+    this.#mayStep = new Promise((resolve) => {
+      this.#allowed = resolve
+    })
   }
 
   async close(): Promise<void> {
@@ -102,8 +149,8 @@ export class Link {
   }
 
   #settle(id: number) {
-    const waiting = this.#reductions.get(id)
-    this.#reductions.delete(id)
+    const waiting = this.#requests.get(id)
+    this.#requests.delete(id)
     return waiting
   }
 

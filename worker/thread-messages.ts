@@ -1,4 +1,5 @@
-import type { Peer, ToCoordinator, ToWorker } from '../shared/protocol/control.ts'
+import type { Peer, StateIdentity, ToCoordinator, ToWorker } from '../shared/protocol/control.ts'
+import type { MemoryRegion } from './step/model-state.ts'
 
 /** What the communication thread starts with. */
 export interface ThreadData {
@@ -6,17 +7,23 @@ export interface ThreadData {
   readonly workerId: string
   readonly dataBind: string
   readonly connectTimeoutMs: number
-  /** Shared counters: [committed step, tensor count]. */
+  readonly reconnectTimeoutMs: number
+  /** Shared counters: see `counter`. */
   readonly counters: SharedArrayBuffer
 }
 
+/** Places in the shared counters. The identity of the state is `generation` and `step`; `holds` is 0 where there is none. */
+export const counter = { step: 0, tensors: 1, generation: 2, holds: 3, count: 4 } as const
+
 /** Main thread → communication thread. */
 export type ToThread =
-  | { kind: 'memory'; memory: WebAssembly.Memory }
+  | { kind: 'memory'; memory: WebAssembly.Memory; regions: readonly MemoryRegion[] }
   | { kind: 'send'; message: ToCoordinator; bytes?: Uint8Array }
+  | { kind: 'hello'; message: Extract<ToCoordinator, { kind: 'hello' }> }
   | { kind: 'connected'; runId: string; heartbeatMs: number }
-  | { kind: 'form'; generation: number; rank: number; peers: readonly Peer[] }
-  | { kind: 'allReduce'; id: number; step: number; bucket: number; offset: number; count: number }
+  | { kind: 'form'; generation: number; rank: number; peers: readonly Peer[]; lanes: number | null }
+  | { kind: 'allReduce'; id: number; step: number; bucket: number; offsets: readonly number[]; count: number }
+  | { kind: 'fetchState'; id: number; source: number; identity: StateIdentity }
   | { kind: 'abort'; reason: string }
   | { kind: 'close' }
 
@@ -24,7 +31,12 @@ export type ToThread =
 export type FromThread =
   | { kind: 'open'; endpoint: string }
   | { kind: 'message'; message: ToWorker; bytes: Uint8Array | null }
-  | { kind: 'reduced'; id: number; bytes: number }
-  | { kind: 'reduceFailed'; id: number; reason: string }
+  /** A reduction or a fetch is done. */
+  | { kind: 'done'; id: number; bytes: number }
+  | { kind: 'failed'; id: number; reason: string }
+  /** Whether the coordinator is there. */
+  | { kind: 'connection'; connected: boolean }
+  /** False: no step until further notice; the coordinator has been away for too long. */
+  | { kind: 'mayStep'; allowed: boolean }
   | { kind: 'lost'; reason: string }
   | { kind: 'closed' }

@@ -1,7 +1,7 @@
 import type { Coordinator } from '../../coordinator/main.ts'
 import type { Command } from '../parse.ts'
 import { runCoordinator } from '../run-coordinator.ts'
-import { httpFlag, jsonFlag, runFlags, runRequest } from '../run-options.ts'
+import { faultTimeout, faultTimeoutFlag, httpFlag, jsonFlag, runFlags, runRequest } from '../run-options.ts'
 import { checkedAddress, isLoopback } from '../values.ts'
 
 export const defaultCoordinator = 'tcp://127.0.0.1:7117'
@@ -13,8 +13,13 @@ export const coordinatorCommand: Command = {
   flags: {
     bind: { type: 'string', describe: 'address for workers', default: defaultCoordinator },
     http: httpFlag,
-    'min-workers': { type: 'number', describe: 'the run starts when so many are ready', default: 1 },
+    'min-workers': {
+      type: 'number',
+      describe: 'the run starts when so many are ready, and pauses below',
+      default: 1,
+    },
     'max-workers': { type: 'number', describe: 'more than these are refused (default: 8)' },
+    'fault-timeout': faultTimeoutFlag,
     json: jsonFlag,
     ...runFlags,
   },
@@ -27,7 +32,10 @@ export const coordinatorCommand: Command = {
     const minWorkers = Number(parsed.minWorkers)
     const maxWorkers = parsed.maxWorkers === undefined ? Math.max(8, minWorkers) : Number(parsed.maxWorkers)
     const request = runRequest(parsed, { minWorkers, maxWorkers })
-    const settings = { request, bind, http: String(parsed.http), httpFallBack: false, json: parsed.json === true }
+    const settings = {
+      ...{ request, bind, http: String(parsed.http), httpFallBack: false, json: parsed.json === true },
+      ...{ startWorkers: minWorkers, faultMs: faultTimeout(parsed) },
+    }
     return runCoordinator(settings, (coordinator) => {
       process.stderr.write(
         `ringleader: waiting for ${minWorkers} worker${minWorkers === 1 ? '' : 's'} at ${coordinator.endpoint}\n`,

@@ -2,7 +2,7 @@ import { hostname } from 'node:os'
 import { checkedName, usage } from '../../shared/core/config.ts'
 import { exitCode } from '../../shared/core/errors.ts'
 import { type BackendName, backendNames } from '../../worker/backend/open-backend.ts'
-import { runWorker } from '../../worker/main.ts'
+import { type RunningWorker, startWorker } from '../../worker/main.ts'
 import type { Command } from '../parse.ts'
 import { checkedAddress, isLoopback, wholeNumber } from '../values.ts'
 import { defaultCoordinator } from './coordinator.ts'
@@ -25,12 +25,15 @@ export const workerCommand: Command = {
     backend: backendFlag,
     threads: threadsFlag,
     'connect-timeout': { type: 'number', describe: 'seconds to wait for the coordinator', default: 60 },
+    'reconnect-timeout': {
+      type: 'number',
+      describe: 'seconds to go on, or to wait, when the coordinator is gone',
+      default: 600,
+    },
   },
   async run(parsed) {
     const coordinator = checkedAddress('coordinator', String(parsed.coordinator))
     const workerId = checkedName('id', String(parsed.id ?? `${hostname()}-${process.pid}`))
-    const seconds = Number(parsed.connectTimeout)
-    if (!(seconds > 0)) throw usage(`--connect-timeout ${seconds}: write seconds above 0`)
     const local = isLoopback(coordinator)
     const dataBind =
       parsed.bind === undefined
@@ -38,16 +41,23 @@ export const workerCommand: Command = {
           ? 'tcp://127.0.0.1:0'
           : 'tcp://0.0.0.0:0'
         : checkedAddress('bind', String(parsed.bind))
-    stopOnSignals(workerId)
-    return runWorker({
+    const worker = startWorker({
       coordinator,
       workerId,
       backend: checkedBackend(parsed.backend),
       threads: checkedThreads(parsed.threads, 1),
       dataBind,
-      connectTimeoutMs: seconds * 1000,
+      connectTimeoutMs: seconds('connect-timeout', parsed.connectTimeout) * 1000,
+      reconnectTimeoutMs: seconds('reconnect-timeout', parsed.reconnectTimeout) * 1000,
     })
+    drainOnSignals(worker, workerId)
+    return worker.done
   },
+}
+
+function seconds(flag: string, value: unknown): number {
+  if (Number(value) > 0) return Number(value)
+  throw usage(`--${flag} ${String(value)}: write seconds above 0`)
 }
 
 export function checkedBackend(value: unknown): BackendName {
@@ -62,12 +72,15 @@ export function checkedThreads(value: unknown, fallBack: number): number {
   return wholeNumber('threads', value, 1, 256)
 }
 
-/** A worker that is told to go leaves at once: the coordinator notices and says what becomes of the run. */
-function stopOnSignals(workerId: string): void {
+/** The first signal leaves at the next step boundary, the second at once. */
+function drainOnSignals(worker: RunningWorker, workerId: string): void {
+  let asked = false
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     process.on(signal, () => {
-      process.stderr.write(`ringleader: worker ${workerId} leaves on ${signal}\n`)
-      process.exit(exitCode.interrupted)
+      if (asked) process.exit(exitCode.interrupted)
+      asked = true
+      process.stderr.write(`ringleader: worker ${workerId} leaves after this step; once more to leave at once\n`)
+      worker.drain(signal)
     })
   }
 }

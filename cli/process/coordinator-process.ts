@@ -9,12 +9,14 @@ runChild<ToCoordinatorProcess>(async (first, onMessage) => {
     onMessage((message) => {
       if (message.kind === 'stop') coordinator.stop()
       else if (message.kind === 'workerExited') coordinator.workerExited(message.workerId, message.reason)
+      else if (message.kind === 'giveUp') coordinator.giveUp(message.reason)
     })
     process.send?.({
       kind: 'listening',
       endpoint: coordinator.endpoint,
       folder: run.folder.path,
-      workers: run.config.minWorkers,
+      workers: run.config.maxWorkers,
+      threads: run.config.threads,
     } satisfies FromCoordinatorProcess)
   })
 })

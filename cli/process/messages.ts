@@ -6,5 +6,12 @@ export type ToCoordinatorProcess =
   | { kind: 'start'; settings: CoordinatorSettings }
   | { kind: 'stop' }
   | { kind: 'workerExited'; workerId: string; reason: string }
-export type FromCoordinatorProcess = { kind: 'listening'; endpoint: string; folder: string; workers: number }
+  | { kind: 'giveUp'; reason: string }
+export type FromCoordinatorProcess = {
+  kind: 'listening'
+  endpoint: string
+  folder: string
+  workers: number
+  threads: number | null
+}
 export type ToWorkerProcess = { kind: 'start'; options: WorkerOptions }

@@ -1,5 +1,5 @@
-import { runWorker } from '../../worker/main.ts'
+import { startWorker } from '../../worker/main.ts'
 import { runChild } from './child.ts'
 import type { ToWorkerProcess } from './messages.ts'
 
-runChild<ToWorkerProcess>((first) => runWorker(first.options))
+runChild<ToWorkerProcess>((first) => startWorker(first.options).done)

@@ -1,118 +1,58 @@
+import { noteLoss } from './back-off.ts'
+import { chain, type Decision, type MembershipEffect, type MembershipEvent, still } from './events.ts'
+import { arrival, firstArrival } from './failure-detector.ts'
+import { candidates, formIfEnough } from './formation.ts'
+import type { Loss, Member } from './member.ts'
+import { type Membership, note, type Outcome, present, update, without } from './state.ts'
+import { suspects } from './suspicion.ts'
+
 /**
  * Who trains: a pure state machine, (state, event, now) → {state, effects}; no sockets, timers or clock inside.
- * A group forms once `minWorkers` are ready. This version ends the run when a member of the group is lost; forming the
- * next generation from the survivors is a change of `lose` alone.
+ * `waiting` (for enough workers) → `forming` (told who is in) → `running` → `halting` (until every member of the group
+ * has left it, or is lost) → `waiting` … → `ended`. Why there are never two groups: docs/adr/0005-recovery.md.
  */
-export interface Member {
-  readonly workerId: string
-  readonly endpoint: string | null
-  readonly joined: boolean
-  readonly finished: boolean
-  /** Committed step that the member last reported. */
-  readonly step: number
-  readonly lastHeard: number
-}
-
-export type Phase = 'waiting' | 'forming' | 'running' | 'ending' | 'ended'
-
-export interface Outcome {
-  readonly status: 'completed' | 'interrupted' | 'failed'
-  readonly reason: string
-}
-
-export interface Membership {
-  readonly phase: Phase
-  readonly generation: number
-  readonly members: ReadonlyMap<string, Member>
-  /** Worker ids by rank. */
-  readonly group: readonly string[]
-  readonly minWorkers: number
-  readonly maxWorkers: number
-  readonly silenceMs: number
-  readonly outcome: Outcome | null
-  /** When a member first said that the collective failed, and why; who is missing shows soon after. */
-  readonly failure: { readonly since: number; readonly reason: string } | null
-}
-
-export type MembershipEvent =
-  | { kind: 'hello'; workerId: string }
-  | { kind: 'ready'; workerId: string; endpoint: string; step: number }
-  | { kind: 'joined'; workerId: string; generation: number }
-  | { kind: 'heard'; workerId: string; step: number | null }
-  | { kind: 'failed'; workerId: string; generation: number; step: number; reason: string }
-  | { kind: 'finished'; workerId: string; generation: number; step: number; stopped: boolean }
-  | { kind: 'left'; workerId: string; reason: string }
-  | { kind: 'diverged'; step: number; reason: string }
-  | { kind: 'stopRequested' }
-  | { kind: 'tick' }
-
-export type MembershipEffect =
-  | { kind: 'form'; generation: number; step: number; group: readonly Member[]; reason: string }
-  | { kind: 'start'; generation: number; group: readonly string[] }
-  | { kind: 'abort'; generation: number; workerIds: readonly string[]; reason: string }
-  | { kind: 'refuse'; workerId: string; code: string; message: string }
-  | { kind: 'lost'; workerId: string; step: number; detectMs: number; reason: string }
-  | { kind: 'requestStop'; workerIds: readonly string[] }
-  /** Somebody was lost: the survivor that is furthest saves its state, then the run ends. */
-  | { kind: 'salvage'; workerId: string; step: number }
-  | { kind: 'end'; outcome: Outcome }
-
-export interface Decision {
-  readonly state: Membership
-  readonly effects: readonly MembershipEffect[]
-}
-
-export function initialMembership(options: {
-  minWorkers: number
-  maxWorkers: number
-  silenceMs: number
-  generation?: number
-}): Membership {
-  return {
-    phase: 'waiting',
-    generation: options.generation ?? 0,
-    members: new Map(),
-    group: [],
-    minWorkers: options.minWorkers,
-    maxWorkers: options.maxWorkers,
-    silenceMs: options.silenceMs,
-    outcome: null,
-    failure: null,
-  }
-}
-
 export function decide(state: Membership, event: MembershipEvent, now: number): Decision {
-  if (state.phase === 'ended' && event.kind !== 'hello') return still(state)
+  if (state.phase === 'ended') {
+    if (event.kind !== 'hello') return still(state)
+    return refuse(state, event.workerId, 'run-over', 'the run is over')
+  }
   switch (event.kind) {
     case 'hello':
       return hello(state, event.workerId, now)
     case 'ready':
-      return formIfEnough(update(state, event.workerId, { endpoint: event.endpoint, step: event.step, lastHeard: now }))
+      return ready(state, event, now)
     case 'joined':
-      return event.generation === state.generation
-        ? startIfJoined(update(state, event.workerId, { joined: true, lastHeard: now }))
-        : still(state)
+      if (event.generation !== state.generation || state.phase !== 'forming') return still(state)
+      return startIfJoined(update(state, event.workerId, now, { standing: 'joined' }), now)
     case 'heard':
-      return still(
-        update(state, event.workerId, event.step === null ? { lastHeard: now } : { lastHeard: now, step: event.step }),
-      )
-    case 'failed':
-      return event.generation === state.generation
-        ? failed(update(state, event.workerId, { step: event.step, lastHeard: now }), event.workerId, event.reason, now)
-        : still(state)
+      return still(update(state, event.workerId, now, {}))
+    case 'heartbeat':
+      return still(heartbeat(state, event, now))
+    case 'committed':
+      return still(committed(state, event, now))
+    case 'suspect':
+      return suspect(update(state, event.workerId, now, {}), event, now)
+    case 'halted':
+      if (event.generation !== state.generation || !state.group.includes(event.workerId)) return still(state)
+      return halted(state, event, now)
     case 'finished':
-      return event.generation === state.generation
-        ? endIfFinished(
-            update(state, event.workerId, { finished: true, step: event.step, lastHeard: now }),
-            event.stopped,
-          )
-        : still(state)
+      if (event.generation !== state.generation) return still(state)
+      return endIfFinished(
+        update(state, event.workerId, now, { standing: 'finished', step: event.step }),
+        event.stopped,
+      )
+    case 'drain':
+      return drain(state, event.workerId, event.reason, now)
     case 'left':
-      return lose(state, event.workerId, event.reason, now)
-    case 'diverged':
-      return end(state, { status: 'failed', reason: event.reason })
+      return lose(state, { workerId: event.workerId, kind: event.loss, reason: event.reason }, event.certain, now)
+    case 'stored':
+      return still({ ...state, storedStep: event.step })
     case 'stopRequested':
-      return stop(state)
+      return stop(state, now)
+    case 'failRun':
+      return end(state, { status: 'failed', reason: event.reason })
+    case 'slept':
+      return still(slept(state, now))
     case 'tick':
       return tick(state, now)
     default:
@@ -120,59 +60,137 @@ export function decide(state: Membership, event: MembershipEvent, now: number): 
   }
 }
 
-const still = (state: Membership): Decision => ({ state, effects: [] })
-
-function update(state: Membership, workerId: string, change: Partial<Member>): Membership {
-  const member = state.members.get(workerId)
-  if (!member) return state
-  return { ...state, members: new Map(state.members).set(workerId, { ...member, ...change }) }
-}
-
 function hello(state: Membership, workerId: string, now: number): Decision {
-  const refuse = (code: string, message: string): Decision => ({
-    state,
-    effects: [{ kind: 'refuse', workerId, code, message }],
-  })
-  if (state.phase === 'ending' || state.phase === 'ended') return refuse('run-over', 'the run is over')
-  if (state.group.includes(workerId))
-    return refuse('worker-id-taken', `worker id ${workerId} is in the group; start the worker with another --id`)
-  if (state.phase !== 'waiting') return refuse('run-closed', 'the run has started; a worker cannot join it any more')
-  if (!state.members.has(workerId) && state.members.size >= state.maxWorkers) {
+  if (!state.members.has(workerId) && state.members.size >= 2 * state.options.maxWorkers)
     return refuse(
+      state,
+      workerId,
       'run-full',
-      `the run takes ${state.maxWorkers} workers at most; start the coordinator with a larger --max-workers`,
+      `the run takes ${state.options.maxWorkers} workers at most; start the coordinator with a larger --max-workers`,
     )
+  const member: Member = {
+    workerId,
+    standing: 'warming',
+    endpoint: '',
+    state: null,
+    step: 0,
+    since: now,
+    heartbeats: firstArrival(now, state.options.heartbeatMs),
+    lastHeard: now,
+    draining: false,
+    entered: 0,
+    fetched: 0,
+    movedAt: now,
   }
-  const member: Member = { workerId, endpoint: null, joined: false, finished: false, step: 0, lastHeard: now }
   return still({ ...state, members: new Map(state.members).set(workerId, member) })
 }
 
-function formIfEnough(state: Membership): Decision {
-  const ready = [...state.members.values()].filter((member) => member.endpoint !== null)
-  const coming = state.members.size - ready.length
-  if (state.phase !== 'waiting' || ready.length < state.minWorkers || coming > 0) return still(state)
-  const group = [...ready].sort((a, b) => a.workerId.localeCompare(b.workerId, 'en', { numeric: true }))
-  const generation = state.generation + 1
-  const step = Math.max(...group.map((member) => member.step))
-  const next: Membership = { ...state, phase: 'forming', generation, group: group.map((member) => member.workerId) }
+function ready(state: Membership, event: Extract<MembershipEvent, { kind: 'ready' }>, now: number): Decision {
+  const { workerId, endpoint, left } = event
+  const next = update(state, workerId, now, { standing: 'ready', endpoint, state: event.state })
+  const outOfSight = without(state.outOfSight, workerId)
+  return admit({ ...next, outOfSight, fenced: next.fenced || left === state.generation }, now)
+}
+
+function refuse(state: Membership, workerId: string, code: string, message: string): Decision {
+  return { state, effects: [{ kind: 'refuse', workerId, code, message }] }
+}
+
+function heartbeat(state: Membership, event: Extract<MembershipEvent, { kind: 'heartbeat' }>, now: number): Membership {
+  const member = state.members.get(event.workerId)
+  if (!member) return state
+  const change: Partial<Member> = { heartbeats: arrival(member.heartbeats, now) }
+  if (event.generation !== state.generation) return update(state, event.workerId, now, change)
+  const { entered, fetched } = event
+  const moved = entered === member.entered && fetched === member.fetched ? {} : { entered, fetched, movedAt: now }
+  const step = Math.max(member.step, event.step)
+  return update(state, event.workerId, now, { ...change, ...moved, step })
+}
+
+function committed(state: Membership, event: Extract<MembershipEvent, { kind: 'committed' }>, now: number): Membership {
+  const ms = event.seconds * 1000
+  const stepMs = state.stepMs === 0 ? ms : state.stepMs + 0.1 * (ms - state.stepMs)
+  const { generation, step } = event
+  if (!state.group.includes(event.workerId) || generation !== state.generation) return state
+  return update({ ...note(state, { generation, step }), stepMs }, event.workerId, now, {
+    step,
+    state: { generation, step },
+  })
+}
+
+/** Somebody is ready: the first group forms once enough are, a running one halts at a step boundary to take them in. */
+function admit(state: Membership, now: number): Decision {
+  if (state.phase === 'waiting') return formIfEnough(state, now)
+  if (state.phase !== 'running' || state.stopping) return still(state)
+  const here = present(state)
+  const finishing = here.some((member) => member.standing === 'finished')
+  const entrants = candidates(state, now).filter((member) => member.standing === 'ready')
+  if (finishing || entrants.length === 0 || here.length >= state.options.maxWorkers) return still(state)
+  return pause(state, `${entrants.map((member) => member.workerId).join(', ')} joins`, now)
+}
+
+function pause(state: Membership, reason: string, now: number): Decision {
+  const workerIds = present(state).map((member) => member.workerId)
   return {
-    state: next,
-    effects: [{ kind: 'form', generation, step, group, reason: `${ready.length} ready, ${state.minWorkers} wanted` }],
+    state: { ...state, phase: 'halting', aborted: false, haltingSince: now, reason },
+    effects: [{ kind: 'pause', generation: state.generation, workerIds, reason }],
   }
 }
 
-function startIfJoined(state: Membership): Decision {
-  const all = state.group.every((workerId) => state.members.get(workerId)?.joined)
-  if (state.phase !== 'forming' || !all) return still(state)
+/** Fails the generation on all ranks at once. */
+function abort(state: Membership, reason: string, now: number): Decision {
+  if (state.phase !== 'running' && state.phase !== 'forming' && (state.phase !== 'halting' || state.aborted))
+    return still(state)
+  const workerIds = present(state).map((member) => member.workerId)
   return {
-    state: { ...state, phase: 'running' },
-    effects: [{ kind: 'start', generation: state.generation, group: state.group }],
+    state: { ...state, phase: 'halting', aborted: true, haltingSince: now, reason },
+    effects: [{ kind: 'abort', generation: state.generation, workerIds, reason }],
   }
+}
+
+function suspect(state: Membership, event: Extract<MembershipEvent, { kind: 'suspect' }>, now: number): Decision {
+  if (event.generation !== state.generation || !state.group.includes(event.suspect)) return still(state)
+  return chain(abort(state, event.reason, now), (next) => formIfHalted(next, now))
+}
+
+function halted(state: Membership, event: Extract<MembershipEvent, { kind: 'halted' }>, now: number): Decision {
+  const next = update({ ...note(state, event.state), fenced: true }, event.workerId, now, {
+    standing: 'halted',
+    state: event.state,
+    step: event.state?.step ?? 0,
+  })
+  return chain(state.phase === 'halting' ? still(next) : abort(next, event.reason, now), (after) =>
+    formIfHalted(after, now),
+  )
+}
+
+function formIfHalted(state: Membership, now: number): Decision {
+  if (state.phase !== 'halting' || present(state).some((member) => member.standing !== 'halted')) return still(state)
+  const released = present(state).filter((member) => member.draining)
+  const members = new Map(state.members)
+  for (const { workerId } of released) members.delete(workerId)
+  const effects = released.map(({ workerId }): MembershipEffect => ({ kind: 'released', workerId, reason: 'drained' }))
+  return chain({ state: { ...state, phase: 'waiting', members }, effects }, (next) => formIfEnough(next, now, true))
+}
+
+function startIfJoined(state: Membership, now: number): Decision {
+  if (!present(state).every((member) => member.standing === 'joined')) return still(state)
+  const members = new Map(state.members)
+  for (const member of present(state)) members.set(member.workerId, { ...member, standing: 'running', movedAt: now })
+  const started: Decision = {
+    state: { ...state, phase: 'running', members },
+    effects: [
+      { kind: 'start', generation: state.generation, group: state.group },
+      ...(state.stopping ? [{ kind: 'requestStop' as const, workerIds: state.group }] : []),
+    ],
+  }
+  return chain(started, (next) => admit(next, now))
 }
 
 function endIfFinished(state: Membership, stopped: boolean): Decision {
-  const all = state.group.every((workerId) => state.members.get(workerId)?.finished)
-  if (state.phase !== 'running' || !all) return still(state)
+  // A pause that comes with the last step finds everybody finished.
+  if (state.phase !== 'running' && (state.phase !== 'halting' || state.aborted)) return still(state)
+  if (!present(state).every((member) => member.standing === 'finished')) return still(state)
   return end(
     state,
     stopped
@@ -185,67 +203,75 @@ function end(state: Membership, outcome: Outcome): Decision {
   return { state: { ...state, phase: 'ended', outcome }, effects: [{ kind: 'end', outcome }] }
 }
 
-function stop(state: Membership): Decision {
-  if (state.phase === 'running' || state.phase === 'forming')
-    return { state, effects: [{ kind: 'requestStop', workerIds: state.group }] }
-  if (state.phase !== 'waiting') return still(state)
-  return end(state, { status: 'interrupted', reason: 'stopped before the group had formed' })
+function stop(state: Membership, now: number): Decision {
+  const stopping = { ...state, stopping: true }
+  if (state.phase !== 'waiting') return { state: stopping, effects: [{ kind: 'requestStop', workerIds: state.group }] }
+  // Paused: those that hold the state form once more, to save it.
+  if ([...state.members.values()].some((member) => member.standing === 'halted')) return formIfEnough(stopping, now)
+  return end(stopping, { status: 'interrupted', reason: 'stopped while no group was formed' })
+}
+
+/** A member that wants to go does so at the next step boundary; anybody else at once. */
+function drain(state: Membership, workerId: string, reason: string, now: number): Decision {
+  const member = state.members.get(workerId)
+  if (!member) return still(state)
+  const next = update(state, workerId, now, { draining: true })
+  if (!present(state).some((other) => other.workerId === workerId) || member.standing === 'halted') {
+    const members = new Map(next.members)
+    members.delete(workerId)
+    return { state: { ...next, members }, effects: [{ kind: 'released', workerId, reason }] }
+  }
+  return next.phase === 'running' ? pause(next, `${workerId} leaves: ${reason}`, now) : still(next)
+}
+
+/** A worker is gone. Its group, if it was in one, halts at once and forms again from the others. */
+function lose(state: Membership, loss: Loss, certain: boolean, now: number): Decision {
+  const member = state.members.get(loss.workerId)
+  if (!member) return certain ? ended(state, loss.workerId, now) : still(state)
+  const members = new Map(state.members)
+  members.delete(loss.workerId)
+  const inGroup = present(state).some((other) => other.workerId === loss.workerId)
+  const effect: MembershipEffect = {
+    kind: 'lost',
+    workerId: loss.workerId,
+    loss,
+    step: member.step,
+    wasMember: inGroup && state.phase !== 'waiting',
+    silentMs: now - member.lastHeard,
+  }
+  const losses = inGroup
+    ? new Map(state.losses).set(loss.workerId, noteLoss(state.losses.get(loss.workerId), now))
+    : state.losses
+  const halted = member.standing === 'halted' // it will not step in that generation any more, wherever it is
+  const fenced = state.fenced || (inGroup && (certain || halted))
+  const fencedUntil = inGroup ? now + state.options.orphanMs : state.fencedUntil
+  const outOfSight = inGroup && !certain ? new Set([...state.outOfSight, loss.workerId]) : state.outOfSight
+  const next: Membership = { ...state, members, losses, fenced, fencedUntil, outOfSight }
+  const reason = `${loss.workerId} is lost: ${loss.reason}`
+  if (!inGroup || state.phase === 'waiting')
+    return chain({ state: next, effects: [effect] }, (after) => admit(after, now))
+  const aborting = abort({ ...next, reason }, reason, now)
+  const effects = [effect, ...aborting.effects]
+  return chain({ state: { ...aborting.state, reason }, effects }, (after) => formIfHalted(after, now))
+}
+
+/** One that was out of sight has ended: nobody has to wait for it. */
+function ended(state: Membership, workerId: string, now: number): Decision {
+  if (!state.outOfSight.has(workerId)) return still(state)
+  return admit({ ...state, fenced: true, outOfSight: without(state.outOfSight, workerId) }, now)
+}
+
+/** This process was stopped for a while: whoever seems silent since then has not been listened to. */
+function slept(state: Membership, now: number): Membership {
+  const awake = [...state.members].map(([id, member]): [string, Member] => [
+    id,
+    { ...member, lastHeard: now, movedAt: now, heartbeats: { ...member.heartbeats, last: now } },
+  ])
+  return { ...state, members: new Map(awake), haltingSince: now }
 }
 
 function tick(state: Membership, now: number): Decision {
-  for (const member of state.members.values()) {
-    if (now - member.lastHeard > state.silenceMs && !member.finished) {
-      return lose(state, member.workerId, `silent for ${Math.round((now - member.lastHeard) / 100) / 10} s`, now)
-    }
-  }
-  const { failure } = state
-  if (!failure || state.outcome || now - failure.since <= 2 * state.silenceMs) return still(state)
-  const outcome: Outcome = {
-    status: 'failed',
-    reason: `the collective failed with every worker alive: ${failure.reason}`,
-  }
-  return salvage(state, outcome, [])
-}
-
-/** A member reports that the collective failed: it is a survivor; who is missing shows when it is heard of no more. */
-function failed(state: Membership, workerId: string, reason: string, now: number): Decision {
-  if (state.phase !== 'running' && state.phase !== 'forming') return still(state)
-  const others = state.group.filter((id) => id !== workerId)
-  const failure = state.failure ?? { since: now, reason: `${workerId}: ${reason}` }
-  return {
-    state: { ...state, failure },
-    effects: [{ kind: 'abort', generation: state.generation, workerIds: others, reason }],
-  }
-}
-
-function lose(state: Membership, workerId: string, reason: string, now: number): Decision {
-  const lost = state.members.get(workerId)
-  if (!lost) return still(state)
-  const members = new Map(state.members)
-  members.delete(workerId)
-  const without = { ...state, members }
-  if (!state.group.includes(workerId) || state.phase === 'waiting') return formIfEnough(without)
-  if (state.phase === 'ending' || state.phase === 'ended') return still(without)
-  const outcome: Outcome = { status: 'failed', reason: `worker ${workerId} is lost: ${reason}` }
-  return salvage(without, outcome, [
-    { kind: 'lost', workerId, step: lost.step, detectMs: now - lost.lastHeard, reason: outcome.reason },
-  ])
-}
-
-/** The run ends as failed, after the survivor that is furthest has saved its state. */
-function salvage(state: Membership, outcome: Outcome, effects: readonly MembershipEffect[]): Decision {
-  const survivors = state.group.flatMap((id) => state.members.get(id) ?? [])
-  const furthest = [...survivors].sort((a, b) => b.step - a.step)[0]
-  if (!furthest)
-    return { state: { ...state, phase: 'ended', outcome }, effects: [...effects, { kind: 'end', outcome }] }
-  const abort: MembershipEffect = {
-    kind: 'abort',
-    generation: state.generation,
-    workerIds: survivors.map((member) => member.workerId),
-    reason: outcome.reason,
-  }
-  return {
-    state: { ...state, phase: 'ending', outcome },
-    effects: [...effects, abort, { kind: 'salvage', workerId: furthest.workerId, step: furthest.step }],
-  }
+  let decision: Decision = still(state)
+  for (const loss of suspects(state, now)) decision = chain(decision, (next) => lose(next, loss, false, now))
+  return chain(decision, (next) => admit(next, now))
 }

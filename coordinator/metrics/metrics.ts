@@ -75,6 +75,12 @@ export class Metrics {
     'ringleader_malformed_messages_total',
     'Control messages that the coordinator could not decode',
   )
+  readonly #incidents = new Counter({
+    name: 'ringleader_incidents_total',
+    help: 'Workers that were lost while they were in the group',
+    labelNames: ['kind'],
+    registers: [this.registry],
+  })
   readonly #served = this.#counter('ringleader_data_served_bytes_total', 'Bytes of data and state served to workers')
 
   constructor(run: { runId: string; model: string; dataset: string }) {
@@ -118,6 +124,16 @@ export class Metrics {
     this.#workerTensors.set({ worker }, beat.tensors)
     this.#stale.set({ worker }, beat.staleFrames)
     this.#malformedFrames.set({ worker }, beat.malformedFrames)
+  }
+
+  /** Series of a worker that is gone would stand still for ever. */
+  gone(worker: string): void {
+    for (const gauge of [this.#workerStep, this.#workerMemory, this.#workerTensors, this.#stale, this.#malformedFrames])
+      gauge.remove({ worker })
+  }
+
+  incident(kind: string): void {
+    this.#incidents.inc({ kind })
   }
 
   malformed(): void {

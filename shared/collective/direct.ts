@@ -2,6 +2,7 @@ import { assert } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
 import { decodeFrameHeader, encodeFrameHeader, type FrameHeader, frameKind } from '../protocol/frame.ts'
 import type { Transport } from '../transport/transport.ts'
+import { type LaneNode, mergeHalves } from './lanes.ts'
 
 /**
  * Direct all-reduce: reduce-scatter and all-gather in one hop each.
@@ -10,6 +11,9 @@ import type { Transport } from '../transport/transport.ts'
  * segments; r adds the N parts of a segment in rank order 0 … N−1 and sends the sum to all others. Each rank moves
  * 2 E (N−1)/N elements, as a ring does, in two hops instead of 2 (N−1). The owner alone adds, always in rank order, so
  * all replicas hold the same bits and so does a second run.
+ *
+ * With `lanes` a rank offers its partial sums over subtrees of the lane tree instead of one sum, and the owner adds all of
+ * them in the order of the tree: then the bits do not depend on N either (lanes.ts).
  */
 export interface AllReduceMemory {
   /** View of the bucket to reduce in place, float32 elements. */
@@ -26,6 +30,8 @@ export interface DirectOptions {
   readonly transport: Transport
   readonly memory: AllReduceMemory
   readonly segmentElements?: number
+  /** Subtrees that each rank offers, by rank; left out: one sum for each rank, added in rank order. */
+  readonly lanes?: readonly (readonly LaneNode[])[]
 }
 
 export interface AllReduceReport {
@@ -36,9 +42,10 @@ export interface AllReduceReport {
 interface Operation {
   readonly step: number
   readonly bucket: number
-  readonly offset: number
+  /** Where this rank's partial sums are; the result goes to the first. */
+  readonly offsets: readonly number[]
   readonly count: number
-  /** Parts that wait for the others, by segment of the own chunk: index = rank. */
+  /** Parts that wait for the others, by segment of the own chunk: by rank, and by part within. */
   readonly parts: Map<number, (Float32Array | undefined)[]>
   remaining: number
   bytes: number
@@ -50,23 +57,33 @@ export class DirectAllReduce {
   /** Frames of another run or generation, and frames that are none: dropped and counted. */
   staleFrames = 0
   malformedFrames = 0
+  /** Reductions that this rank has begun, and those that are done: who waits for whom. */
+  entered = 0
+  reduced = 0
   readonly #options: DirectOptions
   readonly #segment: number
   readonly #operations = new Map<string, Operation>()
   readonly #early = new Map<string, [FrameHeader, Uint8Array][]>()
   #earlyBytes = 0
   #aborted: Error | null = null
+  /** Parts of each rank, and where they begin in the list of all. */
+  readonly #parts: readonly number[]
+  readonly #firstPart: readonly number[]
 
   constructor(options: DirectOptions) {
     this.#options = options
+    this.#parts = options.lanes?.map((nodes) => nodes.length) ?? range(options.worldSize).map(() => 1)
+    this.#firstPart = this.#parts.map((_, rank) => this.#parts.slice(0, rank).reduce((sum, count) => sum + count, 0))
     this.#segment = options.segmentElements ?? limits.segmentBytes / 4
   }
 
-  /** Adds a bucket over all ranks, in place. Rejects, on every rank, once the group is aborted. */
-  allReduce(step: number, bucket: number, offset: number, count: number): Promise<AllReduceReport> {
+  /** Adds a bucket over all ranks, into the first of this rank's partial sums. Rejects, on every rank, once aborted. */
+  allReduce(step: number, bucket: number, offsets: readonly number[], count: number): Promise<AllReduceReport> {
     if (this.#aborted) return Promise.reject(this.#aborted)
     const { rank, worldSize } = this.#options
+    this.entered++
     if (worldSize === 1 || count === 0) return Promise.resolve({ bytes: 0 })
+    assert(offsets.length === this.#parts[rank], 'a rank offers the partial sums that its lanes make')
     const key = `${step}/${bucket}`
     assert(!this.#operations.has(key), `bucket ${bucket} of step ${step} is reduced twice`)
     return new Promise((resolve, reject) => {
@@ -77,7 +94,7 @@ export class DirectAllReduce {
       const operation: Operation = {
         step,
         bucket,
-        offset,
+        offsets,
         count,
         parts: new Map(),
         remaining: this.#segments(own) + segmentsOfOthers,
@@ -147,14 +164,10 @@ export class DirectAllReduce {
       const chunk = this.#chunk(owner, operation.count)
       for (let start = chunk.start, segment = 0; start < chunk.end; start += this.#segment, segment++) {
         const count = Math.min(this.#segment, chunk.end - start)
-        this.#send(
-          operation,
-          owner,
-          frameKind.contribution,
-          segment,
-          start,
-          memory.bucket(operation.offset + start, count),
-        )
+        for (const [part, offset] of operation.offsets.entries()) {
+          const values = memory.bucket(offset + start, count)
+          this.#send(operation, owner, { kind: frameKind.contribution, segment, part, offset: start }, values)
+        }
       }
     }
   }
@@ -170,26 +183,51 @@ export class DirectAllReduce {
       return
     }
     const values = floats(payload)
-    const target = memory.bucket(operation.offset + start, header.count)
+    const target = memory.bucket((operation.offsets[0] ?? 0) + start, header.count)
     if (header.kind === frameKind.reduced) {
       target.set(values)
       operation.remaining--
       return
     }
-    const parts = operation.parts.get(header.segment) ?? new Array<Float32Array | undefined>(worldSize).fill(undefined)
-    if (parts[header.sender]) {
+    const all = this.#parts.reduce((sum, count) => sum + count, 0)
+    const parts = operation.parts.get(header.segment) ?? new Array<Float32Array | undefined>(all).fill(undefined)
+    const place = (this.#firstPart[header.sender] ?? 0) + header.part
+    if (header.part >= (this.#parts[header.sender] ?? 0) || parts[place]) {
       this.malformedFrames++
       return
     }
-    parts[header.sender] = values
+    parts[place] = values
     operation.parts.set(header.segment, parts)
-    if (parts.filter((part) => part !== undefined).length < worldSize - 1) return
+    if (parts.filter((part) => part !== undefined).length < all - operation.offsets.length) return
     operation.parts.delete(header.segment)
-    this.#sumInRankOrder(target, parts)
-    for (let other = 0; other < worldSize; other++) {
-      if (other !== rank) this.#send(operation, other, frameKind.reduced, header.segment, start, target)
-    }
+    if (this.#options.lanes) this.#sumInTreeOrder(operation, start, target, parts)
+    else this.#sumInRankOrder(target, parts)
+    const at = { kind: frameKind.reduced, segment: header.segment, part: 0, offset: start }
+    for (let other = 0; other < worldSize; other++) if (other !== rank) this.#send(operation, other, at, target)
     operation.remaining--
+  }
+
+  #sumInTreeOrder(
+    operation: Operation,
+    start: number,
+    target: Float32Array,
+    parts: (Float32Array | undefined)[],
+  ): void {
+    const { rank, memory, lanes = [] } = this.#options
+    for (const [part, offset] of operation.offsets.entries())
+      parts[(this.#firstPart[rank] ?? 0) + part] = memory.bucket(offset + start, target.length)
+    const sums: Float32Array[] = []
+    const stack: LaneNode[] = []
+    for (const [index, node] of lanes.flat().entries()) {
+      stack.push(node)
+      sums.push(parts[index] ?? target)
+      mergeHalves(stack, (into, from) => {
+        memory.add(sums[into] ?? target, sums[from] ?? target)
+        sums.pop()
+      })
+    }
+    assert(sums.length === 1, 'the lanes of all ranks make up the whole tree')
+    if (sums[0] !== parts[this.#firstPart[rank] ?? 0]) target.set(sums[0] ?? target)
   }
 
   #sumInRankOrder(own: Float32Array, parts: readonly (Float32Array | undefined)[]): void {
@@ -204,26 +242,24 @@ export class DirectAllReduce {
     for (let other = 1; other < parts.length; other++) memory.add(own, other === rank ? mine : (parts[other] ?? mine))
   }
 
-  #send(operation: Operation, to: number, kind: number, segment: number, offset: number, values: Float32Array): void {
+  #send(
+    operation: Operation,
+    to: number,
+    at: Pick<FrameHeader, 'kind' | 'segment' | 'part' | 'offset'>,
+    values: Float32Array,
+  ): void {
     const { run, generation, rank, transport } = this.#options
-    const header = encodeFrameHeader({
-      kind,
-      run,
-      generation,
-      step: operation.step,
-      bucket: operation.bucket,
-      sender: rank,
-      segment,
-      offset,
-      count: values.length,
-    })
+    const { step, bucket } = operation
+    const header = encodeFrameHeader({ ...at, run, generation, step, bucket, sender: rank, count: values.length })
     operation.bytes += values.byteLength
     transport.send(to, header, new Uint8Array(values.buffer, values.byteOffset, values.byteLength))
   }
 
   #finish(operation: Operation): void {
     if (operation.remaining > 0) return
-    if (this.#operations.delete(`${operation.step}/${operation.bucket}`)) operation.resolve({ bytes: operation.bytes })
+    if (!this.#operations.delete(`${operation.step}/${operation.bucket}`)) return
+    this.reduced++
+    operation.resolve({ bytes: operation.bytes })
   }
 
   /** Chunk of a rank: [start, end), cut at multiples of 16 elements so that every view is 64-byte aligned. */

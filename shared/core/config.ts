@@ -17,6 +17,12 @@ export const runConfigSchema = z.strictObject({
   batchSize: count.max(limits.maxBatchSize),
   seed: z.number().int().min(0).max(Number.MAX_SAFE_INTEGER),
   lanes: count.max(limits.maxLanes),
+  /** The same bits for any number of workers: every lane's gradient is computed alone and added in a fixed tree. */
+  reproducible: z.boolean(),
+  /** Threads of each worker, which are part of a reproducible run's identity; null in any other. */
+  threads: count.max(256).nullable(),
+  /** Backend and version that a reproducible run is bound to; set by its first worker. */
+  backend: z.string().nullable(),
   optimizer: z.enum(['adam', 'rmsprop', 'sgd']),
   /** Rate of each network, by its name. */
   learningRates: z.record(z.string(), positive),
@@ -51,6 +57,9 @@ const shared = {
   batchSize: 128,
   seed: 1,
   lanes: 8,
+  reproducible: false,
+  threads: null,
+  backend: null,
   optimizer: 'adam',
   beta2: 0.999,
   loss: 'non-saturating',
@@ -117,6 +126,7 @@ export function resolveConfig(options: RunOptions): RunConfig {
     merged.lanes = Math.max(8, 2 ** Math.ceil(Math.log2(Math.max(1, merged.maxWorkers))))
   }
   const config = parseConfig(merged)
+  if (config.reproducible) config.threads ??= 1
   if (!Number.isInteger(Math.log2(config.lanes)))
     throw usage(`--lanes ${config.lanes}: write a power of two, such as 8`)
   if (config.maxWorkers > config.lanes) {

@@ -20,4 +20,12 @@ export const limits = {
   /** The worker's chunk cache on disk. */
   chunkCacheBytes: 2 << 30,
   keepCheckpoints: 3,
+  /** A piece of state between workers, with its digest, is one data message. */
+  statePieceBytes: 1 << 19,
+  /** Pieces of state on the way. */
+  stateWindow: 16,
+  /** Commits that the coordinator has not noted yet; a group that reaches it waits for the coordinator. */
+  maxUnnotedSteps: 8192,
+  /** So long does a group step without a word from the coordinator (docs/adr/0005-recovery.md). */
+  orphanMs: 60_000,
 } as const

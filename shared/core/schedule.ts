@@ -42,8 +42,14 @@ export function makeSchedule(config: RunConfig, sampleCount: number): Schedule {
   }
 }
 
-/** Lanes of a rank: contiguous, [first, last). */
-export function lanesOfRank(rank: number, worldSize: number, lanes: number): { first: number; last: number } {
+/** Lanes [first, last). */
+export interface LaneRange {
+  readonly first: number
+  readonly last: number
+}
+
+/** Lanes of a rank: contiguous. */
+export function lanesOfRank(rank: number, worldSize: number, lanes: number): LaneRange {
   return { first: Math.floor((rank * lanes) / worldSize), last: Math.floor(((rank + 1) * lanes) / worldSize) }
 }
 

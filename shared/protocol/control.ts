@@ -4,7 +4,7 @@ import { runConfigSchema } from '../core/config.ts'
 import { modelSpecSchema } from '../core/model-spec.ts'
 
 /** Peers of another version are refused at hello. */
-export const protocolVersion = 1
+export const protocolVersion = 2
 
 const natural = z.number().int().min(0)
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/)
@@ -26,6 +26,13 @@ const restoreSchema = z.object({
   weights: blobList,
   optimizer: blobList,
 })
+
+/**
+ * Which bits a worker holds: those of `step` commits, the last one made in `generation` (0: initial or restored). Two
+ * workers with equal identities hold equal bits; of two identities the later generation, then the later step is ahead.
+ */
+const stateIdentitySchema = z.object({ generation: natural, step: natural })
+export type StateIdentity = z.infer<typeof stateIdentitySchema>
 
 const peerSchema = z.object({ workerId: z.string(), rank: natural, endpoint: z.string() })
 
@@ -51,12 +58,19 @@ const toCoordinatorSchema = z.discriminatedUnion('kind', [
     workerId: z.string().min(1).max(64),
     /** The run that a reconnecting worker belongs to; null at first. */
     runId: z.string().nullable(),
+    /** What a reconnecting member of a group holds; null for anybody else. */
+    member: z
+      .object({ generation: natural, endpoint: z.string(), halted: z.boolean(), state: stateIdentitySchema.nullable() })
+      .nullable(),
+    /** Why a worker that comes back was away, as far as it can tell itself. */
+    absence: z.enum(['stalled', 'cut-off']).nullable(),
     host: z.string(),
     processId: natural,
     backend: z.string(),
     threads: natural,
   }),
-  z.object({ kind: z.literal('ready'), endpoint: z.string(), step: natural }),
+  /** Warmed up; may enter at the next change of membership. */
+  z.object({ kind: z.literal('ready'), endpoint: z.string(), left: natural, state: stateIdentitySchema.nullable() }),
   z.object({
     kind: z.literal('heartbeat'),
     generation: natural,
@@ -65,10 +79,24 @@ const toCoordinatorSchema = z.discriminatedUnion('kind', [
     tensors: natural,
     staleFrames: natural,
     malformedFrames: natural,
+    /** Collectives of this generation that this rank has entered, and those that are done. */
+    entered: natural,
+    reduced: natural,
+    /** Pieces of state that came from other ranks. */
+    fetched: natural,
   }),
   z.object({ kind: z.literal('joined'), generation: natural }),
   z.object({ kind: z.literal('committed'), generation: natural, steps: z.array(committedStepSchema) }),
-  z.object({ kind: z.literal('failed'), generation: natural, step: natural, reason: z.string() }),
+  /** The link to a peer broke. */
+  z.object({ kind: z.literal('suspect'), generation: natural, workerId: z.string(), reason: z.string() }),
+  /** This rank has left its generation for good, at the last step that it committed. */
+  z.object({
+    kind: z.literal('halted'),
+    generation: natural,
+    state: stateIdentitySchema.nullable(),
+    cause: z.enum(['failed', 'aborted', 'paused']),
+    reason: z.string(),
+  }),
   z.object({ kind: z.literal('blobRequest'), sha256 }),
   z.object({ kind: z.literal('replicaHash'), step: natural, weightsSha256: sha256 }),
   z.object({
@@ -94,7 +122,8 @@ const toCoordinatorSchema = z.discriminatedUnion('kind', [
     weightsSha256: sha256,
     stopped: z.boolean(),
   }),
-  z.object({ kind: z.literal('leave'), reason: z.string() }),
+  /** `drain`: goes at the next step boundary, and waits for the goodbye. */
+  z.object({ kind: z.literal('leave'), reason: z.string(), drain: z.boolean() }),
 ])
 export type ToCoordinator = z.infer<typeof toCoordinatorSchema>
 
@@ -105,19 +134,31 @@ const toWorkerSchema = z.discriminatedUnion('kind', [
     config: runConfigSchema,
     manifest: chunkManifestSchema,
     image: imageShape,
-    restore: restoreSchema.nullable(),
     heartbeatMs: natural,
   }),
   z.object({ kind: z.literal('refused'), code: z.string(), message: z.string() }),
-  z.object({ kind: z.literal('form'), generation: natural, rank: natural, step: natural, peers: z.array(peerSchema) }),
+  z.object({
+    kind: z.literal('form'),
+    generation: natural,
+    rank: natural,
+    peers: z.array(peerSchema),
+    /** What every rank holds before the first step: its own, from the rank `source`, from a checkpoint, or from the seed. */
+    state: stateIdentitySchema,
+    source: natural.nullable(),
+    restore: restoreSchema.nullable(),
+  }),
   z.object({ kind: z.literal('start'), generation: natural }),
   z.object({ kind: z.literal('abort'), generation: natural, reason: z.string() }),
   z.object({ kind: z.literal('stop'), reason: z.string() }),
-  z.object({ kind: z.literal('checkpointNow'), step: natural }),
+  /** Halt at the next step boundary, all ranks at the same one. */
+  z.object({ kind: z.literal('pause'), generation: natural, reason: z.string() }),
+  /** The group goes on without this worker; it may say hello again. */
+  z.object({ kind: z.literal('expelled'), reason: z.string() }),
   z.object({ kind: z.literal('checkpointAck'), step: natural }),
   z.object({ kind: z.literal('blob'), sha256 }),
   z.object({ kind: z.literal('bye'), reason: z.string(), failed: z.boolean() }),
-  z.object({ kind: z.literal('pulse') }),
+  /** The coordinator lives; it has noted all commits up to this step. */
+  z.object({ kind: z.literal('pulse'), step: natural }),
 ])
 export type ToWorker = z.infer<typeof toWorkerSchema>
 

@@ -2,12 +2,18 @@ import { createHash } from 'node:crypto'
 
 /**
  * Header of every data frame, little-endian, 40 bytes (docs/protocol.md):
- * magic u32, version u16, kind u16, run u64, generation u32, step u32, bucket u16, sender u16, segment u32, offset u32, count u32
+ * magic u32, version u16, kind u16, run u64, generation u32, step u32, bucket u16, sender u16, segment u16, part u16, offset u32, count u32
  */
 export const frameHeaderBytes = 40
 const magic = 0x4c474e52 // "RNGL"
-export const frameVersion = 1
-export const frameKind = { contribution: 1, reduced: 2, probe: 3 } as const
+export const frameVersion = 2
+export const frameKind = {
+  contribution: 1,
+  reduced: 2,
+  probe: 3,
+  stateRequest: 4,
+  statePiece: 5,
+} as const
 
 export interface FrameHeader {
   readonly kind: number
@@ -19,6 +25,8 @@ export interface FrameHeader {
   /** Rank of the sender. */
   readonly sender: number
   readonly segment: number
+  /** Which of the sender's partial sums (lanes.ts); 0 where it has one. */
+  readonly part: number
   /** Position of the payload within the bucket, and its length, in float32 elements. */
   readonly offset: number
   readonly count: number
@@ -38,7 +46,8 @@ export function encodeFrameHeader(header: FrameHeader): Uint8Array {
   bytes.writeUInt32LE(header.step, 20)
   bytes.writeUInt16LE(header.bucket, 24)
   bytes.writeUInt16LE(header.sender, 26)
-  bytes.writeUInt32LE(header.segment, 28)
+  bytes.writeUInt16LE(header.segment, 28)
+  bytes.writeUInt16LE(header.part, 30)
   bytes.writeUInt32LE(header.offset, 32)
   bytes.writeUInt32LE(header.count, 36)
   return bytes
@@ -50,7 +59,7 @@ export function decodeFrameHeader(data: Uint8Array): FrameHeader | null {
   const bytes = Buffer.from(data.buffer, data.byteOffset, data.byteLength)
   if (bytes.readUInt32LE(0) !== magic || bytes.readUInt16LE(4) !== frameVersion) return null
   const kind = bytes.readUInt16LE(6)
-  if (kind < 1 || kind > 3) return null
+  if (kind < 1 || kind > 5) return null
   return {
     kind,
     run: bytes.readBigUInt64LE(8),
@@ -58,7 +67,8 @@ export function decodeFrameHeader(data: Uint8Array): FrameHeader | null {
     step: bytes.readUInt32LE(20),
     bucket: bytes.readUInt16LE(24),
     sender: bytes.readUInt16LE(26),
-    segment: bytes.readUInt32LE(28),
+    segment: bytes.readUInt16LE(28),
+    part: bytes.readUInt16LE(30),
     offset: bytes.readUInt32LE(32),
     count: bytes.readUInt32LE(36),
   }

@@ -9,7 +9,8 @@ const heartbeat = { heartbeatInterval: 500, heartbeatTimeout: 3000 }
 export interface ControlServer {
   readonly endpoint: string
   onMessage(handler: (peer: string, frames: Uint8Array[]) => void): void
-  send(peer: string, frames: readonly Uint8Array[]): void
+  /** False once the peer turns out to have no connection any more. */
+  send(peer: string, frames: readonly Uint8Array[]): Promise<boolean>
   close(): Promise<void>
 }
 
@@ -84,7 +85,7 @@ export function openControlClient(address: string, workerId: string): ControlCli
     onConnection: (next) => {
       connection = next
     },
-    send: (frames) => sender.push([...frames]),
+    send: (frames) => void sender.push([...frames]),
     async close() {
       await Promise.race([sender.idle(), new Promise((resolve) => setTimeout(resolve, 1000).unref())])
       socket.close()
@@ -97,13 +98,20 @@ export function openControlClient(address: string, workerId: string): ControlCli
 function serialSender(socket: Router | Dealer) {
   let tail = Promise.resolve()
   return {
-    push(frames: Uint8Array[]): void {
-      tail = tail
+    push(frames: Uint8Array[]): Promise<boolean> {
+      const sent = tail
         .then(() => socket.send(frames))
-        .catch((error: unknown) => {
-          const gone = ['EHOSTUNREACH', 'EAGAIN'].includes((error as NodeJS.ErrnoException).code ?? '')
-          if (!gone && !socket.closed) process.emitWarning(`control message dropped: ${messageOf(error)}`)
-        })
+        .then(
+          () => true,
+          (error: unknown) => {
+            const { code } = error as NodeJS.ErrnoException
+            if (code === 'EHOSTUNREACH') return false
+            if (code !== 'EAGAIN' && !socket.closed) process.emitWarning(`control message dropped: ${messageOf(error)}`)
+            return true
+          },
+        )
+      tail = sent.then(() => {})
+      return sent
     },
     idle: () => tail,
   }

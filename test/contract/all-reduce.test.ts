@@ -21,7 +21,7 @@ describe.each(transportKinds)('direct all-reduce over $name', ({ open }) => {
     await openAll(worldSize)
     for (const [round, elements] of [0, 1, worldSize - 1, 1009, 100_003].entries()) {
       const ranks = formGroup(transports, elements, { generation: round + 1, segmentElements: 4096 })
-      await Promise.all(ranks.map(({ group }) => group.allReduce(0, 0, 0, elements)))
+      await Promise.all(ranks.map(({ group }) => group.allReduce(0, 0, [0], elements)))
       const expected = sumInRankOrder(worldSize, elements)
       for (const { data } of ranks) expect(sameBits(data, expected)).toBe(true)
     }
@@ -33,8 +33,8 @@ describe.each(transportKinds)('direct all-reduce over $name', ({ open }) => {
     const late = ranks[2]
     const early = ranks
       .slice(0, 2)
-      .flatMap(({ group }) => [group.allReduce(1, 0, 0, 1000), group.allReduce(1, 1, 1000, 1000)])
-    const last = [late?.group.allReduce(1, 1, 1000, 1000), late?.group.allReduce(1, 0, 0, 1000)]
+      .flatMap(({ group }) => [group.allReduce(1, 0, [0], 1000), group.allReduce(1, 1, [1000], 1000)])
+    const last = [late?.group.allReduce(1, 1, [1000], 1000), late?.group.allReduce(1, 0, [0], 1000)]
     await Promise.all([...early, ...last])
     const expected = sumInRankOrder(3, 3000)
     for (const { data } of ranks) expect(sameBits(data.subarray(0, 2000), expected.subarray(0, 2000))).toBe(true)
@@ -45,7 +45,7 @@ describe.each(transportKinds)('direct all-reduce over $name', ({ open }) => {
     const ranks = formGroup(await openAll(4), 50_000, { segmentElements: 1024 })
     for (let step = 0; step < 5; step++) {
       for (const [rank, { data }] of ranks.entries()) data.set(rankData(rank, 50_000))
-      await Promise.all(ranks.map(({ group }) => group.allReduce(step, 0, 0, 50_000)))
+      await Promise.all(ranks.map(({ group }) => group.allReduce(step, 0, [0], 50_000)))
       const expected = sumInRankOrder(4, 50_000)
       for (const { data } of ranks) {
         expect(sameBits(data, expected)).toBe(true)
@@ -58,10 +58,10 @@ describe.each(transportKinds)('direct all-reduce over $name', ({ open }) => {
     'fails on every survivor when a peer goes %s',
     async (phase) => {
       const ranks = formGroup(await openAll(3), 10_000, { segmentElements: 512 })
-      await Promise.all(ranks.map(({ group }) => group.allReduce(0, 0, 0, 16))) // links are up
-      const survivors = ranks.slice(0, 2).map(({ group }) => group.allReduce(1, 0, 0, 10_000))
+      await Promise.all(ranks.map(({ group }) => group.allReduce(0, 0, [0], 16))) // links are up
+      const survivors = ranks.slice(0, 2).map(({ group }) => group.allReduce(1, 0, [0], 10_000))
       const settled = Promise.allSettled(survivors)
-      const lost = phase === 'after it contributed' ? ranks[2]?.group.allReduce(2, 0, 0, 10_000) : undefined
+      const lost = phase === 'after it contributed' ? ranks[2]?.group.allReduce(2, 0, [0], 10_000) : undefined
       const lostSettled = Promise.allSettled([lost])
       ranks[2]?.transport.close()
       for (const result of await settled)
@@ -73,10 +73,10 @@ describe.each(transportKinds)('direct all-reduce over $name', ({ open }) => {
 
   it('fails open and later reductions once it is aborted', async () => {
     const ranks = formGroup(await openAll(2), 100)
-    const open = ranks[0]?.group.allReduce(0, 0, 0, 100)
+    const open = ranks[0]?.group.allReduce(0, 0, [0], 100)
     ranks[0]?.group.abort(new Error('stop'))
     await expect(open).rejects.toThrow('stop')
-    await expect(ranks[0]?.group.allReduce(1, 0, 0, 100)).rejects.toThrow('stop')
+    await expect(ranks[0]?.group.allReduce(1, 0, [0], 100)).rejects.toThrow('stop')
   })
 
   it('drops and counts frames of another run, another generation, and none at all', async () => {
@@ -89,6 +89,7 @@ describe.each(transportKinds)('direct all-reduce over $name', ({ open }) => {
       bucket: 0,
       sender: 1,
       segment: 0,
+      part: 0,
       offset: 0,
       count: 1,
     }
@@ -101,13 +102,13 @@ describe.each(transportKinds)('direct all-reduce over $name', ({ open }) => {
     first?.group.receive(encodeFrameHeader({ ...header, sender: 2 }), payload)
     expect(first?.group.staleFrames).toBe(2)
     expect(first?.group.malformedFrames).toBe(4)
-    await Promise.all([first?.group.allReduce(0, 0, 0, 64), second?.group.allReduce(0, 0, 0, 64)])
+    await Promise.all([first?.group.allReduce(0, 0, [0], 64), second?.group.allReduce(0, 0, [0], 64)])
     expect(sameBits(first?.data ?? new Float32Array(), sumInRankOrder(2, 64))).toBe(true)
   })
 
   it('aborts where a peer cuts a bucket otherwise', async () => {
     const [first] = formGroup(await openAll(2), 64)
-    const open = first?.group.allReduce(0, 0, 0, 64)
+    const open = first?.group.allReduce(0, 0, [0], 64)
     const header = {
       kind: frameKind.contribution,
       run: testRun,
@@ -116,6 +117,7 @@ describe.each(transportKinds)('direct all-reduce over $name', ({ open }) => {
       bucket: 0,
       sender: 1,
       segment: 0,
+      part: 0,
       offset: 4,
       count: 1,
     }

@@ -28,14 +28,17 @@ describe('the bytes that docs/protocol.md gives', () => {
     bucket: 8,
     sender: 1,
     segment: 0,
+    part: 0,
     offset: 16,
     count: 2,
   }
   const hello = {
     kind: 'hello' as const,
-    protocolVersion: 1,
+    protocolVersion: 2,
     workerId: 'w0',
     runId: null,
+    member: null,
+    absence: null,
     host: 'h',
     processId: 7,
     backend: 'wasm 4.22.0',

@@ -55,6 +55,10 @@ export class TwoHosts {
     ip('-n', this.first, 'link', 'set', `${this.first}v`, 'down')
   }
 
+  heal(): void {
+    ip('-n', this.first, 'link', 'set', `${this.first}v`, 'up')
+  }
+
   remove(): void {
     for (const name of [this.first, this.second]) ip('netns', 'del', name)
   }

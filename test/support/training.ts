@@ -4,7 +4,7 @@ import type { Backend } from '../../worker/backend/backend.ts'
 import { makeModel } from '../../worker/model/make-model.ts'
 import type { Group } from '../../worker/step/group.ts'
 import { ModelState } from '../../worker/step/model-state.ts'
-import { type SampleSource, Trainer } from '../../worker/step/trainer.ts'
+import { type SampleSource, Trainer, type Votes } from '../../worker/step/trainer.ts'
 
 /** Small random images, so that a step takes milliseconds. */
 export function tinySource(sampleCount: number, sampleBytes: number): SampleSource {
@@ -29,7 +29,8 @@ export function makeTrainer(
   }
 }
 
-export const alone: Group = { generation: 1, rank: 0, worldSize: 1, allReduce: () => Promise.resolve({ bytes: 0 }) }
+export const alone: Group = { generation: 1, rank: 0, worldSize: 1, allReduce: () => Promise.resolve(0) }
+export const noVotes: Votes = { stop: false, pause: false }
 
 /** Ranks of one process: a reduction is done when the last rank has come to it. */
 export function localGroups(states: readonly ModelState[]): Group[] {
@@ -38,7 +39,7 @@ export function localGroups(states: readonly ModelState[]): Group[] {
     generation: 1,
     rank,
     worldSize: states.length,
-    async allReduce(step, bucket, offset, count) {
+    async allReduce(step, bucket, [offset = 0], count) {
       const key = `${step}/${bucket}`
       let finish: () => void = () => {}
       const entry = waiting.get(key) ?? {
@@ -57,7 +58,7 @@ export function localGroups(states: readonly ModelState[]): Group[] {
         entry.finish()
       }
       await entry.done
-      return { bytes: count * 4 }
+      return count * 4
     },
   }))
 }

@@ -1,11 +1,9 @@
 import { describe, expect, it } from 'vitest'
-import {
-  decide,
-  initialMembership,
-  type Membership,
-  type MembershipEffect,
-  type MembershipEvent,
-} from '../../coordinator/membership/membership.ts'
+import { backOffMs, noteLoss } from '../../coordinator/membership/back-off.ts'
+import type { MembershipEffect, MembershipEvent } from '../../coordinator/membership/events.ts'
+import { arrival, firstArrival, phi, phiLimit } from '../../coordinator/membership/failure-detector.ts'
+import { decide } from '../../coordinator/membership/membership.ts'
+import { initialMembership, type Membership } from '../../coordinator/membership/state.ts'
 
 /** Plays events through the pure core and keeps what it wants done. */
 class Play {
@@ -13,8 +11,12 @@ class Play {
   effects: MembershipEffect[] = []
   now = 0
 
-  constructor(minWorkers: number, maxWorkers = 8) {
-    this.state = initialMembership({ minWorkers, maxWorkers, silenceMs: 3000 })
+  constructor(startWorkers: number, options: { minWorkers?: number; maxWorkers?: number; storedStep?: number } = {}) {
+    const { minWorkers = 1, maxWorkers = 8, storedStep = 0 } = options
+    this.state = initialMembership(
+      { startWorkers, minWorkers, maxWorkers, faultMs: 3000, orphanMs: 60_000, heartbeatMs: 250 },
+      { generation: 0, storedStep },
+    )
   }
 
   on(event: MembershipEvent): this {
@@ -29,57 +31,169 @@ class Play {
     return this
   }
 
-  ready(...workerIds: string[]): this {
-    for (const workerId of workerIds) this.on({ kind: 'hello', workerId })
-    for (const workerId of workerIds) this.on({ kind: 'ready', workerId, endpoint: `tcp://${workerId}`, step: 0 })
+  ready(workerId: string, state: { generation: number; step: number } | null = null, left = 0): this {
+    return this.on({ kind: 'hello', workerId }).on({
+      kind: 'ready',
+      workerId,
+      endpoint: `tcp://${workerId}`,
+      left,
+      state,
+    })
+  }
+
+  joined(): this {
+    for (const workerId of this.state.group) this.on({ kind: 'joined', workerId, generation: this.state.generation })
     return this
   }
 
   running(...workerIds: string[]): this {
-    this.ready(...workerIds)
-    for (const workerId of workerIds) this.on({ kind: 'joined', workerId, generation: 1 })
+    for (const workerId of workerIds) this.on({ kind: 'hello', workerId })
+    for (const workerId of workerIds) this.ready(workerId)
+    return this.joined().committed(1)
+  }
+
+  committed(step: number, ...workerIds: string[]): this {
+    const { generation, group } = this.state
+    for (const workerId of workerIds.length > 0 ? workerIds : group)
+      this.on({ kind: 'committed', workerId, generation, step, seconds: 0.05 })
     return this
   }
 
-  get kinds(): string[] {
-    return this.effects.map(({ kind }) => kind)
+  halted(workerId: string, step: number, generation = this.state.generation): this {
+    return this.on({ kind: 'halted', workerId, generation, state: { generation, step }, reason: 'aborted' })
+  }
+
+  left(workerId: string, certain = true): this {
+    return this.on({ kind: 'left', workerId, loss: 'dead', certain, reason: 'ended by SIGKILL' })
+  }
+
+  heartbeat(workerId: string, entered = 1): this {
+    const { generation } = this.state
+    return this.on({ kind: 'heartbeat', workerId, generation, step: 1, entered, fetched: 0 })
+  }
+
+  /** The effects since the last call. */
+  take(): MembershipEffect[] {
+    const { effects } = this
+    this.effects = []
+    return effects
+  }
+
+  get formed() {
+    return this.effects.flatMap((effect) => (effect.kind === 'form' ? [effect] : [])).at(-1)
+  }
+
+  get ranks(): string[] | undefined {
+    return this.formed?.quorum.group.map((member) => member.workerId)
   }
 }
 
 describe('membership', () => {
   it('forms a group in the order of names once enough are ready, and starts when all have joined', () => {
-    const play = new Play(2).ready('w10', 'w9')
-    expect(play.effects).toMatchObject([
-      {
-        kind: 'form',
-        generation: 1,
-        step: 0,
-        group: [{ workerId: 'w9' }, { workerId: 'w10' }],
-        reason: '2 ready, 2 wanted',
-      },
-    ])
+    const play = new Play(2).ready('w10').ready('w9')
+    expect(play.ranks).toEqual(['w9', 'w10'])
+    expect(play.formed).toMatchObject({ generation: 1, quorum: { state: { generation: 0, step: 0 }, source: null } })
     play.on({ kind: 'joined', workerId: 'w9', generation: 1 })
-    expect(play.kinds).toEqual(['form'])
+    expect(play.state.phase).toBe('forming')
     play.on({ kind: 'joined', workerId: 'w10', generation: 0 }).on({ kind: 'joined', workerId: 'w10', generation: 1 })
-    expect(play.kinds).toEqual(['form', 'start'])
+    expect(play.effects.at(-1)).toEqual({ kind: 'start', generation: 1, group: ['w9', 'w10'] })
   })
 
   it('waits for those that have said hello, unless they go', () => {
     const play = new Play(1).on({ kind: 'hello', workerId: 'slow' }).ready('quick')
-    expect(play.kinds).toEqual([])
-    play.on({ kind: 'left', workerId: 'slow', reason: 'gone' })
-    expect(play.kinds).toEqual(['form'])
+    expect(play.take()).toEqual([])
+    expect(play.left('slow').ranks).toEqual(['quick'])
   })
 
-  it('refuses one too many, and one that comes when the run has started', () => {
-    const full = new Play(3, 2)
-      .on({ kind: 'hello', workerId: 'a' })
-      .on({ kind: 'hello', workerId: 'b' })
-      .on({ kind: 'hello', workerId: 'c' })
-    expect(full.effects).toMatchObject([{ kind: 'refuse', workerId: 'c', code: 'run-full' }])
-    const late = new Play(1).running('a').on({ kind: 'hello', workerId: 'b' })
-    expect(late.effects.at(-1)).toMatchObject({ kind: 'refuse', workerId: 'b', code: 'run-closed' })
-    expect([...late.state.members.keys()]).toEqual(['a'])
+  it('a lost worker: abort for all, and the survivors form once each has halted, from the furthest step', () => {
+    const play = new Play(3).running('a', 'b', 'c').committed(7, 'b')
+    play.take()
+    play.left('a')
+    expect(play.take()).toMatchObject([
+      { kind: 'lost', workerId: 'a', wasMember: true },
+      { kind: 'abort', generation: 1, workerIds: ['b', 'c'], reason: 'a is lost: ended by SIGKILL' },
+    ])
+    play.halted('b', 7)
+    expect(play.take()).toEqual([])
+    play.halted('c', 6)
+    expect(play.formed).toMatchObject({ generation: 2, quorum: { state: { generation: 1, step: 7 } } })
+    const { quorum } = play.formed ?? {}
+    expect(quorum?.group[quorum.source ?? -1]?.workerId).toBe('b')
+  })
+
+  it('a broken link aborts every rank at once; nobody is expelled for it', () => {
+    const play = new Play(2).running('a', 'b')
+    play.take()
+    play.on({ kind: 'suspect', workerId: 'a', generation: 1, suspect: 'b', reason: 'the link to b is lost' })
+    expect(play.take()).toMatchObject([{ kind: 'abort', workerIds: ['a', 'b'] }])
+    expect(play.halted('a', 1).halted('b', 1).ranks).toEqual(['a', 'b'])
+  })
+
+  it('ranks stay where they are; a newcomer takes the free one', () => {
+    const play = new Play(3).running('a', 'b', 'c').left('a').halted('b', 1).halted('c', 1)
+    expect(play.ranks).toEqual(['c', 'b'])
+    play.joined().ready('a')
+    expect(play.effects.at(-1)).toMatchObject({ kind: 'pause', workerIds: ['c', 'b'], reason: 'a joins' })
+    play.halted('b', 9).halted('c', 9)
+    expect(play.ranks).toEqual(['c', 'b', 'a'])
+    expect(play.formed?.quorum.state).toEqual({ generation: 2, step: 9 })
+  })
+
+  it('below the minimum the run pauses, keeps its state, and goes on when somebody comes', () => {
+    const play = new Play(2, { minWorkers: 2 }).running('a', 'b').left('b').halted('a', 5)
+    expect(play.effects.at(-1)).toMatchObject({ kind: 'waiting', ready: 1, wanted: 2 })
+    play.take()
+    play.ready('c')
+    expect(play.ranks).toEqual(['a', 'c'])
+    expect(play.formed?.quorum).toMatchObject({ state: { generation: 1, step: 5 }, source: 0 })
+  })
+
+  it('nobody left: back to the checkpoint, at once where all are known to have ended', () => {
+    const play = new Play(2).running('a', 'b').on({ kind: 'stored', step: 4 }).committed(6).left('a').left('b')
+    expect(play.ready('c').formed?.quorum).toMatchObject({ state: { generation: 0, step: 4 }, source: null })
+  })
+
+  it('never a second group: without a member of the last one it waits until that has stopped for sure', () => {
+    const play = new Play(2).running('a', 'b').left('a', false).left('b', false)
+    play.take()
+    play.ready('c')
+    expect(play.formed).toBeUndefined()
+    play.after(59_900).on({ kind: 'heard', workerId: 'c' }).on({ kind: 'tick' })
+    expect(play.formed).toBeUndefined()
+    play.after(200).on({ kind: 'tick' })
+    expect(play.ranks).toEqual(['c'])
+  })
+
+  it('one that comes back having left the last generation is proof enough', () => {
+    const play = new Play(1).running('a').committed(8).left('a', false)
+    play.take()
+    play.ready('a', { generation: 1, step: 8 }, 1)
+    expect(play.formed?.quorum).toMatchObject({ state: { generation: 1, step: 8 }, source: 0 })
+  })
+
+  it('does not go back while one that holds a later step may come back', () => {
+    const play = new Play(2).running('a', 'b').committed(9, 'b').left('b', false).halted('a', 8)
+    expect(play.effects.at(-1)).toMatchObject({
+      kind: 'waiting',
+      reason: 'the state of step 9 is with b, out of sight',
+    })
+    expect(play.left('b').formed?.quorum.state).toEqual({ generation: 1, step: 8 })
+  })
+
+  it('a state of an older generation is behind, however many steps it counts', () => {
+    const play = new Play(2).running('a', 'b').left('b', false).halted('a', 5).joined().committed(6)
+    play.ready('b', { generation: 1, step: 90 }, 1).halted('a', 6)
+    expect(play.formed?.quorum).toMatchObject({ state: { generation: 2, step: 6 }, source: 0 })
+  })
+
+  it('a worker that drains leaves at a step boundary, and the others go on', () => {
+    const play = new Play(2).running('a', 'b')
+    play.take()
+    play.on({ kind: 'drain', workerId: 'a', reason: 'SIGTERM' })
+    expect(play.take()).toMatchObject([{ kind: 'pause', workerIds: ['a', 'b'] }])
+    play.halted('a', 3).halted('b', 3)
+    expect(play.effects[0]).toEqual({ kind: 'released', workerId: 'a', reason: 'drained' })
+    expect(play.ranks).toEqual(['b'])
   })
 
   it('ends as completed when all have finished, as interrupted when they were asked to stop', () => {
@@ -87,75 +201,85 @@ describe('membership', () => {
       const play = new Play(2).running('a', 'b')
       if (stopped) play.on({ kind: 'stopRequested' })
       play.on({ kind: 'finished', workerId: 'a', generation: 1, step: 9, stopped })
-      expect(play.kinds).not.toContain('end')
+      expect(play.state.phase).toBe('running')
       play.on({ kind: 'finished', workerId: 'b', generation: 1, step: 9, stopped })
-      expect(play.effects.at(-1)).toMatchObject({
-        kind: 'end',
-        outcome: { status: stopped ? 'interrupted' : 'completed' },
-      })
+      const status = stopped ? 'interrupted' : 'completed'
+      expect(play.effects.at(-1)).toMatchObject({ kind: 'end', outcome: { status } })
     }
   })
 
   it('ends at once when it is stopped before a group has formed', () => {
-    expect(new Play(2).ready('a').on({ kind: 'stopRequested' }).effects).toMatchObject([
-      { kind: 'end', outcome: { status: 'interrupted' } },
-    ])
+    expect(new Play(2).ready('a').on({ kind: 'stopRequested' }).effects.at(-1)).toMatchObject({
+      kind: 'end',
+      outcome: { status: 'interrupted' },
+    })
   })
 
-  it('a member that leaves: the survivors are told, and the one furthest ahead saves its state', () => {
-    const play = new Play(3)
-      .running('a', 'b', 'c')
-      .on({ kind: 'heard', workerId: 'b', step: 7 })
-      .on({ kind: 'heard', workerId: 'c', step: 6 })
-    play.effects = []
-    play.after(100).on({ kind: 'left', workerId: 'a', reason: 'ended by SIGKILL' })
-    expect(play.effects).toMatchObject([
-      { kind: 'lost', workerId: 'a', detectMs: 100, reason: 'worker a is lost: ended by SIGKILL' },
-      { kind: 'abort', generation: 1, workerIds: ['b', 'c'] },
-      { kind: 'salvage', workerId: 'b', step: 7 },
-    ])
-    expect(play.state).toMatchObject({ phase: 'ending', outcome: { status: 'failed' } })
+  it('refuses one too many, and everybody once the run is over', () => {
+    const full = new Play(1, { maxWorkers: 1 })
+    for (const workerId of ['a', 'b', 'c']) full.on({ kind: 'hello', workerId })
+    expect(full.effects).toMatchObject([{ kind: 'refuse', workerId: 'c', code: 'run-full' }])
+    const over = new Play(2).on({ kind: 'stopRequested' }).on({ kind: 'hello', workerId: 'a' })
+    expect(over.effects.at(-1)).toMatchObject({ kind: 'refuse', code: 'run-over' })
+  })
+})
+
+describe('detection', () => {
+  it('silence expels within the fault time, and a coordinator that slept blames nobody', () => {
+    const play = new Play(2).running('a', 'b')
+    play.take()
+    for (let time = 0; time < 1000; time += 250) play.after(250).heartbeat('a').heartbeat('b').on({ kind: 'tick' })
+    for (let time = 0; time < 1400; time += 100) play.after(100).heartbeat('b').on({ kind: 'tick' })
+    expect(play.effects).toEqual([])
+    for (let time = 0; time < 1400; time += 100) play.after(100).heartbeat('b').on({ kind: 'tick' })
+    expect(play.effects[0]).toMatchObject({ kind: 'lost', loss: { workerId: 'a', kind: 'silent' } })
+
+    const slept = new Play(2).running('a', 'b')
+    slept.take()
+    slept.after(20_000).on({ kind: 'slept' }).on({ kind: 'tick' })
+    expect(slept.effects).toEqual([])
   })
 
-  it('the last member that leaves ends the run', () => {
-    expect(new Play(1).running('a').on({ kind: 'left', workerId: 'a', reason: 'gone' }).kinds.slice(-2)).toEqual([
-      'lost',
-      'end',
-    ])
-  })
-
-  it('silence is a loss after three seconds, not before', () => {
-    const play = new Play(2)
-      .running('a', 'b')
-      .after(2900)
-      .on({ kind: 'heard', workerId: 'b', step: 1 })
-      .on({ kind: 'tick' })
-    expect(play.kinds).not.toContain('lost')
-    play.after(200).on({ kind: 'tick' })
-    expect(play.effects).toContainEqual(
-      expect.objectContaining({ kind: 'lost', workerId: 'a', reason: 'worker a is lost: silent for 3.1 s' }),
-    )
-  })
-
-  it('a failed collective aborts the others, and ends the run when nobody turns out to be missing', () => {
-    const play = new Play(2)
-      .running('a', 'b')
-      .on({ kind: 'failed', workerId: 'a', generation: 1, step: 3, reason: 'the link to rank 1 is lost' })
-    expect(play.effects.at(-1)).toMatchObject({ kind: 'abort', workerIds: ['b'] })
-    for (let second = 0; second < 7; second++) {
-      play.after(1000)
-      for (const workerId of ['a', 'b']) play.on({ kind: 'heard', workerId, step: 3 })
-      play.on({ kind: 'tick' })
+  it('a rank that lives but does not enter the collective in which the others wait is stalled', () => {
+    const play = new Play(3).running('a', 'b', 'c')
+    play.take()
+    for (let time = 0; time < 3500; time += 100) {
+      play.after(100).heartbeat('a', 4).heartbeat('b', 3).heartbeat('c', 4).on({ kind: 'tick' })
     }
-    expect(play.effects.at(-1)).toMatchObject({ kind: 'salvage', step: 3 })
-    expect(play.state.outcome?.reason).toBe(
-      'the collective failed with every worker alive: a: the link to rank 1 is lost',
-    )
+    expect(play.effects[0]).toMatchObject({ kind: 'lost', loss: { workerId: 'b', kind: 'stalled' } })
   })
 
-  it('replicas that differ end the run', () => {
-    expect(
-      new Play(1).running('a').on({ kind: 'diverged', step: 4, reason: 'replicas differ' }).effects.at(-1),
-    ).toEqual({ kind: 'end', outcome: { status: 'failed', reason: 'replicas differ' } })
+  it('a long step of all is no stall', () => {
+    const play = new Play(2).running('a', 'b')
+    play.take()
+    for (let time = 0; time < 20_000; time += 100) play.after(100).heartbeat('a').heartbeat('b').on({ kind: 'tick' })
+    expect(play.effects).toEqual([])
+  })
+
+  it('phi grows with the silence, and slower for one that was irregular before', () => {
+    let regular = firstArrival(0, 250)
+    let irregular = firstArrival(0, 250)
+    let time = 0
+    for (let beat = 0; beat < 100; beat++) {
+      regular = arrival(regular, beat * 250)
+      time += beat % 5 === 0 ? 1200 : 100
+      irregular = arrival(irregular, time)
+    }
+    const phis = (ms: number) => [phi(regular, regular.last + ms), phi(irregular, irregular.last + ms)] as const
+    expect(phis(200)[0]).toBeLessThan(1)
+    expect(phis(1500)[0]).toBeGreaterThan(phiLimit)
+    expect(phis(1500)[1]).toBeLessThan(phiLimit)
+    for (let ms = 100; ms < 3000; ms += 100) expect(phis(ms + 100)[0]).toBeGreaterThanOrEqual(phis(ms)[0])
+  })
+
+  it('a worker that comes and goes waits longer each time', () => {
+    let losses = noteLoss(undefined, 0)
+    const waits: number[] = []
+    for (let count = 1; count <= 10; count++) {
+      waits.push(backOffMs(losses, count * 10))
+      losses = noteLoss(losses, count * 10)
+    }
+    expect(waits).toEqual([0, 0, 0, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000])
+    expect(backOffMs(losses, 100_000)).toBe(0)
   })
 })

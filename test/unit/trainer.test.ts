@@ -4,7 +4,7 @@ import { sha256 } from '../../shared/dataset/chunk.ts'
 import type { Backend } from '../../worker/backend/backend.ts'
 import { openBackend } from '../../worker/backend/open-backend.ts'
 import { encodeCheckpoint, restoreCheckpoint, weightsSha256 } from '../../worker/step/checkpoint-files.ts'
-import { alone, localGroups, makeTrainer, tinySource } from '../support/training.ts'
+import { alone, localGroups, makeTrainer, noVotes, tinySource } from '../support/training.ts'
 
 const source = tinySource(100, 16)
 let backend: Backend
@@ -18,7 +18,7 @@ describe.each(['vae', 'gan'] as const)('%s steps', (model) => {
     const hashes = []
     for (const seed of [1, 1, 2]) {
       const { state, trainer } = makeTrainer(backend, { model, seed }, source)
-      for (let step = 0; step < 3; step++) await trainer.step(step, alone, false)
+      for (let step = 0; step < 3; step++) await trainer.step(step, alone, noVotes)
       hashes.push(weightsSha256(state))
     }
     expect(hashes[1]).toBe(hashes[0])
@@ -30,12 +30,17 @@ describe.each(['vae', 'gan'] as const)('%s steps', (model) => {
     const ranks = Array.from({ length: worldSize }, () => makeTrainer(backend, { model }, source))
     const groups = localGroups(ranks.map(({ state }) => state))
     for (let step = 0; step < 4; step++) {
-      const expected = await single.trainer.step(step, alone, false)
+      const expected = await single.trainer.step(step, alone, noVotes)
       const results = await Promise.all(
-        ranks.map(({ trainer }, rank) => trainer.step(step, groups[rank] ?? alone, rank === 1 && step === 3)),
+        ranks.map(({ trainer }, rank) =>
+          trainer.step(step, groups[rank] ?? alone, {
+            stop: rank === 1 && step === 3,
+            pause: rank === 0 && step === 2,
+          }),
+        ),
       )
-      for (const { committed, stop } of results) {
-        expect(stop).toBe(step === 3)
+      for (const { committed, stop, pause } of results) {
+        expect({ stop, pause }).toEqual({ stop: step === 3, pause: step === 2 })
         expect(committed.batches).toEqual(expected.committed.batches)
         for (const [name, value] of Object.entries(expected.committed.scalars))
           expect(committed.scalars[name]).toBeCloseTo(value, 3)
@@ -47,24 +52,22 @@ describe.each(['vae', 'gan'] as const)('%s steps', (model) => {
 
   it('are atomic: where the last reduction fails, weights, moments and counters are those of the step before', async () => {
     const { state, trainer } = makeTrainer(backend, { model }, source)
-    await trainer.step(0, alone, false)
+    await trainer.step(0, alone, noVotes)
     const before = snapshot(state)
     let reductions = 0
-    const counting = { ...alone, allReduce: () => Promise.resolve({ bytes: ++reductions }) }
+    const counting = { ...alone, allReduce: () => Promise.resolve(++reductions) }
     const undisturbed = makeTrainer(backend, { model }, source)
-    await undisturbed.trainer.step(0, alone, false)
-    await undisturbed.trainer.step(1, counting, false)
+    await undisturbed.trainer.step(0, alone, noVotes)
+    await undisturbed.trainer.step(1, counting, noVotes)
     let left = reductions
     const failing = {
       ...alone,
       allReduce: () =>
-        --left === 0
-          ? Promise.reject(new RingleaderError('collective', 'a peer is lost'))
-          : Promise.resolve({ bytes: 0 }),
+        --left === 0 ? Promise.reject(new RingleaderError('collective', 'a peer is lost')) : Promise.resolve(0),
     }
-    await expect(trainer.step(1, failing, false)).rejects.toThrow('a peer is lost')
+    await expect(trainer.step(1, failing, noVotes)).rejects.toThrow('a peer is lost')
     expect(snapshot(state)).toEqual(before)
-    await trainer.step(1, alone, false)
+    await trainer.step(1, alone, noVotes)
     expect(weightsSha256(state)).toBe(weightsSha256(undisturbed.state))
   })
 
@@ -73,31 +76,31 @@ describe.each(['vae', 'gan'] as const)('%s steps', (model) => {
     const before = snapshot(state)
     const poison = {
       ...alone,
-      allReduce: (_step: number, _bucket: number, offset: number) =>
-        Promise.resolve({ bytes: state.floats(offset, 1).fill(Number.NaN).byteLength }),
+      allReduce: (_step: number, _bucket: number, [offset = 0]: readonly number[]) =>
+        Promise.resolve(state.floats(offset, 1).fill(Number.NaN).byteLength),
     }
-    const { committed } = await trainer.step(0, poison, false)
+    const { committed } = await trainer.step(0, poison, noVotes)
     expect(committed.skipped).toBe(true)
     expect(snapshot(state)).toEqual(before)
   })
 
   it('go on bit for bit from a checkpoint', async () => {
     const whole = makeTrainer(backend, { model }, source)
-    for (let step = 0; step < 4; step++) await whole.trainer.step(step, alone, false)
+    for (let step = 0; step < 4; step++) await whole.trainer.step(step, alone, noVotes)
     const first = makeTrainer(backend, { model }, source)
-    for (let step = 0; step < 2; step++) await first.trainer.step(step, alone, false)
+    for (let step = 0; step < 2; step++) await first.trainer.step(step, alone, noVotes)
     const files = encodeCheckpoint(first.state)
     const second = makeTrainer(backend, { model, seed: 1 }, source)
     restoreCheckpoint(second.state, files.weights, files.optimizer, files.optimizerSteps)
-    for (let step = 2; step < 4; step++) await second.trainer.step(step, alone, false)
+    for (let step = 2; step < 4; step++) await second.trainer.step(step, alone, noVotes)
     expect(snapshot(second.state)).toEqual(snapshot(whole.state))
   })
 
   it('hold no tensor more after two hundred steps than after one', async () => {
     const { trainer } = makeTrainer(backend, { model, steps: 300 }, source)
-    await trainer.step(0, alone, false)
+    await trainer.step(0, alone, noVotes)
     const tensors = backend.tensorCount()
-    for (let step = 1; step < (model === 'vae' ? 200 : 40); step++) await trainer.step(step, alone, false)
+    for (let step = 1; step < (model === 'vae' ? 200 : 40); step++) await trainer.step(step, alone, noVotes)
     expect(backend.tensorCount()).toBe(tensors)
   })
 })

@@ -41,6 +41,11 @@ export class BlobClient {
       )
   }
 
+  /** What was asked of a coordinator that is gone. */
+  askAgain(): void {
+    for (const sha256 of this.#waiting.keys()) this.#request(sha256)
+  }
+
   fail(error: Error): void {
     for (const waiting of this.#waiting.values()) waiting.reject(error)
     this.#waiting.clear()

@@ -4,8 +4,10 @@ import type { NetworkState } from '../step/model-state.ts'
 
 /** One update of a network's flat weights by its reduced gradient; the moments live beside the weights. */
 export function applyUpdate(kernel: Kernel, config: RunConfig, network: NetworkState, rate: number): void {
-  network.optimizerSteps++
-  const { weights, gradient, moment1, moment2, count } = network
+  const step = (network.counter[0] ?? 0) + 1
+  network.counter[0] = step
+  const { weights, moment1, moment2, count } = network
+  const gradient = network.gradients[0] ?? 0
   switch (config.optimizer) {
     case 'adam':
       kernel.adam({
@@ -18,7 +20,7 @@ export function applyUpdate(kernel: Kernel, config: RunConfig, network: NetworkS
         beta1: config.beta1,
         beta2: config.beta2,
         epsilon: 1e-8,
-        step: network.optimizerSteps,
+        step,
       })
       return
     case 'rmsprop':

@@ -28,7 +28,7 @@ export function encodeCheckpoint(state: ModelState): CheckpointFiles {
         { name: `${slot.name}/moment2`, shape: [...slot.shape], data: slot.moment2 },
       ]),
     ),
-    optimizerSteps: Object.fromEntries([...state.networks].map(([name, network]) => [name, network.optimizerSteps])),
+    optimizerSteps: Object.fromEntries([...state.networks].map(([name, network]) => [name, network.counter[0] ?? 0])),
   }
 }
 
@@ -60,5 +60,5 @@ export function restoreCheckpoint(
     put(`${slot.name}/moment1`, slot.shape, slot.moment1)
     put(`${slot.name}/moment2`, slot.shape, slot.moment2)
   }
-  for (const [name, network] of state.networks) network.optimizerSteps = optimizerSteps[name] ?? 0
+  for (const [name, network] of state.networks) network.counter[0] = optimizerSteps[name] ?? 0
 }

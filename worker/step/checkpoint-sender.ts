@@ -12,6 +12,8 @@ export class CheckpointSender {
   #running: Promise<void> = Promise.resolve()
   #credit: number = limits.checkpointWindow
   #more: () => void = () => {}
+  #transfer = 0
+  #broken: () => void = () => {}
 
   constructor(model: ModelSpec, send: Send) {
     this.#model = model
@@ -23,8 +25,20 @@ export class CheckpointSender {
   }
 
   start(step: number, weightsSha256: string, files: CheckpointFiles): Promise<void> {
-    this.#running = this.#stream(step, weightsSha256, files)
+    const transfer = ++this.#transfer
+    this.#credit = limits.checkpointWindow
+    const broken = new Promise<void>((resolve) => {
+      this.#broken = resolve
+    })
+    this.#running = Promise.race([this.#stream(transfer, step, weightsSha256, files), broken])
     return this.#running
+  }
+
+  /** The coordinator is gone, and with it what it had of this checkpoint. */
+  abandon(): void {
+    this.#transfer++
+    this.#broken()
+    this.#more()
   }
 
   acknowledge(): void {
@@ -32,7 +46,7 @@ export class CheckpointSender {
     this.#more()
   }
 
-  async #stream(step: number, weightsSha256: string, files: CheckpointFiles): Promise<void> {
+  async #stream(transfer: number, step: number, weightsSha256: string, files: CheckpointFiles): Promise<void> {
     const parts = [
       { name: 'weights.safetensors' as const, bytes: files.weights },
       { name: 'optimizer.safetensors' as const, bytes: files.optimizer },
@@ -48,6 +62,7 @@ export class CheckpointSender {
     for (const { name, bytes } of parts) {
       for (let offset = 0; offset < bytes.byteLength; offset += limits.checkpointPieceBytes) {
         await this.#takeCredit()
+        if (transfer !== this.#transfer) return
         this.#send(
           { kind: 'checkpointPiece', step, file: name, offset },
           bytes.slice(offset, offset + limits.checkpointPieceBytes),
@@ -55,8 +70,9 @@ export class CheckpointSender {
       }
     }
     await this.#takeCredit()
+    if (transfer !== this.#transfer) return
     this.#send({ kind: 'checkpointEnd', step })
-    while (this.#credit < limits.checkpointWindow) {
+    while (this.#credit < limits.checkpointWindow && transfer === this.#transfer) {
       await new Promise<void>((resolve) => {
         this.#more = resolve
       })
@@ -64,7 +80,8 @@ export class CheckpointSender {
   }
 
   async #takeCredit(): Promise<void> {
-    while (this.#credit === 0) {
+    const transfer = this.#transfer
+    while (this.#credit === 0 && transfer === this.#transfer) {
       await new Promise<void>((resolve) => {
         this.#more = resolve
       })

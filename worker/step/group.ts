@@ -3,6 +3,8 @@ export interface Group {
   readonly generation: number
   readonly rank: number
   readonly worldSize: number
-  /** Adds `count` floats at a byte offset of the shared memory over all ranks, in place. Rejects once aborted. */
-  allReduce(step: number, bucket: number, offset: number, count: number): Promise<{ bytes: number }>
+  /**
+   * Adds `count` floats, each rank's partial sums at these byte offsets of the shared memory, over all ranks into the first; returns the bytes sent. Rejects once aborted.
+   */
+  allReduce(step: number, bucket: number, offsets: readonly number[], count: number): Promise<number>
 }

@@ -11,9 +11,15 @@ export interface ParameterSlot extends ParameterSpec {
   readonly network: string
   readonly size: number
   readonly weights: Float32Array
-  readonly gradient: Float32Array
+  /** As many as the state has parts. */
+  readonly gradients: readonly Float32Array[]
   readonly moment1: Float32Array
   readonly moment2: Float32Array
+}
+
+export interface MemoryRegion {
+  readonly offset: number
+  readonly bytes: number
 }
 
 export interface NetworkState {
@@ -21,13 +27,13 @@ export interface NetworkState {
   /** Elements of the flat regions, padding (always 0) included. */
   readonly count: number
   readonly weights: number
-  readonly gradient: number
+  /** Each with its tail behind it; the first is what is reduced into and applied. */
+  readonly gradients: readonly number[]
   readonly moment1: number
   readonly moment2: number
   readonly backup: number
-  readonly tail: Float32Array
-  /** Updates that the optimizer has made. */
-  optimizerSteps: number
+  /** [updates that the optimizer has made]; 64 bytes of the shared memory. */
+  readonly counter: Uint32Array
   backupSteps: number
 }
 
@@ -36,6 +42,8 @@ export interface NetworkState {
  * it, the communication thread reduces in it. Every parameter starts at a multiple of 64 bytes.
  */
 export class ModelState {
+  /** Byte ranges that make up the state: weights, moments, update counters. What travels to another worker. */
+  readonly regions: MemoryRegion[] = []
   readonly memory: WebAssembly.Memory
   readonly kernel: Kernel
   readonly networks = new Map<string, NetworkState>()
@@ -45,12 +53,13 @@ export class ModelState {
   readonly scratch: number
   readonly scratchBytes: number
 
-  constructor(spec: ModelSpec, scratchBytes: number) {
+  /** `parts`: gradients that are held at once, for sums in the order of the lane tree (lanes.ts). */
+  constructor(spec: ModelSpec, scratchBytes: number, parts = 1) {
     const sizes = spec.networks.map((network) =>
       parametersOf(network).reduce((sum, parameter) => sum + padded(sizeOf(parameter)), 0),
     )
-    const total = sizes.reduce((sum, size) => sum + size * 7 + tailFloats, 0)
-    this.memory = createSharedMemory(total * 4 + scratchBytes + 65_536)
+    const total = sizes.reduce((sum, size) => sum + size * 6 + parts * (size + tailFloats), 0)
+    this.memory = createSharedMemory(total * 4 + scratchBytes + 65_536 + 64 * spec.networks.length * (parts + 1))
     this.kernel = loadKernel(this.memory)
     this.arena = new Arena(this.memory)
     this.scratch = this.arena.allocate(scratchBytes)
@@ -58,18 +67,22 @@ export class ModelState {
     for (const [index, network] of spec.networks.entries()) {
       const count = sizes[index] ?? 0
       const region = (extra = 0) => this.arena.allocate((count + extra) * 4)
-      const state = {
+      const counter = new Uint32Array(this.memory.buffer, this.arena.allocate(64), 16)
+      const state: NetworkState = {
         name: network.name,
         count,
         weights: region(),
-        gradient: region(tailFloats),
+        gradients: Array.from({ length: parts }, () => region(tailFloats)),
         moment1: region(),
         moment2: region(),
         backup: this.arena.allocate(count * 12),
-        optimizerSteps: 0,
+        counter,
         backupSteps: 0,
       }
-      this.networks.set(network.name, { ...state, tail: this.arena.floats(state.gradient + count * 4, tailFloats) })
+      this.networks.set(network.name, state)
+      for (const offset of [state.weights, state.moment1, state.moment2])
+        this.regions.push({ offset, bytes: count * 4 })
+      this.regions.push({ offset: counter.byteOffset, bytes: counter.byteLength })
       let offset = 0
       for (const parameter of parametersOf(network)) {
         const size = sizeOf(parameter)
@@ -79,7 +92,7 @@ export class ModelState {
           network: network.name,
           size,
           weights: view(state.weights),
-          gradient: view(state.gradient),
+          gradients: state.gradients.map(view),
           moment1: view(state.moment1),
           moment2: view(state.moment2),
         })
@@ -94,6 +107,12 @@ export class ModelState {
     return network
   }
 
+  /** What travels behind a network's gradient. */
+  tail(name: string, part: number): Float32Array {
+    const network = this.network(name)
+    return this.floats((network.gradients[part] ?? 0) + network.count * 4, tailFloats)
+  }
+
   floats(offset: number, count: number): Float32Array {
     return this.arena.floats(offset, count)
   }
@@ -105,6 +124,7 @@ export class ModelState {
 
   /** Initial weights, a pure function of the seed and the parameter's position. Biases are 0 but for `torch`. */
   initialize(seed: number, initializer: RunConfig['initializer']): void {
+    for (const { offset, bytes } of this.regions) this.floats(offset, bytes / 4).fill(0)
     for (const [index, slot] of this.slots.entries()) {
       const key = { seed, stream: randomStream.init, step: index, lane: 0 }
       const kernel = slot.name.endsWith('/kernel')
@@ -126,7 +146,7 @@ export class ModelState {
     for (const [index, region] of [network.weights, network.moment1, network.moment2].entries()) {
       this.floats(network.backup + index * network.count * 4, network.count).set(this.floats(region, network.count))
     }
-    network.backupSteps = network.optimizerSteps
+    network.backupSteps = network.counter[0] ?? 0
   }
 
   restore(name: string): void {
@@ -134,7 +154,7 @@ export class ModelState {
     for (const [index, region] of [network.weights, network.moment1, network.moment2].entries()) {
       this.floats(region, network.count).set(this.floats(network.backup + index * network.count * 4, network.count))
     }
-    network.optimizerSteps = network.backupSteps
+    network.counter[0] = network.backupSteps
   }
 }
 

@@ -1,8 +1,9 @@
+import { type LaneNode, mergeHalves } from '../../shared/collective/lanes.ts'
 import type { RunConfig } from '../../shared/core/config.ts'
 import { assert } from '../../shared/core/errors.ts'
 import { permutation, randomStream } from '../../shared/core/random.ts'
 import { type SampleChecksum, sampleChecksum } from '../../shared/core/sample-checksum.ts'
-import { type BatchRange, lanesOfRank, rowsOfLane, type Schedule } from '../../shared/core/schedule.ts'
+import { type BatchRange, type LaneRange, lanesOfRank, rowsOfLane, type Schedule } from '../../shared/core/schedule.ts'
 import type { CommittedStep } from '../../shared/protocol/control.ts'
 import type { Backend, BoundParameters, Tensor } from '../backend/backend.ts'
 import type { Model, Phase } from '../model/model.ts'
@@ -19,12 +20,20 @@ export interface SampleSource {
 }
 
 /** Positions in the tail of a reduced bucket. */
-const tail = { loss: 0, scalars: 1, checksum: 16, stopVote: 20 } as const
+const tail = { loss: 0, scalars: 1, checksum: 16, stopVote: 20, pauseVote: 21 } as const
+
+/** What a rank asks the others to do after this step. */
+export interface Votes {
+  readonly stop: boolean
+  readonly pause: boolean
+}
 
 export interface StepResult {
   readonly committed: CommittedStep
   /** True on every rank alike where any rank asked to stop. */
   readonly stop: boolean
+  /** The same for a pause. */
+  readonly pause: boolean
 }
 
 /**
@@ -59,7 +68,7 @@ export class Trainer {
   }
 
   /** Computes, reduces, checks and commits step number `step` (0-based). On an error the state is as before. */
-  async step(step: number, group: Group, stopVote: boolean): Promise<StepResult> {
+  async step(step: number, group: Group, votes: Votes): Promise<StepResult> {
     const started = performance.now()
     const plan = this.#schedule.plan(step)
     const phases = this.#model.phases(plan.batches.length)
@@ -71,21 +80,23 @@ export class Trainer {
       reduceMs: 0,
       bytes: 0,
     }
-    let stop = false
+    const agreed = { stop: false, pause: false }
     let skipped = false
     try {
       for (const [index, phase] of phases.entries()) {
         const range = phase.batch === null ? null : (plan.batches[phase.batch] ?? null)
-        const tails = await this.#gradients(phase, index, step, plan.epoch, range, group, stopVote)
+        const parts = await this.#gradients(phase, index, step, plan.epoch, range, group, votes)
         const reduceStarted = performance.now()
-        report.bytes += await this.#reduce(phase, index, step, group)
+        report.bytes += await this.#reduce(phase, index, step, group, parts)
+        const tails = this.#state.tail(phase.updates[0] ?? '', 0)
         report.reduceMs += performance.now() - reduceStarted
         const [count = 0, low = 0, high = 0, mixed = 0] = tails.subarray(tail.checksum, tail.checksum + 4)
         if (range) {
           report.batches.push([count, low, high, mixed])
           report.images += count
         }
-        stop ||= (tails[tail.stopVote] ?? 0) > 0
+        agreed.stop ||= (tails[tail.stopVote] ?? 0) > 0
+        agreed.pause ||= (tails[tail.pauseVote] ?? 0) > 0
         const norm = this.#gradientNorm(phase)
         if (!Number.isFinite(norm)) {
           skipped = true // the same bits on every rank, so every rank skips
@@ -106,7 +117,7 @@ export class Trainer {
       report.images = plan.batches.reduce((sum, range) => sum + range.end - range.start, 0)
     }
     return {
-      stop,
+      ...agreed,
       committed: {
         step: step + 1,
         epoch: plan.epoch,
@@ -121,12 +132,21 @@ export class Trainer {
     }
   }
 
+  /** The weights in the shared memory were replaced. */
+  refresh(): void {
+    this.#bound.refresh(this.#state.slots.map((slot) => slot.name))
+  }
+
   /** Images [count, pixels] in 0…1 from noise that depends on the seed alone, so that grids compare. */
   async samples(count: number): Promise<Float32Array> {
     const { seed } = this.#config
     return generateImages(this.#model, this.#state, this.#backend, this.#bound, count, seed)
   }
 
+  /**
+   * Computes this rank's share of a phase and returns in how many partial sums it lies. Fast: all lanes as one batch, one
+   * sum. Reproducible: lane after lane, added up in the order of the lane tree as far as the halves are here.
+   */
   async #gradients(
     phase: Phase,
     index: number,
@@ -134,47 +154,78 @@ export class Trainer {
     epoch: number,
     range: BatchRange | null,
     group: Group,
-    stopVote: boolean,
-  ): Promise<Float32Array> {
+    votes: Votes,
+  ): Promise<number> {
+    const { lanes, reproducible } = this.#config
+    const owned = lanesOfRank(group.rank, group.worldSize, lanes)
+    const evaluate = (some: LaneRange, part: number) => this.#evaluate(phase, index, step, epoch, range, some, part)
+    const stack: LaneNode[] = []
+    if (!reproducible) {
+      await evaluate(owned, 0)
+      stack.push({ first: owned.first, lanes: owned.last - owned.first })
+    } else {
+      for (let lane = owned.first; lane < owned.last; lane++) {
+        stack.push({ first: lane, lanes: 1 })
+        await evaluate({ first: lane, last: lane + 1 }, stack.length - 1)
+        mergeHalves(stack, (into, from) => {
+          for (const name of phase.updates) this.#addPart(name, into, from)
+        })
+      }
+    }
+    const tails = this.#state.tail(phase.updates[0] ?? '', 0)
+    tails[tail.stopVote] = votes.stop ? 1 : 0
+    tails[tail.pauseVote] = votes.pause ? 1 : 0
+    return stack.length
+  }
+
+  #addPart(name: string, into: number, from: number): void {
+    const { gradients, count } = this.#state.network(name)
+    this.#state.kernel.add(gradients[into] ?? 0, gradients[from] ?? 0, count + tailFloats)
+  }
+
+  /** Gradients of some lanes, with their tail, into one part of the state. */
+  async #evaluate(
+    phase: Phase,
+    index: number,
+    step: number,
+    epoch: number,
+    range: BatchRange | null,
+    owned: LaneRange,
+    part: number,
+  ): Promise<void> {
     const { lanes, batchSize } = this.#config
     const globalRows = range ? range.end - range.start : batchSize
-    const owned = lanesOfRank(group.rank, group.worldSize, lanes)
     const first = rowsOfLane(owned.first, lanes, globalRows).start
     const last = owned.last > owned.first ? rowsOfLane(owned.last - 1, lanes, globalRows).end : first
-    const tails = this.#state.network(phase.updates[0] ?? '').tail
+    const tails = this.#state.tail(phase.updates[0] ?? '', part)
     for (const name of phase.updates) {
       const network = this.#state.network(name)
-      this.#state.floats(network.gradient, network.count + tailFloats).fill(0)
+      this.#state.floats(network.gradients[part] ?? 0, network.count + tailFloats).fill(0)
     }
     const ids = range ? this.#ids(epoch, { start: range.start + first, end: range.start + last }) : new Uint32Array(0)
     tails.set(sampleChecksum(ids), tail.checksum)
-    tails[tail.stopVote] = stopVote ? 1 : 0
     const rows = last - first
-    if (rows === 0) return tails
+    if (rows === 0) return
     const noise = this.#laneNoise(step, index, owned, globalRows, phase.noiseSize)
     const pixels = range ? await this.#pixels([...ids]) : null
     const { ops } = this.#backend
     const parameters = this.#bound.tensors
     const targets = this.#state.slots
       .filter((slot) => phase.updates.includes(slot.network))
-      .map((slot) => ({ parameter: parameters.get(slot.name) as Tensor, gradient: slot.gradient }))
+      .map((slot) => ({
+        parameter: parameters.get(slot.name) as Tensor,
+        gradient: slot.gradients[part] ?? new Float32Array(0),
+      }))
     const scalars = await this.#backend.gradients(() => {
       const images = pixels ? ops.input(pixels, [rows, this.#source.sampleBytes]) : null
       return phase.evaluate(ops, parameters, images, ops.input(noise, [rows, phase.noiseSize]), globalRows)
     }, targets)
     tails[tail.loss] = scalars.loss ?? Number.NaN
     for (const [position, name] of phase.scalars.entries()) tails[tail.scalars + position] = scalars[name] ?? Number.NaN
-    return tails
   }
 
   /** Each lane draws its own noise, keyed by (seed, step, phase, lane): nobody's noise depends on the world size. */
-  #laneNoise(
-    step: number,
-    phase: number,
-    owned: { first: number; last: number },
-    globalRows: number,
-    size: number,
-  ): Float32Array {
+  #laneNoise(step: number, phase: number, owned: LaneRange, globalRows: number, size: number): Float32Array {
     const { lanes, seed } = this.#config
     let floats = 0
     for (let lane = owned.first; lane < owned.last; lane++) {
@@ -212,21 +263,26 @@ export class Trainer {
   }
 
   /** One bucket per network; the tail travels with the first. */
-  async #reduce(phase: Phase, index: number, step: number, group: Group): Promise<number> {
-    const reports = await Promise.all(
+  async #reduce(phase: Phase, index: number, step: number, group: Group, parts: number): Promise<number> {
+    const sent = await Promise.all(
       phase.updates.map((name, position) => {
         const network = this.#state.network(name)
-        return group.allReduce(step, index * 8 + position, network.gradient, network.count + tailFloats)
+        return group.allReduce(
+          step,
+          index * 8 + position,
+          network.gradients.slice(0, parts),
+          network.count + tailFloats,
+        )
       }),
     )
-    return reports.reduce((sum, report) => sum + report.bytes, 0)
+    return sent.reduce((sum, bytes) => sum + bytes, 0)
   }
 
   #gradientNorm(phase: Phase): number {
     let sum = 0
     for (const name of phase.updates) {
       const network = this.#state.network(name)
-      sum += this.#state.kernel.sumSquares(network.gradient, network.count)
+      sum += this.#state.kernel.sumSquares(network.gradients[0] ?? 0, network.count)
     }
     return Math.sqrt(sum)
   }

@@ -1,0 +1,55 @@
+import type { Incident } from './run-folder.ts'
+
+interface Open {
+  readonly incident: Omit<Incident, 'reformMs' | 'firstCommitMs'>
+  readonly reason: string
+  readonly generation: number
+  readonly detectedAt: number
+  startedAt: number | null
+}
+
+/** Stopwatches: each loss from its detection to the first step that is committed after it. Times in milliseconds. */
+export class Incidents {
+  #open: Open[] = []
+
+  /** `silentMs`: since the last sign of life, the most that detection can have taken. */
+  lost(
+    loss: { kind: string; workerId: string; reason: string },
+    at: { step: number; generation: number; silentMs: number; now: number },
+  ): void {
+    const { step, generation, silentMs, now } = at
+    const { kind, workerId, reason } = loss
+    const incident = { kind, workerId, step, detectMs: Math.round(silentMs) }
+    this.#open.push({ incident, reason, generation, detectedAt: now, startedAt: null })
+  }
+
+  started(now: number): void {
+    for (const open of this.#open) open.startedAt ??= now
+  }
+
+  /** The incidents that the first commit of a generation ends. */
+  committed(generation: number, now: number): { incident: Incident; reason: string }[] {
+    if (this.#open.length === 0) return []
+    const over = (open: Open) => open.generation < generation && open.startedAt !== null
+    const ended = this.#open.filter(over)
+    this.#open = this.#open.filter((open) => !over(open))
+    return ended.map(({ incident, reason, detectedAt, startedAt }) => ({
+      incident: {
+        ...incident,
+        reformMs: Math.round((startedAt ?? now) - detectedAt),
+        firstCommitMs: Math.round(now - (startedAt ?? now)),
+      },
+      reason,
+    }))
+  }
+
+  /** Those that no step followed. */
+  rest(): { incident: Incident; reason: string }[] {
+    const rest = this.#open.map(({ incident, reason }) => ({
+      incident: { ...incident, reformMs: null, firstCommitMs: null },
+      reason,
+    }))
+    this.#open = []
+    return rest
+  }
+}

@@ -1,0 +1,48 @@
+import type { StateIdentity } from '../../shared/protocol/control.ts'
+import type { Loss } from './member.ts'
+import type { Quorum } from './quorum.ts'
+import type { Membership, Outcome } from './state.ts'
+
+export type MembershipEvent =
+  | { kind: 'hello'; workerId: string }
+  /** `left`: the last generation that it was in, and has left. */
+  | { kind: 'ready'; workerId: string; endpoint: string; left: number; state: StateIdentity | null }
+  | { kind: 'joined'; workerId: string; generation: number }
+  | { kind: 'heard'; workerId: string }
+  | { kind: 'heartbeat'; workerId: string; generation: number; step: number; entered: number; fetched: number }
+  | { kind: 'committed'; workerId: string; generation: number; step: number; seconds: number }
+  | { kind: 'suspect'; workerId: string; generation: number; suspect: string; reason: string }
+  | { kind: 'halted'; workerId: string; generation: number; state: StateIdentity | null; reason: string }
+  | { kind: 'finished'; workerId: string; generation: number; step: number; stopped: boolean }
+  | { kind: 'drain'; workerId: string; reason: string }
+  /** `certain`: its process is known to have ended. */
+  | { kind: 'left'; workerId: string; loss: Loss['kind']; certain: boolean; reason: string }
+  | { kind: 'stored'; step: number }
+  | { kind: 'stopRequested' }
+  | { kind: 'failRun'; reason: string }
+  | { kind: 'slept' }
+  | { kind: 'tick' }
+
+export type MembershipEffect =
+  | { kind: 'form'; generation: number; quorum: Quorum }
+  | { kind: 'start'; generation: number; group: readonly string[] }
+  | { kind: 'abort'; generation: number; workerIds: readonly string[]; reason: string }
+  | { kind: 'pause'; generation: number; workerIds: readonly string[]; reason: string }
+  | { kind: 'refuse'; workerId: string; code: string; message: string }
+  | { kind: 'lost'; workerId: string; loss: Loss; step: number; wasMember: boolean; silentMs: number }
+  | { kind: 'released'; workerId: string; reason: string }
+  | { kind: 'waiting'; ready: number; wanted: number; reason: string }
+  | { kind: 'requestStop'; workerIds: readonly string[] }
+  | { kind: 'end'; outcome: Outcome }
+
+export interface Decision {
+  readonly state: Membership
+  readonly effects: readonly MembershipEffect[]
+}
+
+export const still = (state: Membership): Decision => ({ state, effects: [] })
+
+export function chain(first: Decision, next: (state: Membership) => Decision): Decision {
+  const { state, effects } = next(first.state)
+  return { state, effects: [...first.effects, ...effects] }
+}

@@ -1,0 +1,58 @@
+import { backOffMs } from './back-off.ts'
+import type { Decision, MembershipEffect } from './events.ts'
+import { ahead, type Member } from './member.ts'
+import { quorum } from './quorum.ts'
+import type { Membership } from './state.ts'
+
+/** Workers that may be in the next generation. */
+export function candidates(state: Membership, now: number): Member[] {
+  return [...state.members.values()].filter((member) => {
+    if (member.draining || member.standing === 'warming') return false
+    return member.standing !== 'ready' || now - member.since >= backOffMs(state.losses.get(member.workerId), now)
+  })
+}
+
+/** Members out of sight may be stepping still, or hold what nobody else does. Not for ever: they stop in the end. */
+function waitsFor(state: Membership, ready: readonly Member[], now: number): string | null {
+  if (now >= state.fencedUntil) return null
+  if (!state.fenced) return 'members of the last group are out of sight and may be stepping still'
+  if (state.outOfSight.size === 0 || !ready.every((member) => ahead(state.furthest, member.state))) return null
+  return `the state of step ${state.furthest?.step} is with ${[...state.outOfSight].join(', ')}, out of sight`
+}
+
+/** Forms the next generation, or says what it waits for. */
+export function formIfEnough(state: Membership, now: number, tell = false): Decision {
+  const { startWorkers, minWorkers, maxWorkers } = state.options
+  const ready = candidates(state, now)
+  const first = !state.formed
+  const warming = [...state.members.values()].filter((member) => member.standing === 'warming')
+  const wanted = state.stopping ? 1 : first ? startWorkers : minWorkers
+  const obstacle = waitsFor(state, ready, now)
+  if (ready.length < wanted || (first && warming.length > 0 && !state.stopping) || obstacle !== null) {
+    const reason = obstacle ?? state.reason
+    const effects: MembershipEffect[] = tell ? [{ kind: 'waiting', ready: ready.length, wanted, reason }] : []
+    return { state, effects }
+  }
+  const generation = state.generation + 1
+  const reason = first ? `${ready.length} ready, ${wanted} wanted` : state.reason
+  const next = quorum({ candidates: ready, lastGroup: state.group, maxWorkers, storedStep: state.storedStep, reason })
+  const members = new Map(state.members)
+  for (const member of next.group)
+    members.set(member.workerId, { ...member, standing: 'joining', entered: 0, movedAt: now })
+  return {
+    state: {
+      ...state,
+      phase: 'forming',
+      generation,
+      members,
+      group: next.group.map((member) => member.workerId),
+      aborted: false,
+      fenced: false,
+      outOfSight: new Set(),
+      furthest: next.state,
+      formed: true,
+      reason,
+    },
+    effects: [{ kind: 'form', generation, quorum: next }],
+  }
+}

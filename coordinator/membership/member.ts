@@ -1,0 +1,37 @@
+import type { StateIdentity } from '../../shared/protocol/control.ts'
+import type { Arrivals } from './failure-detector.ts'
+
+/** One worker, as the coordinator knows it. */
+export interface Member {
+  readonly workerId: string
+  /** `warming`: loads TensorFlow and data; `ready`: in no group; `joining`, `running`, `halted`: in the group; `finished`: with all steps. */
+  readonly standing: 'warming' | 'ready' | 'joining' | 'joined' | 'running' | 'finished' | 'halted'
+  readonly endpoint: string
+  /** The bits that it holds, as of its last word about them; null: none worth having. */
+  readonly state: StateIdentity | null
+  readonly step: number
+  readonly since: number
+  readonly heartbeats: Arrivals
+  /** Heard from in any way. */
+  readonly lastHeard: number
+  readonly draining: boolean
+  /** Collectives that it has entered in this generation. */
+  readonly entered: number
+  /** Pieces of state that it has fetched. */
+  readonly fetched: number
+  /** Since when these two numbers stand. */
+  readonly movedAt: number
+}
+
+export interface Loss {
+  readonly workerId: string
+  /** `dead`: its process or its connection ended; `silent`; `stalled`: it answers but does not step; `left`; `diverged`. */
+  readonly kind: 'dead' | 'silent' | 'stalled' | 'left' | 'diverged'
+  readonly reason: string
+}
+
+/** Whether identity `a` is ahead of `b`; everything is ahead of nothing. */
+export function ahead(a: StateIdentity | null, b: StateIdentity | null): boolean {
+  if (a === null || b === null) return a !== null
+  return a.generation === b.generation ? a.step > b.step : a.generation > b.generation
+}

@@ -1,0 +1,101 @@
+import type { StateIdentity } from '../../shared/protocol/control.ts'
+import type { Losses } from './back-off.ts'
+import { ahead, type Member } from './member.ts'
+
+export type Phase = 'waiting' | 'forming' | 'running' | 'halting' | 'ended'
+
+export interface Outcome {
+  readonly status: 'completed' | 'interrupted' | 'failed'
+  readonly reason: string
+}
+
+export interface MembershipOptions {
+  /** The run pauses below so many. */
+  readonly minWorkers: number
+  /** The first group waits for so many. */
+  readonly startWorkers: number
+  readonly maxWorkers: number
+  /** A member that says or does nothing for so long is expelled. */
+  readonly faultMs: number
+  /** So long do members step on without a word from the coordinator. */
+  readonly orphanMs: number
+  readonly heartbeatMs: number
+}
+
+export interface Membership {
+  readonly options: MembershipOptions
+  readonly phase: Phase
+  readonly generation: number
+  readonly members: ReadonlyMap<string, Member>
+  /** Worker ids by rank of this generation, lost ones included. */
+  readonly group: readonly string[]
+  /** Step of the newest checkpoint: where to start when nobody holds anything. */
+  readonly storedStep: number
+  /** Why the group is halted, or the next one formed. */
+  readonly reason: string
+  readonly aborted: boolean
+  readonly haltingSince: number
+  /** No group without a member of the last one before this time: the lost may be stepping still. */
+  readonly fencedUntil: number
+  /** The last group can step no more: one that was in it has halted, or has ended. */
+  readonly fenced: boolean
+  /** Members of the last group that were lost but may live still, and hold its state. */
+  readonly outOfSight: ReadonlySet<string>
+  /** The furthest state that anybody is known to have held. */
+  readonly furthest: StateIdentity | null
+  /** A group has formed in this sitting. */
+  readonly formed: boolean
+  readonly stopping: boolean
+  readonly losses: ReadonlyMap<string, Losses>
+  /** Seconds of a step lately; a rank that lags by much more is stalled. */
+  readonly stepMs: number
+  readonly outcome: Outcome | null
+}
+
+export function initialMembership(
+  options: MembershipOptions,
+  from: { generation: number; storedStep: number } = { generation: 0, storedStep: 0 },
+): Membership {
+  return {
+    options,
+    phase: 'waiting',
+    generation: from.generation,
+    members: new Map(),
+    group: [],
+    storedStep: from.storedStep,
+    reason: 'start',
+    aborted: false,
+    haltingSince: 0,
+    fencedUntil: 0,
+    fenced: true,
+    outOfSight: new Set(),
+    furthest: null,
+    formed: false,
+    stopping: false,
+    losses: new Map(),
+    stepMs: 0,
+    outcome: null,
+  }
+}
+
+/** Members of the group that are still there. */
+export function present(state: Membership): Member[] {
+  return state.group.flatMap((id) => {
+    const member = state.members.get(id)
+    return member && member.standing !== 'warming' && member.standing !== 'ready' ? [member] : []
+  })
+}
+
+export function update(state: Membership, workerId: string, now: number, change: Partial<Member>): Membership {
+  const member = state.members.get(workerId)
+  if (!member) return state
+  return { ...state, members: new Map(state.members).set(workerId, { ...member, lastHeard: now, ...change }) }
+}
+
+export function note(state: Membership, identity: StateIdentity | null): Membership {
+  return ahead(identity, state.furthest) ? { ...state, furthest: identity } : state
+}
+
+export function without(ids: ReadonlySet<string>, workerId: string): ReadonlySet<string> {
+  return new Set([...ids].filter((id) => id !== workerId))
+}

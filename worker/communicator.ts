@@ -1,0 +1,266 @@
+import { hostname } from 'node:os'
+import { DirectAllReduce } from '../shared/collective/direct.ts'
+import { type LaneNode, nodesOf } from '../shared/collective/lanes.ts'
+import type { Clock } from '../shared/core/clock.ts'
+import { assert, messageOf } from '../shared/core/errors.ts'
+import { lanesOfRank } from '../shared/core/schedule.ts'
+import { type Kernel, loadKernel } from '../shared/kernel/kernel.ts'
+import { decodeToWorker, encodeControl, type Peer, type ToCoordinator } from '../shared/protocol/control.ts'
+import { decodeFrameHeader, encodeFrameHeader, frameKind, runTag } from '../shared/protocol/frame.ts'
+import type { ControlClient } from '../shared/transport/control-socket.ts'
+import type { Transport } from '../shared/transport/transport.ts'
+import { CoordinatorWatch } from './coordinator-watch.ts'
+import { StateTransfer } from './state-transfer.ts'
+import { counter, type FromThread, type ThreadData, type ToThread } from './thread-messages.ts'
+
+type Hello = Extract<ToCoordinator, { kind: 'hello' }>
+type Commits = Extract<ToCoordinator, { kind: 'committed' }>
+
+export interface CommunicatorParts {
+  readonly data: Omit<ThreadData, 'counters'>
+  readonly counters: Int32Array
+  readonly control: ControlClient
+  readonly transport: Transport
+  readonly clock: Clock
+  post(message: FromThread): void
+}
+
+/** What the communication thread does, over whatever sockets, clock and main thread it is given. */
+export class Communicator {
+  readonly #parts: CommunicatorParts
+  readonly #watch: CoordinatorWatch
+  readonly #stopHeartbeat: (() => void)[] = []
+  #memory: WebAssembly.Memory | null = null
+  #kernel: Kernel | null = null
+  #state: StateTransfer | null = null
+  #run = 0n
+  #hello: Hello | null = null
+  #welcomed = false
+  #group: DirectAllReduce | null = null
+  #peers: readonly Peer[] = []
+  #rank = 0
+  #generation = 0
+  #halted = true
+  #malformed = 0
+  readonly #counts = { stale: 0, malformed: 0 }
+  /** Commits that the coordinator has not noted yet; told again when it comes back. */
+  #unnoted: Commits[] = []
+  #closing = false
+
+  constructor(parts: CommunicatorParts) {
+    this.#parts = parts
+    const { control, transport } = parts
+    this.#watch = new CoordinatorWatch(parts.data, parts.clock, {
+      post: parts.post,
+      reconnected: () => this.#sayHelloAgain(),
+    })
+    control.onMessage((frames) => this.#fromCoordinator(frames))
+    control.onConnection((connected) => this.#watch.connection(connected))
+    transport.onFrame((header, payload) => this.#frame(header, payload))
+    transport.onLost((rank) => this.#linkLost(rank))
+    parts.post({ kind: 'open', endpoint: transport.endpoint })
+  }
+
+  handle(message: ToThread): void {
+    switch (message.kind) {
+      case 'memory':
+        this.#memory = message.memory
+        this.#kernel = loadKernel(message.memory)
+        this.#state = new StateTransfer(message.memory, message.regions, (rank, kind, segment, payload) =>
+          this.#sendState(rank, kind, segment, payload),
+        )
+        return
+      case 'send':
+        return this.#fromMain(message.message, message.bytes)
+      case 'hello':
+        this.#hello = message.message
+        return this.#send(message.message)
+      case 'connected':
+        this.#run = runTag(message.runId)
+        this.#welcomed = true
+        if (this.#hello) this.#hello = { ...this.#hello, runId: message.runId, absence: null }
+        if (this.#stopHeartbeat.length === 0)
+          this.#stopHeartbeat.push(this.#parts.clock.every(message.heartbeatMs, () => this.#heartbeat()))
+        return
+      case 'form':
+        return this.#form(message)
+      case 'allReduce':
+        return this.#answer(message.id, async () => {
+          assert(this.#group, 'a group is formed before it reduces')
+          const offsets = message.offsets.map((offset) => offset / 4)
+          return (await this.#group.allReduce(message.step, message.bucket, offsets, message.count)).bytes
+        })
+      case 'fetchState':
+        return this.#answer(message.id, () => {
+          assert(this.#state, 'the memory is there before a state comes')
+          return this.#state.fetch(message.source, message.identity)
+        })
+      case 'abort':
+        return this.#abort(message.reason)
+      case 'close':
+        void this.#close()
+        return
+      default:
+        message satisfies never
+    }
+  }
+
+  #fromMain(message: ToCoordinator, bytes?: Uint8Array): void {
+    if (message.kind === 'halted') this.#halted = true
+    if (message.kind === 'committed') {
+      this.#unnoted.push(message)
+      this.#watch.unnoted(this.#unnoted.length)
+    }
+    this.#send(message, bytes)
+  }
+
+  #fromCoordinator(frames: Uint8Array[]): void {
+    const message = frames[0] ? decodeToWorker(frames[0]) : null
+    if (!message) {
+      this.#malformed++
+      return
+    }
+    this.#watch.heard()
+    if (message.kind === 'pulse') {
+      this.#unnoted = this.#unnoted.filter((commits) => (commits.steps.at(-1)?.step ?? 0) > message.step)
+      this.#watch.unnoted(this.#unnoted.length)
+      return
+    }
+    if (message.kind === 'abort' && message.generation === this.#generation) this.#abort(message.reason)
+    if (message.kind === 'expelled') {
+      if (!this.#welcomed) return // one more of these for what was sent before the first
+      this.#abort(message.reason)
+      this.#welcomed = false
+      this.#unnoted = []
+    }
+    this.#parts.post({ kind: 'message', message, bytes: frames[1] ?? null })
+  }
+
+  /** The coordinator is back, or another one in its place: it may not know us, or not all that we told. */
+  #sayHelloAgain(): void {
+    if (!this.#hello || this.#closing) return
+    if (!this.#welcomed) return this.#send(this.#hello)
+    const { counters, transport } = this.#parts
+    const state =
+      counters[counter.holds] === 0
+        ? null
+        : { generation: counters[counter.generation] ?? 0, step: counters[counter.step] ?? 0 }
+    const member = { generation: this.#generation, endpoint: transport.endpoint, halted: this.#halted, state }
+    this.#send({ ...this.#hello, member })
+    for (const commits of this.#unnoted) this.#send(commits)
+  }
+
+  #form(message: Extract<ToThread, { kind: 'form' }>): void {
+    assert(this.#memory && this.#kernel, 'the memory is there before a group is')
+    const { buffer } = this.#memory
+    const sums = this.#kernel
+    this.#abort('a new generation')
+    this.#counts.stale += this.#group?.staleFrames ?? 0
+    this.#counts.malformed += this.#group?.malformedFrames ?? 0
+    const { generation, rank, peers, lanes } = message
+    this.#generation = generation
+    this.#rank = rank
+    this.#peers = peers
+    this.#halted = false
+    const { transport } = this.#parts
+    this.#group = new DirectAllReduce({
+      run: this.#run,
+      generation,
+      rank,
+      worldSize: peers.length,
+      transport,
+      memory: {
+        bucket: (offset, count) => new Float32Array(buffer, offset * 4, count),
+        add: (target, source) => addInto(sums, target, source),
+      },
+      ...(lanes === null ? {} : { lanes: peers.map((_, other) => nodesOfRank(other, peers.length, lanes)) }),
+    })
+    transport.connect(peers.filter((peer) => peer.rank !== rank))
+    this.#send({ kind: 'joined', generation })
+  }
+
+  #frame(headerBytes: Uint8Array, payload: Uint8Array): void {
+    const header = decodeFrameHeader(headerBytes)
+    const state = header && (header.kind === frameKind.stateRequest || header.kind === frameKind.statePiece)
+    if (!state) return this.#group?.receive(headerBytes, payload)
+    if (header.run === this.#run && header.generation === this.#generation) this.#state?.receive(header, payload)
+    else this.#counts.stale++
+  }
+
+  #sendState(rank: number, kind: number, segment: number, payload: Uint8Array): void {
+    const header = encodeFrameHeader({
+      ...{ kind, run: this.#run, generation: this.#generation, step: 0, bucket: 0, sender: this.#rank },
+      ...{ segment, part: 0, offset: 0, count: payload.byteLength / 4 },
+    })
+    this.#parts.transport.send(rank, header, payload)
+  }
+
+  #linkLost(rank: number): void {
+    const peer = this.#peers.find((candidate) => candidate.rank === rank)
+    if (!peer || this.#halted || this.#closing) return
+    const reason = `the link to ${peer.workerId} (rank ${rank}) is lost`
+    this.#abort(reason)
+    this.#send({ kind: 'suspect', generation: this.#generation, workerId: peer.workerId, reason })
+  }
+
+  #abort(reason: string): void {
+    this.#group?.abort(new Error(reason))
+    this.#state?.abort(new Error(reason))
+  }
+
+  #answer(id: number, work: () => Promise<number>): void {
+    work().then(
+      (bytes) => this.#parts.post({ kind: 'done', id, bytes }),
+      (error: unknown) => this.#parts.post({ kind: 'failed', id, reason: messageOf(error) }),
+    )
+  }
+
+  #heartbeat(): void {
+    if (!this.#welcomed) return
+    const { counters } = this.#parts
+    this.#send({
+      kind: 'heartbeat',
+      generation: this.#generation,
+      step: counters[counter.step] ?? 0,
+      residentBytes: process.memoryUsage.rss(),
+      tensors: counters[counter.tensors] ?? 0,
+      staleFrames: this.#counts.stale + (this.#group?.staleFrames ?? 0),
+      malformedFrames: this.#malformed + this.#counts.malformed + (this.#group?.malformedFrames ?? 0),
+      entered: this.#group?.entered ?? 0,
+      reduced: this.#group?.reduced ?? 0,
+      fetched: this.#state?.fetched ?? 0,
+    })
+  }
+
+  #send(message: ToCoordinator, bytes?: Uint8Array): void {
+    this.#parts.control.send(bytes ? [encodeControl(message), bytes] : [encodeControl(message)])
+  }
+
+  async #close(): Promise<void> {
+    this.#closing = true
+    this.#watch.stop()
+    for (const stop of this.#stopHeartbeat) stop()
+    this.#abort('the worker leaves')
+    this.#parts.transport.close()
+    await this.#parts.control.close()
+    this.#parts.post({ kind: 'closed' })
+  }
+}
+
+/** The name by which other hosts find this one. */
+export function advertised(endpoint: string): string {
+  return endpoint.replace('//0.0.0.0:', `//${hostname()}:`)
+}
+
+function nodesOfRank(rank: number, worldSize: number, lanes: number): LaneNode[] {
+  const { first, last } = lanesOfRank(rank, worldSize, lanes)
+  return nodesOf(first, last)
+}
+
+function addInto(sums: Kernel, target: Float32Array, source: Float32Array): void {
+  if (source.buffer === target.buffer) {
+    sums.add(target.byteOffset, source.byteOffset, source.length)
+    return
+  }
+  for (let index = 0; index < target.length; index++) target[index] = (target[index] ?? 0) + (source[index] ?? 0)
+}

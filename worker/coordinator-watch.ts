@@ -1,0 +1,98 @@
+import { hostname } from 'node:os'
+import type { Clock } from '../shared/core/clock.ts'
+import { limits } from '../shared/core/limits.ts'
+import type { FromThread, ThreadData } from './thread-messages.ts'
+
+/** Pulses come every second. */
+const silenceMs = 3000
+
+/** Watches over the coordinator: there yet, there still, back again, away for too long. */
+export class CoordinatorWatch {
+  readonly #data: Omit<ThreadData, 'counters'>
+  readonly #clock: Clock
+  readonly #post: (message: FromThread) => void
+  readonly #reconnected: () => void
+  readonly stop: () => void
+  readonly #started: number
+  #everHeard = false
+  #lastHeard: number
+  #broken = false
+  #silent = false
+  #there = true
+  #mayStep = true
+  #full = false
+  #warned = 0
+
+  constructor(
+    data: Omit<ThreadData, 'counters'>,
+    clock: Clock,
+    to: { post(message: FromThread): void; reconnected(): void },
+  ) {
+    this.#data = data
+    this.#clock = clock
+    this.#post = to.post
+    this.#reconnected = to.reconnected
+    this.#started = clock.now()
+    this.#lastHeard = this.#started
+    this.stop = clock.every(250, () => this.#look())
+  }
+
+  connection(connected: boolean): void {
+    if (connected && this.#broken) this.#reconnected()
+    this.#broken = !connected
+    if (!connected && this.#everHeard) this.#tell(false)
+  }
+
+  heard(): void {
+    this.#lastHeard = this.#clock.now()
+    this.#everHeard = true
+    if (this.#silent) this.#reconnected() // the line held, but something may have been lost on it
+    this.#silent = false
+    this.#tell(true)
+    this.#allow()
+  }
+
+  /** Number of commits that the coordinator has not noted. */
+  unnoted(count: number): void {
+    this.#full = count >= limits.maxUnnotedSteps
+    this.#allow()
+  }
+
+  #tell(there: boolean): void {
+    if (there !== this.#there) this.#post({ kind: 'connection', connected: there })
+    this.#there = there
+  }
+
+  #allow(): void {
+    const allowed = !this.#full && this.#clock.now() - this.#lastHeard < limits.orphanMs
+    if (allowed === this.#mayStep) return
+    this.#mayStep = allowed
+    this.#post({ kind: 'mayStep', allowed })
+  }
+
+  #look(): void {
+    const { coordinator, workerId, connectTimeoutMs, reconnectTimeoutMs } = this.#data
+    const waited = this.#clock.now() - this.#lastHeard
+    const timeout = this.#everHeard ? reconnectTimeoutMs : connectTimeoutMs
+    if (waited > timeout) {
+      const reason = this.#everHeard
+        ? `the coordinator at ${coordinator} is silent for ${Math.round(waited / 1000)} s`
+        : `no coordinator answered at ${coordinator} within ${Math.round(timeout / 1000)} s; check --coordinator tcp://HOST:PORT`
+      this.#post({ kind: 'lost', reason })
+      this.stop()
+      return
+    }
+    if (!this.#everHeard) {
+      if (waited <= 2000 * 2 ** this.#warned) return
+      this.#warned++
+      const line = `ringleader worker ${workerId} on ${hostname()}: no coordinator at ${coordinator} yet, trying on\n`
+      process.stderr.write(line)
+      return
+    }
+    if (waited > silenceMs && !this.#silent) {
+      this.#silent = true
+      this.#tell(false)
+    }
+    this.#allow()
+  }
+}

@@ -1,0 +1,197 @@
+import { RingleaderError } from '../shared/core/errors.ts'
+import { limits } from '../shared/core/limits.ts'
+import type { Schedule } from '../shared/core/schedule.ts'
+import type { Restore, StateIdentity, ToCoordinator, ToWorker, Welcome } from '../shared/protocol/control.ts'
+import type { Backend } from './backend/backend.ts'
+import type { BlobClient } from './data/blob-client.ts'
+import type { Link } from './link.ts'
+import { encodeCheckpoint, restoreCheckpoint, weightsSha256 } from './step/checkpoint-files.ts'
+import type { CheckpointSender } from './step/checkpoint-sender.ts'
+import type { ModelState } from './step/model-state.ts'
+import type { Trainer, Votes } from './step/trainer.ts'
+
+export type Formed = Extract<ToWorker, { kind: 'form' }>
+
+/** All that a worker has once it is warm; it outlives the groups that it is in. */
+export interface Workshop {
+  readonly welcome: Welcome
+  readonly backend: Backend
+  readonly state: ModelState
+  readonly schedule: Schedule
+  readonly trainer: Trainer
+  readonly sender: CheckpointSender
+  readonly blobs: BlobClient
+}
+
+/** The group cannot go on; this worker can. */
+export class GroupOver extends Error {}
+
+type Finished = Omit<Extract<ToCoordinator, { kind: 'finished' }>, 'generation'>
+
+/** One worker in one generation: takes over the state, waits for the start, steps. */
+export class GroupRun {
+  readonly generation: number
+  /** The bits in the shared memory. A fetch that broke off leaves none. */
+  holds: StateIdentity | null
+  /** Why the coordinator aborted this generation. */
+  aborted: string | null = null
+  readonly #link: Link
+  readonly #workshop: Workshop
+  readonly #formed: Formed
+  #wake: () => void = () => {}
+  #started = false
+
+  constructor(link: Link, workshop: Workshop, formed: Formed, holds: StateIdentity | null) {
+    this.generation = formed.generation
+    this.holds = holds
+    this.#link = link
+    this.#workshop = workshop
+    this.#formed = formed
+  }
+
+  start(generation: number): void {
+    if (generation !== this.generation) return
+    this.#started = true
+    this.#wake()
+  }
+
+  abort(generation: number, reason: string): void {
+    if (generation !== this.generation) return
+    this.aborted ??= reason
+    this.#wake()
+  }
+
+  /** Rejects with GroupOver where the group failed; the state is then that of the last committed step. */
+  async run(votes: () => Votes): Promise<Finished | { kind: 'paused' }> {
+    try {
+      await this.#prepare()
+      await this.#start()
+      await this.#catchUp()
+      return await this.#steps(votes)
+    } catch (error) {
+      if (error instanceof RingleaderError && error.code === 'collective') throw new GroupOver(error.message)
+      throw error
+    }
+  }
+
+  /** Sends a checkpoint of the state that this worker holds, and waits until the coordinator has it. */
+  async save(): Promise<void> {
+    await this.#checkpoint(this.holds?.step ?? 0, true)
+    await this.#workshop.sender.idle()
+  }
+
+  /** State that no rank has to give: from a checkpoint, or from the seed. */
+  async #prepare(): Promise<void> {
+    const { state: wanted, source, restore } = this.#formed
+    if (this.#holdsIt() || source !== null) return
+    const { state, trainer, welcome } = this.#workshop
+    this.#hold(null)
+    if (restore) await this.#restore(restore)
+    else state.initialize(welcome.config.seed, welcome.config.initializer)
+    trainer.refresh()
+    this.#hold(wanted)
+  }
+
+  /** State of a rank that is ahead. It is in this generation for sure, now that all have joined. */
+  async #catchUp(): Promise<void> {
+    const { state: wanted, source } = this.#formed
+    if (this.#holdsIt() || source === null) return
+    this.#hold(null)
+    await this.#link.fetchState(source, wanted)
+    this.#workshop.trainer.refresh()
+    this.#hold(wanted)
+  }
+
+  #holdsIt(): boolean {
+    const { generation, step } = this.#formed.state
+    return this.holds?.generation === generation && this.holds.step === step
+  }
+
+  async #start(): Promise<void> {
+    while (!this.#started) {
+      if (this.aborted !== null) throw new GroupOver(this.aborted)
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve
+      })
+    }
+  }
+
+  async #steps(votes: () => Votes): Promise<Finished | { kind: 'paused' }> {
+    const { trainer, schedule, backend, welcome, sender, state } = this.#workshop
+    const { config } = welcome
+    const { rank, peers, generation } = this.#formed
+    const group = {
+      generation,
+      rank,
+      worldSize: peers.length,
+      allReduce: (...bucket: Parameters<Link['allReduce']>) => this.#link.allReduce(...bucket),
+    }
+    const leads = rank === 0
+    let step = this.holds?.step ?? 0
+    let stop = false
+    let pause = false
+    while (step < schedule.totalSteps && !stop && !pause) {
+      await this.#link.mayStep
+      if (this.aborted !== null) throw new GroupOver(this.aborted)
+      const result = await trainer.step(step, group, votes())
+      step = result.committed.step
+      stop = result.stop
+      pause = result.pause
+      this.#hold({ generation, step })
+      this.#link.tensors(backend.tensorCount())
+      this.#link.send({ kind: 'committed', generation, steps: [result.committed] })
+      const last = stop || step === schedule.totalSteps
+      const { lastOfEpoch } = schedule.plan(step - 1)
+      if (leads && (last || due(step, config.sampleEvery, lastOfEpoch))) await this.#sendSamples(step)
+      if (!last && due(step, config.checkpointEvery, lastOfEpoch)) await this.#checkpoint(step, leads)
+      await new Promise((resolve) => setImmediate(resolve)) // lets messages in
+    }
+    if (pause && !stop && step < schedule.totalSteps) return { kind: 'paused' }
+    await this.#checkpoint(step, leads)
+    await sender.idle()
+    return { kind: 'finished', step, weightsSha256: weightsSha256(state), stopped: step < schedule.totalSteps }
+  }
+
+  async #checkpoint(step: number, send: boolean): Promise<void> {
+    const { state, sender } = this.#workshop
+    const hash = weightsSha256(state)
+    this.#link.send({ kind: 'replicaHash', step, weightsSha256: hash })
+    if (!send) return
+    await sender.idle()
+    void sender.start(step, hash, encodeCheckpoint(state))
+  }
+
+  async #sendSamples(step: number): Promise<void> {
+    const images = await this.#workshop.trainer.samples(100)
+    const bytes = new Uint8Array(images.buffer, images.byteOffset, images.byteLength)
+    this.#link.send({ kind: 'samples', step, count: 100 }, bytes)
+  }
+
+  async #restore({ weights, optimizer, optimizerSteps }: Restore): Promise<void> {
+    const files = await Promise.all([this.#join(weights), this.#join(optimizer)])
+    restoreCheckpoint(this.#workshop.state, ...files, optimizerSteps)
+  }
+
+  async #join(pieces: readonly { sha256: string; bytes: number }[]): Promise<Uint8Array> {
+    const whole = new Uint8Array(pieces.reduce((sum, piece) => sum + piece.bytes, 0))
+    let position = 0
+    for (let start = 0; start < pieces.length; start += limits.blobWindow) {
+      const window = pieces.slice(start, start + limits.blobWindow)
+      for (const bytes of await Promise.all(window.map((piece) => this.#workshop.blobs.fetch(piece.sha256)))) {
+        whole.set(bytes, position)
+        position += bytes.byteLength
+      }
+    }
+    return whole
+  }
+
+  #hold(state: StateIdentity | null): void {
+    this.holds = state
+    this.#link.holds(state)
+  }
+}
+
+/** At every multiple of `every` steps; at each end of an epoch where `every` is 0. */
+function due(step: number, every: number, lastOfEpoch: boolean): boolean {
+  return every > 0 ? step % every === 0 : lastOfEpoch
+}

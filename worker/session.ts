@@ -1,0 +1,209 @@
+import { join } from 'node:path'
+import { maximumNodes } from '../shared/collective/lanes.ts'
+import { cacheFolder } from '../shared/core/cache-folder.ts'
+import { exitCode, messageOf, RingleaderError } from '../shared/core/errors.ts'
+import { limits } from '../shared/core/limits.ts'
+import { makeSchedule } from '../shared/core/schedule.ts'
+import { ChunkCache } from '../shared/dataset/chunk-cache.ts'
+import type { StateIdentity, ToCoordinator, ToWorker, Welcome } from '../shared/protocol/control.ts'
+import type { Backend } from './backend/backend.ts'
+import { advertised } from './communicator.ts'
+import { BlobClient } from './data/blob-client.ts'
+import { openSampleStore } from './data/sample-store.ts'
+import { type Formed, GroupOver, GroupRun, type Workshop } from './group-run.ts'
+import type { Link } from './link.ts'
+import { makeModel } from './model/make-model.ts'
+import { CheckpointSender } from './step/checkpoint-sender.ts'
+import { ModelState } from './step/model-state.ts'
+import { Trainer } from './step/trainer.ts'
+
+/** A worker's life: hello, warm up, then one group after the other until the run is over. */
+export class Session {
+  ended: { failed: boolean } | null = null
+  readonly #link: Link
+  readonly #backend: Backend
+  readonly #hello: Extract<ToCoordinator, { kind: 'hello' }>
+  readonly #blobs: BlobClient
+  readonly #end: Promise<never>
+  #over: (error: Error) => void = () => {}
+  #welcome: Welcome | null = null
+  #formed: Formed | null = null
+  #group: GroupRun | null = null
+  #expelled: string | null = null
+  #stopWanted = false
+  #pauseWanted = 0
+  #draining = false
+  #sender: CheckpointSender | null = null
+  #wake: () => void = () => {}
+  /** Bits in the shared memory; null where there are none to go on with. */
+  #holds: StateIdentity | null = null
+
+  constructor(link: Link, backend: Backend, hello: Extract<ToCoordinator, { kind: 'hello' }>) {
+    this.#link = link
+    this.#backend = backend
+    this.#hello = hello
+    this.#blobs = new BlobClient((sha256) => link.send({ kind: 'blobRequest', sha256 }))
+    this.#end = new Promise((_, reject) => {
+      this.#over = reject
+    })
+    this.#end.catch((error: Error) => this.#blobs.fail(error))
+    link.onMessage(({ message, bytes }) => this.#receive(message, bytes))
+    link.onLost((reason) => {
+      link.abort(reason)
+      this.#finish(new RingleaderError('coordinator-lost', reason, { exit: exitCode.temporary }))
+    })
+    link.onConnection((connected) => {
+      if (connected) this.#blobs.askAgain()
+      else this.#sender?.abandon()
+    })
+  }
+
+  /** Leaves at the next step boundary; at once where it is in no group. */
+  drain(reason: string): void {
+    this.#draining = true
+    this.#link.send({ kind: 'leave', reason, drain: true })
+    this.#wake()
+  }
+
+  async run(): Promise<number> {
+    const endpoint = await this.#link.opened
+    this.#link.hello(this.#hello)
+    const welcome = await this.#until(() => this.#welcome)
+    const workshop = this.#warmUp(welcome)
+    this.#link.connected(welcome.runId, welcome.heartbeatMs)
+    let left = 0
+    const ready = () => this.#link.send({ kind: 'ready', endpoint: advertised(endpoint), left, state: this.#holds })
+    ready()
+    for (;;) {
+      const formed = await this.#until(() => this.#formed ?? this.#expelled)
+      if (typeof formed === 'string') {
+        this.#expelled = null
+        this.#link.hello({ ...this.#hello, runId: welcome.runId })
+        await this.#until(() => this.#welcome)
+        this.#link.connected(welcome.runId, welcome.heartbeatMs)
+        ready()
+        continue
+      }
+      this.#formed = null
+      left = formed.generation
+      await this.#join(workshop, formed)
+    }
+  }
+
+  /** Takes part in one generation to its end, however it ends. */
+  async #join(workshop: Workshop, formed: Formed): Promise<void> {
+    const group = new GroupRun(this.#link, workshop, formed, this.#holds)
+    this.#group = group
+    const { generation } = formed
+    const votes = () => ({ stop: this.#stopWanted, pause: this.#pauseWanted === generation })
+    try {
+      const result = await Promise.race([group.run(votes), this.#end])
+      // The last one out leaves its state behind.
+      if (result.kind === 'paused' && this.#draining && formed.peers.length === 1) await group.save()
+      this.#link.send(
+        result.kind === 'finished'
+          ? { ...result, generation }
+          : { kind: 'halted', generation, state: group.holds, cause: 'paused', reason: 'at a step boundary' },
+      )
+      if (result.kind === 'finished') {
+        const reason = await this.#until(() => group.aborted ?? this.#expelled)
+        if (!this.#expelled) this.#halted(group, 'aborted', reason)
+      }
+    } catch (error) {
+      if (this.ended || !(error instanceof GroupOver)) {
+        if (!this.ended) this.#link.send({ kind: 'leave', reason: messageOf(error), drain: false }) // its own failure
+        throw error
+      }
+      this.#halted(group, group.aborted === null ? 'failed' : 'aborted', messageOf(error))
+    } finally {
+      this.#holds = group.holds
+      this.#group = null
+    }
+  }
+
+  #halted(group: GroupRun, cause: 'failed' | 'aborted', reason: string): void {
+    this.#link.send({ kind: 'halted', generation: group.generation, state: group.holds, cause, reason })
+  }
+
+  #warmUp(welcome: Welcome): Workshop {
+    const { config, manifest } = welcome
+    const model = makeModel(config, manifest.sampleBytes)
+    const scratchBytes = Math.max(config.batchSize, 100) * model.spec.latentSize * 4 + 65_536
+    const state = new ModelState(model.spec, scratchBytes, config.reproducible ? maximumNodes(config.lanes) : 1)
+    this.#link.useMemory(state.memory, state.regions)
+    const cache = new ChunkCache(join(cacheFolder(), 'chunks'), limits.chunkCacheBytes)
+    const source = openSampleStore(manifest, cache, (sha256) => this.#blobs.fetch(sha256))
+    const schedule = makeSchedule(config, manifest.sampleCount)
+    const trainer = new Trainer(config, model, state, this.#backend, source, schedule)
+    this.#sender = new CheckpointSender(model.spec, (message, bytes) => this.#link.send(message, bytes))
+    return { welcome, backend: this.#backend, state, schedule, trainer, sender: this.#sender, blobs: this.#blobs }
+  }
+
+  #receive(message: ToWorker, bytes: Uint8Array | null): void {
+    switch (message.kind) {
+      case 'welcome':
+        this.#welcome = message
+        break
+      case 'refused':
+        return this.#finish(
+          new RingleaderError(message.code, `the coordinator refused: ${message.message}`, { exit: exitCode.config }),
+        )
+      case 'form':
+        this.#link.form(message.generation, message.rank, message.peers, this.#reproducibleLanes)
+        this.#formed = message
+        break
+      case 'start':
+        this.#group?.start(message.generation)
+        break
+      case 'abort':
+        this.#group?.abort(message.generation, message.reason)
+        break
+      case 'pause':
+        this.#pauseWanted = message.generation
+        break
+      case 'expelled':
+        this.#welcome = null
+        this.#formed = null
+        this.#expelled = message.reason
+        this.#group?.abort(this.#group.generation, message.reason)
+        break
+      case 'stop':
+        this.#stopWanted = true
+        break
+      case 'checkpointAck':
+        return this.#sender?.acknowledge()
+      case 'blob':
+        return bytes ? this.#blobs.receive(message.sha256, bytes) : undefined
+      case 'bye':
+        this.ended = { failed: message.failed }
+        return this.#finish(new RingleaderError('run-over', message.reason))
+      case 'pulse':
+        return
+      default:
+        message satisfies never
+    }
+    this.#wake()
+  }
+
+  get #reproducibleLanes(): number | null {
+    const config = this.#welcome?.config
+    return config?.reproducible ? config.lanes : null
+  }
+
+  /** Waits until there is something, or the run is over. */
+  async #until<Value>(look: () => Value | null): Promise<Value> {
+    for (;;) {
+      const value = look()
+      if (value !== null) return value
+      const woken = new Promise<void>((resolve) => {
+        this.#wake = resolve
+      })
+      await Promise.race([woken, this.#end])
+    }
+  }
+
+  #finish(error: Error): void {
+    this.#over(error)
+    this.#wake()
+  }
+}
