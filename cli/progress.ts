@@ -1,4 +1,4 @@
-import type { RunObserver } from '../coordinator/run-record.ts'
+import type { RunObserver } from '../coordinator/summary.ts'
 import type { Schedule } from '../shared/core/schedule.ts'
 import type { CommittedStep } from '../shared/protocol/control.ts'
 

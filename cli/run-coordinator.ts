@@ -1,6 +1,6 @@
 import { type Coordinator, startCoordinator } from '../coordinator/main.ts'
 import { type PreparedRun, prepareRun, type RunRequest } from '../coordinator/prepare-run.ts'
-import type { Summary } from '../coordinator/run-record.ts'
+import type { Summary } from '../coordinator/summary.ts'
 import { exitCode } from '../shared/core/errors.ts'
 import { makeSchedule } from '../shared/core/schedule.ts'
 import { Progress } from './progress.ts'

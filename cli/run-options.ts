@@ -55,8 +55,10 @@ export function faultTimeout(parsed: Parsed): number {
 
 type Parsed = Readonly<Record<string, unknown>>
 
+/** `takeOver`: on a resume, workers of the coordinator that crashed may be there still. */
 export function runRequest(
   parsed: Parsed,
+  takeOver: boolean,
   more: Pick<RunOptions, 'minWorkers' | 'maxWorkers' | 'threads'>,
 ): RunRequest {
   const options: Record<string, unknown> = {
@@ -84,5 +86,6 @@ export function runRequest(
     name: text('name'),
     dataDir: text('dataDir'),
     resume: text('resume'),
+    takeOver,
   }
 }

@@ -1,8 +1,9 @@
 import { openControlServer } from '../shared/transport/control-socket.ts'
 import { openHttpServer } from './http/server.ts'
 import type { PreparedRun } from './prepare-run.ts'
-import { type RunObserver, RunRecord, type Summary } from './run-record.ts'
+import { RunRecord } from './run-record.ts'
 import { Shell, type ShellOptions } from './shell.ts'
+import type { RunObserver, Summary } from './summary.ts'
 
 export interface CoordinatorOptions {
   /** Address for workers, such as tcp://127.0.0.1:7117 (port 0: any free one). */
@@ -19,7 +20,7 @@ export interface Coordinator {
   /** Finishes the step, checkpoints and ends the run. */
   stop(): void
   /** Word from whoever watches the worker's process, which is faster than silence. */
-  workerExited(workerId: string, reason: string): void
+  workerExited(exit: { workerId: string; processId: number; reason: string }): void
   /** Nobody will start workers any more: the run ends as failed. */
   giveUp(reason: string): void
 }
@@ -52,7 +53,7 @@ export async function startCoordinator(
     httpAddress: http.address,
     done,
     stop: () => shell.apply({ kind: 'stopRequested' }),
-    workerExited: (workerId, reason) => shell.workerExited(workerId, reason),
+    workerExited: (exit) => shell.workerExited(exit),
     giveUp: (reason) => shell.apply({ kind: 'failRun', reason }),
   }
 }

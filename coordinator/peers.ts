@@ -1,6 +1,11 @@
 import { encodeControl, type ToWorker } from '../shared/protocol/control.ts'
 import type { ControlServer } from '../shared/transport/control-socket.ts'
 
+/** A worker's connection is named after it (control-socket.ts). */
+export function workerOfPeer(peer: string): string {
+  return peer.slice(0, peer.lastIndexOf('/'))
+}
+
 /** Which connection belongs to which worker. A worker that comes back has a new one. */
 export class Peers {
   readonly #server: ControlServer

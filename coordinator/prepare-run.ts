@@ -4,6 +4,8 @@ import { checkedName, flagOf, type RunConfig, type RunOptions, resolveConfig, us
 import { makeSchedule } from '../shared/core/schedule.ts'
 import { type ImageDataset, openDataset } from '../shared/dataset/image-dataset.ts'
 import { newestCheckpoint, type StoredCheckpoint } from './checkpoint/checkpoint-store.ts'
+import { readJournal } from './journal/journal.ts'
+import type { JournalRecord } from './journal/journal-record.ts'
 import { RunFolder } from './run-folder.ts'
 
 export interface RunRequest {
@@ -13,6 +15,8 @@ export interface RunRequest {
   readonly dataDir: string | null
   /** Folder of a run to go on with. */
   readonly resume: string | null
+  /** True where the workers of the coordinator that crashed may be there still. */
+  readonly takeOver: boolean
 }
 
 export interface PreparedRun {
@@ -21,6 +25,8 @@ export interface PreparedRun {
   readonly folder: RunFolder
   readonly dataset: ImageDataset
   readonly checkpoint: StoredCheckpoint | null
+  /** What the coordinator before this one noted, where it crashed. */
+  readonly takeover: readonly JournalRecord[] | null
 }
 
 /** Options that a resumed run may change; everything else belongs to its identity. */
@@ -52,11 +58,11 @@ function newRun({ options, runDir, name, dataDir }: RunRequest): PreparedRun {
     dataDir: dataDir === null ? null : resolve(dataDir),
     config,
   })
-  return { runId, config, folder, dataset, checkpoint: null }
+  return { runId, config, folder, dataset, checkpoint: null, takeover: null }
 }
 
 function resumedRun(
-  { options, runDir, name, dataDir }: RunRequest,
+  { options, runDir, name, dataDir, takeOver }: RunRequest,
   resume: string,
   warn: (line: string) => void,
 ): PreparedRun {
@@ -78,12 +84,21 @@ function resumedRun(
   const dataset = openDataset(config.dataset, dataDir ?? file.dataDir ?? undefined)
   const checkpoint = newestCheckpoint(folder.checkpoints, warn)
   const { totalSteps } = makeSchedule(config, dataset.train.count)
-  const step = checkpoint?.manifest.step ?? 0
-  if (step >= totalSteps)
+  const takeover = takeOver ? readJournal(folder.journal) : null
+  const step = takeover ? lastStep(takeover) : (checkpoint?.manifest.step ?? 0)
+  if (!takeover && step >= totalSteps)
     throw usage(`the run is at step ${step} of ${totalSteps} already; write a larger --steps or --epochs to train on`)
   folder.truncateMetrics(step)
   folder.configure(config)
-  return { runId: file.runId, config, folder, dataset, checkpoint }
+  return { runId: file.runId, config, folder, dataset, checkpoint, takeover }
+}
+
+function lastStep(records: readonly JournalRecord[]): number {
+  return records.reduce((step, record) => {
+    if (record.kind === 'committed') return Math.max(step, record.step.step)
+    if (record.kind === 'snapshot') return record.ledger.step
+    return record.kind === 'rewound' ? record.step : step
+  }, 0)
 }
 
 function withoutNulls(options: RunOptions): RunOptions {

@@ -56,13 +56,16 @@ const historySchema = z.union([
 export class RunFolder {
   readonly path: string
   readonly checkpoints: string
+  readonly journal: string
 
+  #onTrouble: (reason: string) => void = () => {}
   readonly #about: Omit<RunFile, 'config'>
 
   private constructor(path: string, about: Omit<RunFile, 'config'>) {
     this.path = path
     this.#about = about
     this.checkpoints = join(path, 'checkpoints')
+    this.journal = join(path, 'journal')
   }
 
   static create(path: string, { config, ...about }: RunFile): RunFolder {
@@ -107,6 +110,11 @@ export class RunFolder {
     writeFileAtomic(join(this.path, 'config.json'), `${JSON.stringify(file, null, 2)}\n`)
   }
 
+  /** Told of lines and pictures that could not be written; the run does not depend on them. */
+  onTrouble(handler: (reason: string) => void): void {
+    this.#onTrouble = handler
+  }
+
   event(kind: string, fields: object): void {
     this.#append('events.jsonl', { time: new Date().toISOString(), kind, ...fields })
   }
@@ -116,7 +124,7 @@ export class RunFolder {
   }
 
   samples(step: number, png: Uint8Array): void {
-    writeFileAtomic(join(this.path, 'samples', `${stepName(step)}.png`), png)
+    this.#try(() => writeFileAtomic(join(this.path, 'samples', `${stepName(step)}.png`), png))
   }
 
   summary(summary: object): void {
@@ -170,7 +178,15 @@ export class RunFolder {
       })
   }
 
+  #try(write: () => void): void {
+    try {
+      write()
+    } catch (error) {
+      this.#onTrouble(messageOf(error))
+    }
+  }
+
   #append(name: string, line: object): void {
-    appendFileSync(join(this.path, name), `${JSON.stringify(line)}\n`)
+    this.#try(() => appendFileSync(join(this.path, name), `${JSON.stringify(line)}\n`))
   }
 }

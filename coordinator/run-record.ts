@@ -1,47 +1,25 @@
-import { RingleaderError } from '../shared/core/errors.ts'
+import { messageOf, RingleaderError } from '../shared/core/errors.ts'
 import { encodeImageGrid } from '../shared/core/image-grid.ts'
 import { makeSchedule, type Schedule } from '../shared/core/schedule.ts'
-import type { CommittedStep, ToCoordinator } from '../shared/protocol/control.ts'
+import type { CommittedStep, StateIdentity } from '../shared/protocol/control.ts'
+import { CheckpointIntake, type CheckpointMessage } from './checkpoint/checkpoint-intake.ts'
 import {
-  CheckpointWriter,
   type Manifest,
   newestCheckpoint,
+  removeCheckpoint,
   removeOldCheckpoints,
   type StoredCheckpoint,
   stepName,
 } from './checkpoint/checkpoint-store.ts'
 import { Incidents } from './incidents.ts'
+import { NotedTally } from './journal/noted-tally.ts'
 import { Metrics } from './metrics/metrics.ts'
 import type { PreparedRun } from './prepare-run.ts'
+import type { Divergence } from './replicas.ts'
 import type { Incident, WorldSize } from './run-folder.ts'
-import { Ledger } from './schedule/ledger.ts'
-
-/** Told as the run goes on; for progress lines. */
-export interface RunObserver {
-  group(generation: number, worldSize: number, step: number): void
-  committed(step: CommittedStep): void
-  checkpoint(step: number): void
-  incident(reason: string): void
-}
-
-export interface Summary {
-  readonly runId: string
-  readonly model: string
-  readonly dataset: string
-  readonly status: 'completed' | 'interrupted' | 'failed'
-  readonly reason: string
-  readonly steps: number
-  readonly epochs: number
-  readonly wallSeconds: number
-  readonly imagesPerSecond: number
-  readonly worldSizes: readonly WorldSize[]
-  readonly weightsSha256: string | null
-  readonly coverage: ReturnType<Ledger['coverage']>
-  readonly incidents: readonly Incident[]
-  readonly finalLosses: Readonly<Record<string, number>>
-  readonly backend: string
-  readonly seed: number
-}
+import type { Ledger } from './schedule/ledger.ts'
+import type { RunObserver, Summary } from './summary.ts'
+import { Tally } from './tally.ts'
 
 /** Lines of metrics.jsonl are thinned out so that the longest run stays below this number. */
 const maxMetricsLines = 100_000
@@ -50,21 +28,17 @@ const maxMetricsLines = 100_000
 export class RunRecord {
   readonly run: PreparedRun
   readonly schedule: Schedule
-  readonly ledger: Ledger
+  readonly #tally: Tally
+  readonly #notes: NotedTally
   readonly metrics: Metrics
   readonly #observer: RunObserver
   readonly #started: number
-  readonly #elapsed: { wallSeconds: number; steppingSeconds: number; images: number }
   readonly #logEvery: number
   readonly #worldSizes: WorldSize[]
   readonly #incidents: Incident[]
   readonly #open = new Incidents()
-  readonly #replicaHashes = new Map<number, { hash: string; workerId: string }>()
-  #writer: {
-    writer: CheckpointWriter
-    about: Pick<Manifest, 'model' | 'weightsSha256' | 'optimizerSteps' | 'elapsed'>
-  } | null = null
-  #lastLosses: Record<string, number> = {}
+  readonly #intake: CheckpointIntake
+  readonly #alarms = new Set<string>()
   #weightsSha256: string | null = null
   #savedStep: number
   #backend = ''
@@ -74,25 +48,52 @@ export class RunRecord {
     this.#observer = observer
     this.#started = now
     this.schedule = makeSchedule(run.config, run.dataset.train.count)
-    this.ledger = new Ledger(this.schedule, run.dataset.train.count, run.config.seed)
+    this.#tally = new Tally(this.schedule, run.dataset.train.count, run.config.seed)
     this.metrics = new Metrics({ runId: run.runId, model: run.config.model, dataset: run.config.dataset })
     this.#logEvery = Math.ceil(this.schedule.totalSteps / maxMetricsLines)
     this.#savedStep = run.checkpoint?.manifest.step ?? 0
     const history = run.folder.history()
     this.#worldSizes = history.worldSizes
     this.#incidents = history.incidents
-    this.#elapsed = { wallSeconds: 0, steppingSeconds: 0, images: 0 }
-    if (run.checkpoint) {
-      const { manifest } = run.checkpoint
-      this.ledger.resume(manifest.step, manifest.ledger.finishedEpochs)
-      this.#elapsed = { ...manifest.elapsed }
-      this.#weightsSha256 = manifest.weightsSha256
+    this.#weightsSha256 = run.checkpoint?.manifest.weightsSha256 ?? null
+    if (run.takeover) for (const record of run.takeover) this.#tally.apply(record)
+    else if (run.checkpoint) this.#tally.resume(run.checkpoint.manifest)
+    this.#tally.generation = this.generation
+    this.#intake = new CheckpointIntake(run, this.schedule)
+    if (this.inherited) {
+      const { generation, group } = this.inherited
+      this.metrics.group(generation, group.length)
+      observer.group(generation, group.length, this.ledger.steps)
     }
+    run.folder.onTrouble((reason) =>
+      this.#alarm('files', `a file of the run could not be written: ${reason}; make room`),
+    )
+    this.#notes = new NotedTally(this.#tally, run.folder.journal, this.#savedStep, (trouble) =>
+      trouble === null ? this.#alarms.delete('journal') : this.#alarm('journal', trouble),
+    )
+  }
+
+  /** Steps whose commit is on the disk. */
+  get notedStep(): number {
+    return this.#notes.step
+  }
+
+  sync(): void {
+    this.#notes.sync(this.#savedStep)
+  }
+
+  get ledger(): Ledger {
+    return this.#tally.ledger
+  }
+
+  /** The group of a coordinator that crashed, to be taken over; null where there is none. */
+  get inherited(): Pick<Tally, 'generation' | 'group' | 'started' | 'state'> | null {
+    return this.run.takeover && this.#tally.group.length > 0 ? this.#tally : null
   }
 
   /** Number that the last group had; the next one is larger. */
   get generation(): number {
-    return this.#worldSizes.reduce((last, entry) => Math.max(last, entry.generation), 0)
+    return this.#worldSizes.reduce((last, entry) => Math.max(last, entry.generation), this.#tally.generation)
   }
 
   /** Step of the newest checkpoint on disk. */
@@ -119,7 +120,22 @@ export class RunRecord {
     folder.configure(config)
   }
 
-  formed(generation: number, step: number, worldSize: number, reason: string): void {
+  /** On the disk before anybody is told: a coordinator that comes after this one must not use the number again. */
+  formed(
+    generation: number,
+    group: readonly { workerId: string; endpoint: string }[],
+    state: StateIdentity,
+    reason: string,
+  ): void {
+    this.#notes.note({
+      kind: 'formed',
+      generation,
+      group: group.map(({ workerId, endpoint }) => ({ workerId, endpoint })),
+      state,
+    })
+    this.sync()
+    const { step } = state
+    const worldSize = group.length
     this.#worldSizes.push({ generation, step, worldSize, reason })
     this.run.folder.event('generation', { generation, step, worldSize, reason })
     this.metrics.group(generation, worldSize)
@@ -129,11 +145,8 @@ export class RunRecord {
   /** Each rank tells every step; the first word of it counts. */
   committed(generation: number, step: CommittedStep, now: number): void {
     for (const { incident, reason } of this.#open.committed(generation, now)) this.#closeIncident(incident, reason)
-    if (!this.ledger.commit(step)) return
-    this.#elapsed.steppingSeconds += step.seconds
-    this.#elapsed.images += step.images
-    if (!step.skipped) this.#lastLosses = losses(step.scalars)
-    this.metrics.committed(step, this.#imagesPerSecond())
+    if (!this.#notes.note({ kind: 'committed', generation, step })) return
+    this.metrics.committed(step, this.#tally.imagesPerSecond)
     if (step.step % this.#logEvery === 0) {
       const { scalars, batches: _, ...rest } = step
       this.run.folder.metrics({ time: new Date().toISOString(), ...rest, ...scalars })
@@ -150,65 +163,53 @@ export class RunRecord {
     this.run.folder.samples(step, encodeImageGrid(images, { height, width, channels }))
   }
 
-  /** Null, or what is wrong: all replicas must hold the same bits at a step. */
-  replicaHash(workerId: string, step: number, hash: string): string | null {
-    const known = this.#replicaHashes.get(step)
-    if (known && known.hash !== hash)
-      return `replicas differ at step ${step}: ${known.workerId} has ${known.hash.slice(0, 12)}…, ${workerId} has ${hash.slice(0, 12)}…`
-    if (!known) this.#replicaHashes.set(step, { hash, workerId })
-    for (const old of this.#replicaHashes.keys()) if (this.#replicaHashes.size > 16) this.#replicaHashes.delete(old)
-    return null
+  /** A checkpoint of bits that are not those of most must not be gone on from. */
+  diverged({ step, workerIds, hash }: Divergence): void {
+    const { folder } = this.run
+    folder.event('diverged', { step, workerIds, weightsSha256: hash })
+    if (this.#savedStep !== step || this.#weightsSha256 === hash) return
+    removeCheckpoint(folder.checkpoints, step)
+    const before = newestCheckpoint(folder.checkpoints, () => {})?.manifest
+    this.#savedStep = before?.step ?? 0
+    this.#weightsSha256 = before?.weightsSha256 ?? null
   }
 
-  beginCheckpoint(begin: Extract<ToCoordinator, { kind: 'checkpointBegin' }>, now: number): void {
-    this.#writer?.writer.abandon()
-    const { step, files, model, weightsSha256, optimizerSteps } = begin
-    const elapsed = { ...this.#elapsed, wallSeconds: this.#wallSeconds(now) }
-    this.#writer = {
-      writer: new CheckpointWriter(this.run.folder.checkpoints, step, files),
-      about: { model, weightsSha256, optimizerSteps, elapsed },
+  /** False where a checkpoint could not be stored: there is an alarm, and the training goes on. */
+  checkpoint(message: CheckpointMessage, bytes: Uint8Array | null, now: number): boolean {
+    try {
+      const elapsed = { ...this.#tally.elapsed, wallSeconds: this.#wallSeconds(now) }
+      const stored = this.#intake.take(message, bytes, elapsed, (step) => this.#tally.finishedEpochs(step))
+      if (stored) this.#stored(stored)
+      return true
+    } catch (error) {
+      this.#intake.abandon()
+      this.#alarm('checkpoint', `a checkpoint could not be stored: ${messageOf(error)}; make room, training goes on`)
+      return false
     }
   }
 
-  writePiece(
-    step: number,
-    file: 'weights.safetensors' | 'optimizer.safetensors',
-    offset: number,
-    bytes: Uint8Array,
-  ): void {
-    if (this.#writer?.writer.step === step) this.#writer.writer.write(file, offset, bytes)
-  }
-
-  endCheckpoint(step: number): void {
-    if (this.#writer?.writer.step !== step) return
-    const { writer, about } = this.#writer
-    this.#writer = null
-    const { runId, config, dataset, folder } = this.run
-    writer.finish({
-      formatVersion: 1,
-      runId,
-      image: { height: dataset.height, width: dataset.width, channels: dataset.channels },
-      config,
-      step,
-      epoch: Math.floor(step / this.schedule.stepsPerEpoch),
-      seed: config.seed,
-      ledger: {
-        finishedEpochs: this.ledger
-          .finishedEpochs()
-          .filter((epoch) => (epoch.epoch + 1) * this.schedule.stepsPerEpoch <= step),
-      },
-      ...about,
-    })
+  #stored({ step, weightsSha256, elapsed }: Manifest): void {
+    const { folder } = this.run
     this.#savedStep = step
-    this.#weightsSha256 = about.weightsSha256
+    this.#weightsSha256 = weightsSha256
     removeOldCheckpoints(folder.checkpoints)
-    folder.event('checkpoint', { step, folder: `checkpoints/${stepName(step)}`, weightsSha256: about.weightsSha256 })
+    this.#alarms.delete('checkpoint')
+    this.#notes.compact(step, elapsed.wallSeconds)
+    folder.event('checkpoint', { step, folder: `checkpoints/${stepName(step)}`, weightsSha256 })
     this.#observer.checkpoint(step)
   }
 
+  /** Told once, until what caused it is over. */
+  #alarm(kind: string, reason: string): void {
+    if (this.#alarms.has(kind)) return
+    this.#alarms.add(kind)
+    this.metrics.alarm(kind)
+    this.#observer.incident(`alarm: ${reason}`)
+    this.run.folder.event('alarm', { alarm: kind, reason })
+  }
+
   abandonCheckpoint(): void {
-    this.#writer?.writer.abandon()
-    this.#writer = null
+    this.#intake.abandon()
   }
 
   lost(...incident: Parameters<Incidents['lost']>): void {
@@ -239,17 +240,15 @@ export class RunRecord {
   }
 
   /** The group steps again. */
-  started(now: number): void {
+  started(generation: number, now: number): void {
+    this.#notes.note({ kind: 'started', generation })
     this.#open.started(now)
   }
 
   /** Nobody held the state any more: back to a checkpoint. */
   rewound(step: number): void {
     const lost = this.ledger.steps - step
-    this.ledger.resume(
-      step,
-      this.ledger.finishedEpochs().filter(({ epoch }) => (epoch + 1) * this.schedule.stepsPerEpoch <= step),
-    )
+    this.#notes.note({ kind: 'rewound', step })
     this.run.folder.event('rewound', { step, lost, reason: 'no worker held a later state' })
     this.#observer.incident(`every worker is lost: goes on from step ${step}, ${lost} steps are computed again`)
   }
@@ -272,29 +271,22 @@ export class RunRecord {
       steps: this.ledger.steps,
       epochs: this.ledger.steps / this.schedule.stepsPerEpoch,
       wallSeconds: this.#wallSeconds(now),
-      imagesPerSecond: this.#imagesPerSecond(),
+      imagesPerSecond: this.#tally.imagesPerSecond,
       worldSizes: this.#worldSizes,
       weightsSha256: this.#weightsSha256,
       coverage: this.ledger.coverage(),
       incidents: this.#incidents,
-      finalLosses: this.#lastLosses,
+      finalLosses: this.#tally.losses,
       backend: this.#backend,
       seed: config.seed,
     }
     folder.summary(summary)
     folder.event('end', { status, reason, step: this.ledger.steps })
+    this.#notes.remove()
     return summary
   }
 
   #wallSeconds(now: number): number {
-    return this.#elapsed.wallSeconds + (now - this.#started) / 1000
+    return this.#tally.elapsed.wallSeconds + (now - this.#started) / 1000
   }
-
-  #imagesPerSecond(): number {
-    return this.#elapsed.steppingSeconds === 0 ? 0 : this.#elapsed.images / this.#elapsed.steppingSeconds
-  }
-}
-
-function losses(scalars: Readonly<Record<string, number>>): Record<string, number> {
-  return Object.fromEntries(Object.entries(scalars).filter(([name]) => !name.endsWith('GradientNorm')))
 }

@@ -1,21 +1,23 @@
 import { systemClock } from '../shared/core/clock.ts'
 import { messageOf } from '../shared/core/errors.ts'
 import { limits } from '../shared/core/limits.ts'
-import { decodeToCoordinator, foreignVersion, protocolVersion, type ToCoordinator } from '../shared/protocol/control.ts'
+import { decodeToCoordinator, foreignVersion, type ToCoordinator } from '../shared/protocol/control.ts'
 import type { ControlServer } from '../shared/transport/control-socket.ts'
 import { BlobStore } from './blob-store.ts'
+import type { CheckpointMessage } from './checkpoint/checkpoint-intake.ts'
 import type { MembershipEffect, MembershipEvent } from './membership/events.ts'
 import { decide } from './membership/membership.ts'
-import { initialMembership, type Outcome } from './membership/state.ts'
+import { inheritedMembership, initialMembership, type Outcome } from './membership/state.ts'
 import { Peers } from './peers.ts'
 import type { PreparedRun } from './prepare-run.ts'
-import type { RunRecord, Summary } from './run-record.ts'
+import { Reception } from './reception.ts'
+import { Replicas } from './replicas.ts'
+import type { RunRecord } from './run-record.ts'
+import type { Summary } from './summary.ts'
 
 const heartbeatMs = 250
 const tickMs = 100
 const pulseMs = 1000
-
-type Hello = Extract<ToCoordinator, { kind: 'hello' }>
 
 export interface ShellOptions {
   /** The first group waits for so many workers. */
@@ -31,6 +33,8 @@ export class Shell {
   readonly #blobs: BlobStore
   readonly #peers: Peers
   readonly #clock = systemClock
+  readonly #reception: Reception
+  readonly #replicas = new Replicas()
   #membership
   #over: (outcome: Outcome) => void = () => {}
   readonly #outcome: Promise<Outcome>
@@ -44,10 +48,16 @@ export class Shell {
       this.apply({ kind: 'left', workerId, loss: 'dead', certain: false, reason: 'its connection is closed' }),
     )
     const { minWorkers, maxWorkers } = run.config
-    this.#membership = initialMembership(
-      { minWorkers, maxWorkers, ...options, orphanMs: limits.orphanMs + options.faultMs, heartbeatMs },
-      { generation: record.generation, storedStep: record.savedStep },
-    )
+    const rules = { minWorkers, maxWorkers, ...options, orphanMs: limits.orphanMs + options.faultMs, heartbeatMs }
+    const from = { generation: record.generation, storedStep: record.savedStep }
+    this.#membership = record.inherited
+      ? inheritedMembership(rules, { ...from, ...record.inherited }, this.#clock.now())
+      : initialMembership(rules, from)
+    this.#reception = new Reception({
+      ...{ run, record, heartbeatMs, peers: this.#peers, blobs: this.#blobs },
+      membership: () => this.#membership,
+      apply: (event) => this.apply(event),
+    })
     this.#outcome = new Promise((resolve) => {
       this.#over = resolve
     })
@@ -62,15 +72,19 @@ export class Shell {
       lastTick = now
       this.apply({ kind: 'tick' })
     })
-    const stopPulses = this.#clock.every(pulseMs, () =>
-      this.#peers.broadcast({ kind: 'pulse', step: this.#record.ledger.steps }),
-    )
+    const stopPulses = this.#clock.every(pulseMs, () => this.#guard(() => this.#pulse()))
     const outcome = await this.#outcome
     stopTicks()
     stopPulses()
     this.#peers.broadcast({ kind: 'bye', reason: outcome.reason, failed: outcome.status === 'failed' })
     await this.#server.close()
     return this.#record.finish(outcome.status, outcome.reason, this.#clock.now())
+  }
+
+  /** Workers forget what they hear is noted, so it has to be on the disk first. */
+  #pulse(): void {
+    this.#record.sync()
+    this.#peers.broadcast({ kind: 'pulse', step: this.#record.notedStep })
   }
 
   apply(event: MembershipEvent): void {
@@ -82,7 +96,9 @@ export class Shell {
   }
 
   /** Before the first group nobody would come in its place; later somebody may. */
-  workerExited(workerId: string, reason: string): void {
+  workerExited({ workerId, processId, reason }: { workerId: string; processId: number; reason: string }): void {
+    // The process after it may be here already.
+    if (!this.#reception.isProcess(workerId, processId)) return
     const { formed } = this.#membership
     this.apply({ kind: 'left', workerId, loss: 'dead', certain: true, reason })
     if (!formed) this.apply({ kind: 'failRun', reason: `worker ${workerId} did not come up: ${reason}` })
@@ -128,70 +144,13 @@ export class Shell {
     if (!head || !message) {
       this.#record.metrics.malformed()
       const version = head ? foreignVersion(head) : null
-      if (version !== null) this.#refuseVersion(peer, version)
+      if (version !== null) this.#reception.refuseVersion(peer, version)
       return
     }
-    if (message.kind === 'hello') return this.#hello(peer, message)
+    if (message.kind === 'hello') return this.#reception.hello(peer, message)
     const worker = this.#peers.workerOf(peer)
     if (worker !== undefined) return this.#handle(worker, message, body ?? null)
-    if (message.kind === 'heartbeat')
-      this.#peers.reply(peer, { kind: 'expelled', reason: 'this run goes on without this worker' })
-  }
-
-  #hello(peer: string, hello: Hello): void {
-    const { workerId, runId } = hello
-    if (hello.protocolVersion !== protocolVersion) return this.#refuseVersion(peer, hello.protocolVersion)
-    if (runId !== null && runId !== this.#run.runId) {
-      const message = `this is run ${this.#run.runId}, not ${runId}`
-      return this.#peers.reply(peer, { kind: 'refused', code: 'wrong-run', message })
-    }
-    const unlike = this.#record.unlike(hello)
-    if (unlike !== null) return this.#peers.reply(peer, { kind: 'refused', code: 'not-reproducible', message: unlike })
-    if (this.#peers.workerOf(peer) === workerId) {
-      if (hello.member) return // the line was cut for a moment
-      this.apply({ kind: 'left', workerId, loss: 'left', certain: true, reason: 'it starts anew' })
-    }
-    if (this.#membership.members.has(workerId)) return this.#doubleHello(peer, hello)
-    if (hello.member)
-      return this.#peers.reply(peer, { kind: 'expelled', reason: 'this run goes on without this worker' })
-    this.#admit(peer, hello)
-  }
-
-  /** A name that is taken: by a worker that has ended, perhaps, without anybody having noticed yet. */
-  #doubleHello(peer: string, hello: Hello): void {
-    const { workerId } = hello
-    void this.#peers.reaches(workerId, { kind: 'pulse', step: 0 }).then((there) => {
-      if (!there && !this.#membership.members.has(workerId)) return this.#guard(() => this.#admit(peer, hello))
-      const message = `a worker ${workerId} is here already; start this one with another --id`
-      this.#peers.reply(peer, { kind: 'refused', code: 'worker-id-taken', message })
-    })
-  }
-
-  #admit(peer: string, hello: Hello): void {
-    const { workerId, host, processId, backend, threads, absence } = hello
-    this.#peers.bind(workerId, peer)
-    this.apply({ kind: 'hello', workerId })
-    if (!this.#membership.members.has(workerId)) return this.#peers.forget(workerId)
-    this.#record.bindBackend(backend)
-    this.#run.folder.event('join', { workerId, host, processId, backend, threads, absence })
-    const { height, width, channels } = this.#run.dataset
-    const { manifest } = this.#blobs
-    this.#peers.send(workerId, {
-      kind: 'welcome',
-      runId: this.#run.runId,
-      config: this.#run.config,
-      manifest: { ...manifest, chunks: [...manifest.chunks] },
-      image: { height, width, channels },
-      heartbeatMs,
-    })
-  }
-
-  #refuseVersion(peer: string, version: number): void {
-    this.#peers.reply(peer, {
-      kind: 'refused',
-      code: 'protocol-version',
-      message: `the worker speaks protocol version ${version}, this coordinator version ${protocolVersion}; install the same version of ringleader on both`,
-    })
+    if (message.kind === 'heartbeat') this.#reception.stranger(peer)
   }
 
   #handle(workerId: string, message: Exclude<ToCoordinator, { kind: 'hello' }>, bytes: Uint8Array | null): void {
@@ -220,24 +179,38 @@ export class Shell {
           : this.apply({ kind: 'left', workerId, loss: 'left', certain: true, reason: message.reason })
       case 'blobRequest':
         return this.#serve(workerId, message.sha256)
-      case 'replicaHash': {
-        const reason = this.#record.replicaHash(workerId, message.step, message.weightsSha256)
-        return reason === null ? undefined : this.apply({ kind: 'failRun', reason })
-      }
+      case 'replicaHash':
+        return this.#compare(workerId, message)
       case 'checkpointBegin':
-        return this.#record.beginCheckpoint(message, this.#clock.now())
       case 'checkpointPiece':
-        if (bytes) this.#record.writePiece(message.step, message.file, message.offset, bytes)
-        return this.#peers.send(workerId, { kind: 'checkpointAck', step: message.step })
       case 'checkpointEnd':
-        this.#record.endCheckpoint(message.step)
-        this.#peers.send(workerId, { kind: 'checkpointAck', step: message.step })
-        return this.apply({ kind: 'stored', step: this.#record.savedStep })
+        return this.#checkpoint(workerId, message, bytes)
       case 'samples':
         return bytes ? this.#record.samples(message.step, bytes) : undefined
       default:
         message satisfies never
     }
+  }
+
+  /** Whoever holds other bits than most is expelled; where nobody can tell who is right, everybody is. */
+  #compare(workerId: string, message: Extract<ToCoordinator, { kind: 'replicaHash' }>): void {
+    const { generation, step, weightsSha256: hash } = message
+    if (generation !== this.#membership.generation) return
+    const divergence = this.#replicas.report({ workerId, generation, step, hash }, this.#membership.group)
+    if (!divergence) return
+    this.#record.diverged(divergence)
+    this.apply({ kind: 'stored', step: this.#record.savedStep })
+    const reason = `its weights at step ${step} are not those of the others`
+    for (const id of divergence.workerIds)
+      this.apply({ kind: 'left', workerId: id, loss: 'diverged', certain: true, reason })
+  }
+
+  #checkpoint(workerId: string, message: CheckpointMessage, bytes: Uint8Array | null): void {
+    const { step } = message
+    if (!this.#record.checkpoint(message, bytes, this.#clock.now()))
+      return this.#peers.send(workerId, { kind: 'checkpointFailed', step })
+    if (message.kind !== 'checkpointBegin') this.#peers.send(workerId, { kind: 'checkpointAck', step })
+    if (message.kind === 'checkpointEnd') this.apply({ kind: 'stored', step: this.#record.savedStep })
   }
 
   #serve(workerId: string, sha256: string): void {
@@ -253,7 +226,7 @@ export class Shell {
       case 'form':
         return this.#form(effect)
       case 'start':
-        this.#record.started(now)
+        this.#record.started(effect.generation, now)
         for (const worker of effect.group) this.#peers.send(worker, { kind: 'start', generation: effect.generation })
         return
       case 'abort':
@@ -267,7 +240,9 @@ export class Shell {
         for (const worker of effect.workerIds) this.#peers.send(worker, { kind: 'stop', reason: 'stopped on request' })
         return
       case 'lost': {
-        this.#peers.send(effect.workerId, { kind: 'expelled', reason: effect.loss.reason })
+        this.#peers.send(effect.workerId, {
+          ...{ kind: 'expelled', reason: effect.loss.reason, discard: effect.loss.kind === 'diverged' },
+        })
         this.#peers.forget(effect.workerId)
         this.#record.metrics.gone(effect.workerId)
         const { generation } = this.#membership
@@ -292,7 +267,7 @@ export class Shell {
     const { group, state, source, reason } = quorum
     const peers = group.map(({ workerId, endpoint }, rank) => ({ workerId, rank, endpoint }))
     if (state.step < this.#record.ledger.steps && source === null) this.#record.rewound(state.step)
-    this.#record.formed(generation, state.step, peers.length, reason)
+    this.#record.formed(generation, group, state, reason)
     const restore = source === null && state.step > 0 ? this.#blobs.restore(this.#record.newestCheckpoint()) : null
     for (const { workerId, rank } of peers)
       this.#peers.send(workerId, { kind: 'form', generation, rank, peers, state, source, restore })

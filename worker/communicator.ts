@@ -36,6 +36,7 @@ export class Communicator {
   #run = 0n
   #hello: Hello | null = null
   #welcomed = false
+  #expelled = false
   #group: DirectAllReduce | null = null
   #peers: readonly Peer[] = []
   #rank = 0
@@ -45,6 +46,8 @@ export class Communicator {
   readonly #counts = { stale: 0, malformed: 0 }
   /** Commits that the coordinator has not noted yet; told again when it comes back. */
   #unnoted: Commits[] = []
+  /** Where this worker stands in its group; told again like the commits. */
+  #lastWord: ToCoordinator | null = null
   #closing = false
 
   constructor(parts: CommunicatorParts) {
@@ -73,8 +76,8 @@ export class Communicator {
       case 'send':
         return this.#fromMain(message.message, message.bytes)
       case 'hello':
-        this.#hello = message.message
-        return this.#send(message.message)
+        this.#hello = this.#expelled ? { ...message.message, absence: this.#watch.absence } : message.message
+        return this.#send(this.#hello)
       case 'connected':
         this.#run = runTag(message.runId)
         this.#welcomed = true
@@ -107,6 +110,7 @@ export class Communicator {
 
   #fromMain(message: ToCoordinator, bytes?: Uint8Array): void {
     if (message.kind === 'halted') this.#halted = true
+    if (message.kind === 'halted' || message.kind === 'finished') this.#lastWord = message
     if (message.kind === 'committed') {
       this.#unnoted.push(message)
       this.#watch.unnoted(this.#unnoted.length)
@@ -131,7 +135,9 @@ export class Communicator {
       if (!this.#welcomed) return // one more of these for what was sent before the first
       this.#abort(message.reason)
       this.#welcomed = false
+      this.#expelled = true
       this.#unnoted = []
+      this.#lastWord = null
     }
     this.#parts.post({ kind: 'message', message, bytes: frames[1] ?? null })
   }
@@ -140,13 +146,8 @@ export class Communicator {
   #sayHelloAgain(): void {
     if (!this.#hello || this.#closing) return
     if (!this.#welcomed) return this.#send(this.#hello)
-    const { counters, transport } = this.#parts
-    const state =
-      counters[counter.holds] === 0
-        ? null
-        : { generation: counters[counter.generation] ?? 0, step: counters[counter.step] ?? 0 }
-    const member = { generation: this.#generation, endpoint: transport.endpoint, halted: this.#halted, state }
-    this.#send({ ...this.#hello, member })
+    this.#send({ ...this.#hello, member: { generation: this.#generation } })
+    if (this.#lastWord) this.#send(this.#lastWord)
     for (const commits of this.#unnoted) this.#send(commits)
   }
 
@@ -176,7 +177,8 @@ export class Communicator {
       ...(lanes === null ? {} : { lanes: peers.map((_, other) => nodesOfRank(other, peers.length, lanes)) }),
     })
     transport.connect(peers.filter((peer) => peer.rank !== rank))
-    this.#send({ kind: 'joined', generation })
+    this.#lastWord = { kind: 'joined', generation }
+    this.#send(this.#lastWord)
   }
 
   #frame(headerBytes: Uint8Array, payload: Uint8Array): void {

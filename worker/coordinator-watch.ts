@@ -22,6 +22,8 @@ export class CoordinatorWatch {
   #mayStep = true
   #full = false
   #warned = 0
+  #stoodStill = false
+  #lastLook: number
 
   constructor(
     data: Omit<ThreadData, 'counters'>,
@@ -34,6 +36,7 @@ export class CoordinatorWatch {
     this.#reconnected = to.reconnected
     this.#started = clock.now()
     this.#lastHeard = this.#started
+    this.#lastLook = this.#started
     this.stop = clock.every(250, () => this.#look())
   }
 
@@ -70,7 +73,16 @@ export class CoordinatorWatch {
     this.#post({ kind: 'mayStep', allowed })
   }
 
+  /** Why nothing was heard: this process stood still, or the line did. */
+  get absence(): 'stalled' | 'cut-off' {
+    return this.#stoodStill ? 'stalled' : 'cut-off'
+  }
+
   #look(): void {
+    const now = this.#clock.now()
+    if (now - this.#lastLook > 1000) this.#stoodStill = true
+    else if (now - this.#lastHeard > silenceMs) this.#stoodStill = false
+    this.#lastLook = now
     const { coordinator, workerId, connectTimeoutMs, reconnectTimeoutMs } = this.#data
     const waited = this.#clock.now() - this.#lastHeard
     const timeout = this.#everHeard ? reconnectTimeoutMs : connectTimeoutMs

@@ -2,8 +2,8 @@ import type { RunConfig } from '../shared/core/config.ts'
 import { type BackendName, openBackend } from './backend/open-backend.ts'
 import { makeModel } from './model/make-model.ts'
 import { restoreCheckpoint } from './step/checkpoint-files.ts'
+import { generateImages } from './step/images.ts'
 import { ModelState } from './step/model-state.ts'
-import { generateImages } from './step/trainer.ts'
 
 export interface GenerateRequest {
   readonly config: RunConfig

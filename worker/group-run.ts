@@ -23,6 +23,10 @@ export interface Workshop {
   readonly blobs: BlobClient
 }
 
+const storeAgainMs = 2000
+/** Steps between comparisons of all replicas by their hashes, besides those at checkpoints. */
+const compareEvery = 100
+
 /** The group cannot go on; this worker can. */
 export class GroupOver extends Error {}
 
@@ -76,8 +80,13 @@ export class GroupRun {
 
   /** Sends a checkpoint of the state that this worker holds, and waits until the coordinator has it. */
   async save(): Promise<void> {
-    await this.#checkpoint(this.holds?.step ?? 0, true)
-    await this.#workshop.sender.idle()
+    for (;;) {
+      await this.#link.connected
+      await this.#checkpoint(this.holds?.step ?? 0, true)
+      if (await this.#workshop.sender.idle()) return
+      await new Promise((resolve) => setTimeout(resolve, storeAgainMs)) // room has to be made first
+      if (this.aborted !== null) throw new GroupOver(this.aborted)
+    }
   }
 
   /** State that no rank has to give: from a checkpoint, or from the seed. */
@@ -117,7 +126,7 @@ export class GroupRun {
   }
 
   async #steps(votes: () => Votes): Promise<Finished | { kind: 'paused' }> {
-    const { trainer, schedule, backend, welcome, sender, state } = this.#workshop
+    const { trainer, schedule, backend, welcome, state } = this.#workshop
     const { config } = welcome
     const { rank, peers, generation } = this.#formed
     const group = {
@@ -144,18 +153,20 @@ export class GroupRun {
       const { lastOfEpoch } = schedule.plan(step - 1)
       if (leads && (last || due(step, config.sampleEvery, lastOfEpoch))) await this.#sendSamples(step)
       if (!last && due(step, config.checkpointEvery, lastOfEpoch)) await this.#checkpoint(step, leads)
+      else if (!last && step % compareEvery === 0) await this.#checkpoint(step, false)
       await new Promise((resolve) => setImmediate(resolve)) // lets messages in
     }
     if (pause && !stop && step < schedule.totalSteps) return { kind: 'paused' }
-    await this.#checkpoint(step, leads)
-    await sender.idle()
+    if (leads) await this.save()
+    else await this.#checkpoint(step, false)
     return { kind: 'finished', step, weightsSha256: weightsSha256(state), stopped: step < schedule.totalSteps }
   }
 
+  /** Tells the hash of the weights, for comparison; `send`: and the state itself, to be stored. */
   async #checkpoint(step: number, send: boolean): Promise<void> {
     const { state, sender } = this.#workshop
     const hash = weightsSha256(state)
-    this.#link.send({ kind: 'replicaHash', step, weightsSha256: hash })
+    this.#link.send({ kind: 'replicaHash', generation: this.generation, step, weightsSha256: hash })
     if (!send) return
     await sender.idle()
     void sender.start(step, hash, encodeCheckpoint(state))

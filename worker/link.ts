@@ -18,6 +18,8 @@ export class Link {
   #onConnection: (connected: boolean) => void = () => {}
   #mayStep: Promise<void> = Promise.resolve()
   #allowed: () => void = () => {}
+  #connected: Promise<void> = Promise.resolve()
+  #reached: () => void = () => {}
   readonly opened: Promise<string>
 
   constructor(data: Omit<ThreadData, 'counters'>) {
@@ -50,7 +52,7 @@ export class Link {
             new RingleaderError('collective', message.reason, { recoverable: true }),
           )
         case 'connection':
-          return this.#onConnection(message.connected)
+          return this.#connection(message.connected)
         case 'mayStep':
           return this.#allow(message.allowed)
         case 'lost':
@@ -81,6 +83,11 @@ export class Link {
     return this.#mayStep
   }
 
+  /** Settles once the coordinator is there. */
+  get connected(): Promise<void> {
+    return this.#connected
+  }
+
   hello(message: Extract<ToCoordinator, { kind: 'hello' }>): void {
     this.#post({ kind: 'hello', message })
   }
@@ -93,7 +100,7 @@ export class Link {
     this.#post({ kind: 'memory', memory, regions })
   }
 
-  connected(runId: string, heartbeatMs: number): void {
+  welcomed(runId: string, heartbeatMs: number): void {
     this.#post({ kind: 'connected', runId, heartbeatMs })
   }
 
@@ -133,6 +140,15 @@ export class Link {
 
   tensors(count: number): void {
     this.#counters[counter.tensors] = count
+  }
+
+  #connection(connected: boolean): void {
+    this.#reached()
+    if (!connected)
+      this.#connected = new Promise((resolve) => {
+        this.#reached = resolve
+      })
+    this.#onConnection(connected)
   }
 
   #allow(allowed: boolean): void {

@@ -30,6 +30,7 @@ export class Session {
   #formed: Formed | null = null
   #group: GroupRun | null = null
   #expelled: string | null = null
+  #discard = false
   #stopWanted = false
   #pauseWanted = 0
   #draining = false
@@ -70,7 +71,7 @@ export class Session {
     this.#link.hello(this.#hello)
     const welcome = await this.#until(() => this.#welcome)
     const workshop = this.#warmUp(welcome)
-    this.#link.connected(welcome.runId, welcome.heartbeatMs)
+    this.#link.welcomed(welcome.runId, welcome.heartbeatMs)
     let left = 0
     const ready = () => this.#link.send({ kind: 'ready', endpoint: advertised(endpoint), left, state: this.#holds })
     ready()
@@ -78,9 +79,11 @@ export class Session {
       const formed = await this.#until(() => this.#formed ?? this.#expelled)
       if (typeof formed === 'string') {
         this.#expelled = null
+        if (this.#discard) this.#holds = null
+        this.#discard = false
         this.#link.hello({ ...this.#hello, runId: welcome.runId })
         await this.#until(() => this.#welcome)
-        this.#link.connected(welcome.runId, welcome.heartbeatMs)
+        this.#link.welcomed(welcome.runId, welcome.heartbeatMs)
         ready()
         continue
       }
@@ -165,6 +168,7 @@ export class Session {
         this.#welcome = null
         this.#formed = null
         this.#expelled = message.reason
+        this.#discard ||= message.discard
         this.#group?.abort(this.#group.generation, message.reason)
         break
       case 'stop':
@@ -172,6 +176,8 @@ export class Session {
         break
       case 'checkpointAck':
         return this.#sender?.acknowledge()
+      case 'checkpointFailed':
+        return this.#sender?.abandon()
       case 'blob':
         return bytes ? this.#blobs.receive(message.sha256, bytes) : undefined
       case 'bye':

@@ -31,7 +31,7 @@ export const coordinatorCommand: Command = {
       )
     const minWorkers = Number(parsed.minWorkers)
     const maxWorkers = parsed.maxWorkers === undefined ? Math.max(8, minWorkers) : Number(parsed.maxWorkers)
-    const request = runRequest(parsed, { minWorkers, maxWorkers })
+    const request = runRequest(parsed, true, { minWorkers, maxWorkers })
     const settings = {
       ...{ request, bind, http: String(parsed.http), httpFallBack: false, json: parsed.json === true },
       ...{ startWorkers: minWorkers, faultMs: faultTimeout(parsed) },

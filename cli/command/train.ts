@@ -28,7 +28,7 @@ export const trainCommand: Command = {
   async run(parsed) {
     const threads = parsed.threads === undefined ? null : checkedThreads(parsed.threads, 1)
     const bound = parsed.reproducible === true && threads !== null ? { threads } : {}
-    const request = runRequest(parsed, { ...workerCount(parsed), ...bound })
+    const request = runRequest(parsed, false, { ...workerCount(parsed), ...bound })
     if (request.resume === null) resolveConfig(request.options)
     const backend = checkedBackend(parsed.backend)
     const http = parsed.http === undefined ? httpFlag.default : String(parsed.http)
@@ -50,7 +50,7 @@ export const trainCommand: Command = {
           : backend === 'tensorflow'
             ? 'tensorflow'
             : 'wasm'
-    return new LocalGroup({ backend: chosen, threads }).run({ kind: 'start', settings })
+    return new LocalGroup({ backend: chosen, threads }).run(settings)
   },
 }
 

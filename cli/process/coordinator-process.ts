@@ -8,12 +8,13 @@ runChild<ToCoordinatorProcess>(async (first, onMessage) => {
   return runCoordinator(first.settings, (coordinator, run) => {
     onMessage((message) => {
       if (message.kind === 'stop') coordinator.stop()
-      else if (message.kind === 'workerExited') coordinator.workerExited(message.workerId, message.reason)
+      else if (message.kind === 'workerExited') coordinator.workerExited(message)
       else if (message.kind === 'giveUp') coordinator.giveUp(message.reason)
     })
     process.send?.({
       kind: 'listening',
       endpoint: coordinator.endpoint,
+      http: coordinator.httpAddress,
       folder: run.folder.path,
       workers: run.config.maxWorkers,
       threads: run.config.threads,

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { assert, exitCode } from '../../shared/core/errors.ts'
 import type { BackendName } from '../../worker/backend/open-backend.ts'
 import { threadsPerWorker } from '../native-setup.ts'
+import type { CoordinatorSettings } from '../run-coordinator.ts'
 import type { FromCoordinatorProcess, ToCoordinatorProcess, ToWorkerProcess } from './messages.ts'
 import { Restarts } from './restarts.ts'
 
@@ -20,35 +21,58 @@ export class LocalGroup {
   #coordinator: ChildProcess | null = null
   #over = false
   #stopping = false
-  #folder = 'RUN_DIR'
+  #listening: FromCoordinatorProcess | null = null
+  /** Ends of workers that no coordinator was there to hear of. */
+  readonly #untold: ToCoordinatorProcess[] = []
 
   constructor(settings: WorkerSettings) {
     this.#settings = settings
   }
 
-  async run(start: ToCoordinatorProcess): Promise<number> {
+  /** Runs until the run is over; a coordinator that is killed is started again on the same addresses. */
+  async run(settings: CoordinatorSettings): Promise<number> {
+    this.#handleSignals()
+    const restarts = new Restarts()
+    for (let current = settings; ; ) {
+      restarts.started(performance.now())
+      const { code, signal } = await this.#coordinate(current)
+      const before = this.#listening
+      const delayMs = signal === null ? null : restarts.delayMs(performance.now())
+      if (delayMs === null || before === null || this.#stopping) return this.#finish(code, signal)
+      process.stderr.write(`ringleader: the coordinator was ended by ${signal}; it is started again\n`)
+      await new Promise((resolve) => setTimeout(resolve, delayMs))
+      current = takeOver(settings, before)
+    }
+  }
+
+  async #coordinate(settings: CoordinatorSettings): Promise<Exit> {
     const coordinator = fork(new URL('./coordinator-process.js', import.meta.url), {
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     })
     this.#coordinator = coordinator
-    this.#handleSignals()
-    const exit = exited(coordinator)
-    coordinator.send(start)
-    coordinator.on('message', (message: FromCoordinatorProcess) => this.#startWorkers(message))
-    const { code, signal } = await exit
+    coordinator.send({ kind: 'start', settings } satisfies ToCoordinatorProcess)
+    coordinator.on('message', (message: FromCoordinatorProcess) => this.#isListening(message))
+    return exited(coordinator)
+  }
+
+  #isListening(listening: FromCoordinatorProcess): void {
+    const first = this.#listening === null
+    this.#listening = listening
+    if (first) for (let index = 0; index < listening.workers; index++) this.#startWorker(`worker-${index}`, listening)
+    for (const exit of this.#untold.splice(0)) this.#tell(exit)
+    if (this.#stopping) this.#tell({ kind: 'stop' })
+  }
+
+  async #finish(code: number | null, signal: NodeJS.Signals | null): Promise<number> {
     this.#over = true
     for (const timer of this.#timers) clearTimeout(timer)
     await this.#endWorkers()
     if (signal === null) return code ?? exitCode.failed
+    const folder = this.#listening?.folder ?? 'RUN_DIR'
     process.stderr.write(
-      `ringleader: the coordinator was ended by ${signal}; go on with: ringleader train --resume ${this.#folder}\n`,
+      `ringleader: the coordinator was ended by ${signal}; go on with: ringleader train --resume ${folder}\n`,
     )
     return exitCode.failed
-  }
-
-  #startWorkers(listening: FromCoordinatorProcess): void {
-    this.#folder = listening.folder
-    for (let index = 0; index < listening.workers; index++) this.#startWorker(`worker-${index}`, listening)
   }
 
   #startWorker(workerId: string, listening: FromCoordinatorProcess): void {
@@ -70,15 +94,22 @@ export class LocalGroup {
       reconnectTimeoutMs: 600_000,
     }
     worker.send({ kind: 'start', options } satisfies ToWorkerProcess)
-    void exited(worker).then((exit) => this.#workerExited(workerId, exit, restarts, listening))
+    void exited(worker).then((exit) =>
+      this.#workerExited({ workerId, processId: worker.pid ?? 0 }, exit, restarts, listening),
+    )
   }
 
-  #workerExited(workerId: string, exit: Exit, restarts: Restarts, listening: FromCoordinatorProcess): void {
+  #workerExited(
+    { workerId, processId }: { workerId: string; processId: number },
+    exit: Exit,
+    restarts: Restarts,
+    listening: FromCoordinatorProcess,
+  ): void {
     this.#workers.delete(workerId)
     if (exit.code === 0 || this.#over) return
     const reason =
       exit.signal === null ? `its process exited with ${exit.code}` : `its process was ended by ${exit.signal}`
-    this.#tell({ kind: 'workerExited', workerId, reason })
+    this.#tell({ kind: 'workerExited', workerId, processId, reason })
     const delayMs = this.#stopping ? null : restarts.delayMs(performance.now())
     if (delayMs !== null) {
       const timer = setTimeout(() => {
@@ -116,8 +147,18 @@ export class LocalGroup {
   }
 
   #tell(message: ToCoordinatorProcess): void {
-    if (this.#coordinator?.connected) this.#coordinator.send(message)
+    if (this.#coordinator?.connected && this.#coordinator.signalCode === null) this.#coordinator.send(message)
+    else if (message.kind !== 'stop') this.#untold.push(message)
   }
+}
+
+/** The same run, from its folder, on the addresses that its workers know. */
+function takeOver(
+  settings: CoordinatorSettings,
+  { folder, endpoint, http }: FromCoordinatorProcess,
+): CoordinatorSettings {
+  const request = { ...settings.request, options: {}, runDir: null, name: null, resume: folder, takeOver: true }
+  return { ...settings, request, bind: endpoint, http }
 }
 
 interface Exit {

@@ -5,9 +5,10 @@ import type { CoordinatorSettings } from '../run-coordinator.ts'
 export type ToCoordinatorProcess =
   | { kind: 'start'; settings: CoordinatorSettings }
   | { kind: 'stop' }
-  | { kind: 'workerExited'; workerId: string; reason: string }
+  | { kind: 'workerExited'; workerId: string; processId: number; reason: string }
   | { kind: 'giveUp'; reason: string }
 export type FromCoordinatorProcess = {
+  http: string
   kind: 'listening'
   endpoint: string
   folder: string

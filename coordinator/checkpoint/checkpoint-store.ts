@@ -21,7 +21,7 @@ import { limits } from '../../shared/core/limits.ts'
 import { modelSpecSchema } from '../../shared/core/model-spec.ts'
 import { sha256 } from '../../shared/dataset/chunk.ts'
 
-const coverageSchema = z.array(
+export const coverageSchema = z.array(
   z.object({ epoch: z.number(), distinct: z.number(), duplicates: z.number(), missing: z.number() }),
 )
 
@@ -81,7 +81,7 @@ export class CheckpointWriter {
     file.written += bytes.byteLength
   }
 
-  finish(manifest: Omit<Manifest, 'files'>): string {
+  finish(about: Omit<Manifest, 'files'>): Manifest {
     const files: Manifest['files'] = {}
     for (const [name, file] of this.#files) {
       if (file.written !== file.bytes)
@@ -91,15 +91,16 @@ export class CheckpointWriter {
       files[name] = { bytes: file.bytes, sha256: file.hash.digest('hex') }
     }
     this.#files.clear()
+    const manifest = { ...about, files }
     const path = join(this.#folder, 'manifest.json')
-    writeFileSync(path, `${JSON.stringify({ ...manifest, files }, null, 2)}\n`)
+    writeFileSync(path, `${JSON.stringify(manifest, null, 2)}\n`)
     const descriptor = openSync(path, 'r')
     fsyncSync(descriptor)
     closeSync(descriptor)
     rmSync(this.#final, { recursive: true, force: true })
     renameSync(this.#folder, this.#final)
     syncFolder(join(this.#final, '..'))
-    return this.#final
+    return manifest
   }
 
   abandon(): void {
@@ -145,6 +146,10 @@ export function newestCheckpoint(checkpoints: string, warn: (message: string) =>
 export function removeOldCheckpoints(checkpoints: string): void {
   for (const name of stepFolders(checkpoints).slice(0, -limits.keepCheckpoints))
     rmSync(join(checkpoints, name), { recursive: true, force: true })
+}
+
+export function removeCheckpoint(checkpoints: string, step: number): void {
+  rmSync(join(checkpoints, stepName(step)), { recursive: true, force: true })
 }
 
 export function stepName(step: number): string {

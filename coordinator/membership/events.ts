@@ -9,6 +9,7 @@ export type MembershipEvent =
   | { kind: 'ready'; workerId: string; endpoint: string; left: number; state: StateIdentity | null }
   | { kind: 'joined'; workerId: string; generation: number }
   | { kind: 'heard'; workerId: string }
+  | { kind: 'returned'; workerId: string }
   | { kind: 'heartbeat'; workerId: string; generation: number; step: number; entered: number; fetched: number }
   | { kind: 'committed'; workerId: string; generation: number; step: number; seconds: number }
   | { kind: 'suspect'; workerId: string; generation: number; suspect: string; reason: string }

@@ -1,9 +1,9 @@
 import { noteLoss } from './back-off.ts'
 import { chain, type Decision, type MembershipEffect, type MembershipEvent, still } from './events.ts'
-import { arrival, firstArrival } from './failure-detector.ts'
+import { arrival } from './failure-detector.ts'
 import { candidates, formIfEnough } from './formation.ts'
 import type { Loss, Member } from './member.ts'
-import { type Membership, note, type Outcome, present, update, without } from './state.ts'
+import { type Membership, newMember, note, type Outcome, present, update, without } from './state.ts'
 import { suspects } from './suspicion.ts'
 
 /**
@@ -24,6 +24,8 @@ export function decide(state: Membership, event: MembershipEvent, now: number): 
     case 'joined':
       if (event.generation !== state.generation || state.phase !== 'forming') return still(state)
       return startIfJoined(update(state, event.workerId, now, { standing: 'joined' }), now)
+    case 'returned':
+      return returned(update(state, event.workerId, now, {}), event.workerId)
     case 'heard':
       return still(update(state, event.workerId, now, {}))
     case 'heartbeat':
@@ -68,20 +70,7 @@ function hello(state: Membership, workerId: string, now: number): Decision {
       'run-full',
       `the run takes ${state.options.maxWorkers} workers at most; start the coordinator with a larger --max-workers`,
     )
-  const member: Member = {
-    workerId,
-    standing: 'warming',
-    endpoint: '',
-    state: null,
-    step: 0,
-    since: now,
-    heartbeats: firstArrival(now, state.options.heartbeatMs),
-    lastHeard: now,
-    draining: false,
-    entered: 0,
-    fetched: 0,
-    movedAt: now,
-  }
+  const member = newMember(workerId, state.options.heartbeatMs, now)
   return still({ ...state, members: new Map(state.members).set(workerId, member) })
 }
 
@@ -124,6 +113,8 @@ function admit(state: Membership, now: number): Decision {
   if (state.phase !== 'running' || state.stopping) return still(state)
   const here = present(state)
   const finishing = here.some((member) => member.standing === 'finished')
+  const leaver = here.find((member) => member.draining)
+  if (leaver && !finishing) return pause(state, `${leaver.workerId} leaves`, now)
   const entrants = candidates(state, now).filter((member) => member.standing === 'ready')
   if (finishing || entrants.length === 0 || here.length >= state.options.maxWorkers) return still(state)
   return pause(state, `${entrants.map((member) => member.workerId).join(', ')} joins`, now)
@@ -135,6 +126,14 @@ function pause(state: Membership, reason: string, now: number): Decision {
     state: { ...state, phase: 'halting', aborted: false, haltingSince: now, reason },
     effects: [{ kind: 'pause', generation: state.generation, workerIds, reason }],
   }
+}
+
+/** Its line was broken, or this coordinator has taken over: it may have missed the word to halt. */
+function returned(state: Membership, workerId: string): Decision {
+  const missed = state.phase === 'halting' && state.members.get(workerId)?.standing !== 'halted'
+  if (!missed) return still(state)
+  const kind = state.aborted ? 'abort' : 'pause'
+  return { state, effects: [{ kind, generation: state.generation, workerIds: [workerId], reason: state.reason }] }
 }
 
 /** Fails the generation on all ranks at once. */
@@ -221,7 +220,7 @@ function drain(state: Membership, workerId: string, reason: string, now: number)
     members.delete(workerId)
     return { state: { ...next, members }, effects: [{ kind: 'released', workerId, reason }] }
   }
-  return next.phase === 'running' ? pause(next, `${workerId} leaves: ${reason}`, now) : still(next)
+  return admit(next, now) // now, or when the group has started
 }
 
 /** A worker is gone. Its group, if it was in one, halts at once and forms again from the others. */

@@ -1,5 +1,6 @@
 import type { StateIdentity } from '../../shared/protocol/control.ts'
 import type { Losses } from './back-off.ts'
+import { firstArrival } from './failure-detector.ts'
 import { ahead, type Member } from './member.ts'
 
 export type Phase = 'waiting' | 'forming' | 'running' | 'halting' | 'ended'
@@ -75,6 +76,59 @@ export function initialMembership(
     losses: new Map(),
     stepMs: 0,
     outcome: null,
+  }
+}
+
+/** So long may the members of a group that is taken over take to come back. */
+const returnMs = 2000
+
+/** The group of a coordinator that crashed: stepping still, for all that is known. */
+export function inheritedMembership(
+  options: MembershipOptions,
+  from: {
+    generation: number
+    storedStep: number
+    started: boolean
+    state: StateIdentity | null
+    group: readonly { workerId: string; endpoint: string }[]
+  },
+  now: number,
+): Membership {
+  const members = from.group.map(({ workerId, endpoint }): [string, Member] => [
+    workerId,
+    {
+      ...newMember(workerId, options.heartbeatMs, now + returnMs),
+      ...{ endpoint, standing: 'running', step: from.state?.step ?? 0 },
+    },
+  ])
+  return {
+    ...initialMembership(options, from),
+    phase: from.started ? 'running' : 'halting',
+    members: new Map(members),
+    group: from.group.map(({ workerId }) => workerId),
+    reason: 'the coordinator came back before the group had started',
+    aborted: true,
+    haltingSince: now + returnMs,
+    fenced: false,
+    formed: true,
+    furthest: from.state,
+  }
+}
+
+export function newMember(workerId: string, heartbeatMs: number, now: number): Member {
+  return {
+    workerId,
+    standing: 'warming',
+    endpoint: '',
+    state: null,
+    step: 0,
+    since: now,
+    heartbeats: firstArrival(now, heartbeatMs),
+    lastHeard: now,
+    draining: false,
+    entered: 0,
+    fetched: 0,
+    movedAt: now,
   }
 }
 

@@ -75,6 +75,12 @@ export class Metrics {
     'ringleader_malformed_messages_total',
     'Control messages that the coordinator could not decode',
   )
+  readonly #alarms = new Counter({
+    name: 'ringleader_alarms_total',
+    help: 'Times that the run could not write what it should',
+    labelNames: ['kind'],
+    registers: [this.registry],
+  })
   readonly #incidents = new Counter({
     name: 'ringleader_incidents_total',
     help: 'Workers that were lost while they were in the group',
@@ -134,6 +140,10 @@ export class Metrics {
 
   incident(kind: string): void {
     this.#incidents.inc({ kind })
+  }
+
+  alarm(kind: string): void {
+    this.#alarms.inc({ kind })
   }
 
   malformed(): void {

@@ -20,6 +20,8 @@ export const limits = {
   /** The worker's chunk cache on disk. */
   chunkCacheBytes: 2 << 30,
   keepCheckpoints: 3,
+  /** A journal segment; about 100,000 steps. A snapshot takes its place then, or at a checkpoint. */
+  journalSegmentBytes: 64 << 20,
   /** A piece of state between workers, with its digest, is one data message. */
   statePieceBytes: 1 << 19,
   /** Pieces of state on the way. */

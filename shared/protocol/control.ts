@@ -31,12 +31,12 @@ const restoreSchema = z.object({
  * Which bits a worker holds: those of `step` commits, the last one made in `generation` (0: initial or restored). Two
  * workers with equal identities hold equal bits; of two identities the later generation, then the later step is ahead.
  */
-const stateIdentitySchema = z.object({ generation: natural, step: natural })
+export const stateIdentitySchema = z.object({ generation: natural, step: natural })
 export type StateIdentity = z.infer<typeof stateIdentitySchema>
 
 const peerSchema = z.object({ workerId: z.string(), rank: natural, endpoint: z.string() })
 
-const committedStepSchema = z.object({
+export const committedStepSchema = z.object({
   /** Step count after the commit. */
   step: natural,
   epoch: natural,
@@ -59,9 +59,7 @@ const toCoordinatorSchema = z.discriminatedUnion('kind', [
     /** The run that a reconnecting worker belongs to; null at first. */
     runId: z.string().nullable(),
     /** What a reconnecting member of a group holds; null for anybody else. */
-    member: z
-      .object({ generation: natural, endpoint: z.string(), halted: z.boolean(), state: stateIdentitySchema.nullable() })
-      .nullable(),
+    member: z.object({ generation: natural }).nullable(),
     /** Why a worker that comes back was away, as far as it can tell itself. */
     absence: z.enum(['stalled', 'cut-off']).nullable(),
     host: z.string(),
@@ -98,7 +96,7 @@ const toCoordinatorSchema = z.discriminatedUnion('kind', [
     reason: z.string(),
   }),
   z.object({ kind: z.literal('blobRequest'), sha256 }),
-  z.object({ kind: z.literal('replicaHash'), step: natural, weightsSha256: sha256 }),
+  z.object({ kind: z.literal('replicaHash'), generation: natural, step: natural, weightsSha256: sha256 }),
   z.object({
     kind: z.literal('checkpointBegin'),
     step: natural,
@@ -152,9 +150,11 @@ const toWorkerSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('stop'), reason: z.string() }),
   /** Halt at the next step boundary, all ranks at the same one. */
   z.object({ kind: z.literal('pause'), generation: natural, reason: z.string() }),
-  /** The group goes on without this worker; it may say hello again. */
-  z.object({ kind: z.literal('expelled'), reason: z.string() }),
+  /** The group goes on without this worker; it may say hello again. `discard`: its state is wrong. */
+  z.object({ kind: z.literal('expelled'), reason: z.string(), discard: z.boolean() }),
   z.object({ kind: z.literal('checkpointAck'), step: natural }),
+  /** It could not be stored; the rest need not be sent. */
+  z.object({ kind: z.literal('checkpointFailed'), step: natural }),
   z.object({ kind: z.literal('blob'), sha256 }),
   z.object({ kind: z.literal('bye'), reason: z.string(), failed: z.boolean() }),
   /** The coordinator lives; it has noted all commits up to this step. */

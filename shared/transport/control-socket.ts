@@ -67,7 +67,7 @@ export function openControlClient(address: string, workerId: string): ControlCli
     routingId: `${workerId}/${randomBytes(6).toString('hex')}`,
     linger: 500,
     reconnectInterval: 100,
-    reconnectMaxInterval: 2000,
+    reconnectMaxInterval: 400,
     maxMessageSize: limits.maxControlFrameBytes,
     ...heartbeat,
   })

@@ -206,16 +206,18 @@ describe('strangers', () => {
     expect(answer).toMatchObject({
       kind: 'refused',
       code: 'protocol-version',
-      message: expect.stringContaining('protocol version 99, this coordinator version 1'),
+      message: expect.stringContaining('protocol version 99, this coordinator version 2'),
     })
   })
 
   it('of another run are refused', async () => {
     const hello = {
       kind: 'hello',
-      protocolVersion: 1,
+      protocolVersion: 2,
       workerId: 'w',
       runId: 'other',
+      member: null,
+      absence: null,
       host: 'h',
       processId: 1,
       backend: 'b',
@@ -229,9 +231,11 @@ describe('strangers', () => {
     const first = new Cli(['worker', '--coordinator', address, '--id', 'same', '--backend', 'wasm'])
     await ask(address, {
       kind: 'hello',
-      protocolVersion: 1,
+      protocolVersion: 2,
       workerId: 'same',
       runId: null,
+      member: null,
+      absence: null,
       host: 'h',
       processId: 1,
       backend: 'b',

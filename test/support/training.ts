@@ -4,7 +4,8 @@ import type { Backend } from '../../worker/backend/backend.ts'
 import { makeModel } from '../../worker/model/make-model.ts'
 import type { Group } from '../../worker/step/group.ts'
 import { ModelState } from '../../worker/step/model-state.ts'
-import { type SampleSource, Trainer, type Votes } from '../../worker/step/trainer.ts'
+import type { SampleSource } from '../../worker/step/step-inputs.ts'
+import { Trainer, type Votes } from '../../worker/step/trainer.ts'
 
 /** Small random images, so that a step takes milliseconds. */
 export function tinySource(sampleCount: number, sampleBytes: number): SampleSource {

@@ -196,6 +196,13 @@ describe('membership', () => {
     expect(play.ranks).toEqual(['b'])
   })
 
+  it('a worker that drains while its group forms leaves as soon as that has started', () => {
+    const play = new Play(2).ready('a').ready('b').on({ kind: 'drain', workerId: 'a', reason: 'SIGTERM' })
+    play.take()
+    play.joined()
+    expect(play.effects).toMatchObject([{ kind: 'start' }, { kind: 'pause', reason: 'a leaves' }])
+  })
+
   it('ends as completed when all have finished, as interrupted when they were asked to stop', () => {
     for (const stopped of [false, true]) {
       const play = new Play(2).running('a', 'b')

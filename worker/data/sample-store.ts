@@ -2,7 +2,7 @@ import { assert } from '../../shared/core/errors.ts'
 import { limits } from '../../shared/core/limits.ts'
 import type { ChunkManifest } from '../../shared/dataset/chunk.ts'
 import type { ChunkCache } from '../../shared/dataset/chunk-cache.ts'
-import type { SampleSource } from '../step/trainer.ts'
+import type { SampleSource } from '../step/step-inputs.ts'
 
 /** Samples by number, from chunks that are fetched when first needed and cached on disk by their SHA-256. */
 export function openSampleStore(

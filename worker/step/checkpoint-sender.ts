@@ -9,7 +9,7 @@ type Send = (message: ToCoordinator, bytes?: Uint8Array) => void
 export class CheckpointSender {
   readonly #model: ModelSpec
   readonly #send: Send
-  #running: Promise<void> = Promise.resolve()
+  #running: Promise<boolean> = Promise.resolve(true)
   #credit: number = limits.checkpointWindow
   #more: () => void = () => {}
   #transfer = 0
@@ -20,21 +20,25 @@ export class CheckpointSender {
     this.#send = send
   }
 
-  idle(): Promise<void> {
+  /** Whether the last one arrived whole. */
+  idle(): Promise<boolean> {
     return this.#running
   }
 
-  start(step: number, weightsSha256: string, files: CheckpointFiles): Promise<void> {
+  start(step: number, weightsSha256: string, files: CheckpointFiles): Promise<boolean> {
     const transfer = ++this.#transfer
     this.#credit = limits.checkpointWindow
-    const broken = new Promise<void>((resolve) => {
-      this.#broken = resolve
+    const broken = new Promise<boolean>((resolve) => {
+      this.#broken = () => resolve(false)
     })
-    this.#running = Promise.race([this.#stream(transfer, step, weightsSha256, files), broken])
+    this.#running = Promise.race([
+      this.#stream(transfer, step, weightsSha256, files).then(() => transfer === this.#transfer),
+      broken,
+    ])
     return this.#running
   }
 
-  /** The coordinator is gone, and with it what it had of this checkpoint. */
+  /** The coordinator is gone, or has no room: what it had of this checkpoint is lost. */
   abandon(): void {
     this.#transfer++
     this.#broken()

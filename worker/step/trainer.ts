@@ -1,7 +1,5 @@
 import { type LaneNode, mergeHalves } from '../../shared/collective/lanes.ts'
 import type { RunConfig } from '../../shared/core/config.ts'
-import { assert } from '../../shared/core/errors.ts'
-import { permutation, randomStream } from '../../shared/core/random.ts'
 import { type SampleChecksum, sampleChecksum } from '../../shared/core/sample-checksum.ts'
 import { type BatchRange, type LaneRange, lanesOfRank, rowsOfLane, type Schedule } from '../../shared/core/schedule.ts'
 import type { CommittedStep } from '../../shared/protocol/control.ts'
@@ -9,15 +7,9 @@ import type { Backend, BoundParameters, Tensor } from '../backend/backend.ts'
 import type { Model, Phase } from '../model/model.ts'
 import { applyUpdate, learningRate } from '../optimizer/optimizer.ts'
 import type { Group } from './group.ts'
+import { generateImages } from './images.ts'
 import { type ModelState, tailFloats } from './model-state.ts'
-
-/** Where the rows of a batch come from. */
-export interface SampleSource {
-  readonly sampleCount: number
-  readonly sampleBytes: number
-  /** Pixels 0…255 of the samples, in order. */
-  rows(ids: readonly number[]): Promise<Uint8Array[]>
-}
+import { type SampleSource, StepInputs } from './step-inputs.ts'
 
 /** Positions in the tail of a reduced bucket. */
 const tail = { loss: 0, scalars: 1, checksum: 16, stopVote: 20, pauseVote: 21 } as const
@@ -45,10 +37,10 @@ export class Trainer {
   readonly #model: Model
   readonly #state: ModelState
   readonly #backend: Backend
-  readonly #source: SampleSource
+  readonly #inputs: StepInputs
+  readonly #sampleBytes: number
   readonly #schedule: Schedule
   readonly #bound: BoundParameters
-  #order: { epoch: number; ids: Uint32Array } | null = null
 
   constructor(
     config: RunConfig,
@@ -62,7 +54,8 @@ export class Trainer {
     this.#model = model
     this.#state = state
     this.#backend = backend
-    this.#source = source
+    this.#inputs = new StepInputs(config, state, source, model.spec.pixelRange)
+    this.#sampleBytes = source.sampleBytes
     this.#schedule = schedule
     this.#bound = backend.bind(state.slots)
   }
@@ -113,7 +106,7 @@ export class Trainer {
     if (skipped) {
       this.#rollback(touched)
       report.batches = []
-      for (const range of plan.batches) report.batches.push(sampleChecksum(this.#ids(plan.epoch, range)))
+      for (const range of plan.batches) report.batches.push(sampleChecksum(this.#inputs.ids(plan.epoch, range)))
       report.images = plan.batches.reduce((sum, range) => sum + range.end - range.start, 0)
     }
     return {
@@ -202,12 +195,14 @@ export class Trainer {
       const network = this.#state.network(name)
       this.#state.floats(network.gradients[part] ?? 0, network.count + tailFloats).fill(0)
     }
-    const ids = range ? this.#ids(epoch, { start: range.start + first, end: range.start + last }) : new Uint32Array(0)
+    const ids = range
+      ? this.#inputs.ids(epoch, { start: range.start + first, end: range.start + last })
+      : new Uint32Array(0)
     tails.set(sampleChecksum(ids), tail.checksum)
     const rows = last - first
     if (rows === 0) return
-    const noise = this.#laneNoise(step, index, owned, globalRows, phase.noiseSize)
-    const pixels = range ? await this.#pixels([...ids]) : null
+    const noise = this.#inputs.noise(step, index, owned, globalRows, phase.noiseSize)
+    const pixels = range ? await this.#inputs.pixels([...ids]) : null
     const { ops } = this.#backend
     const parameters = this.#bound.tensors
     const targets = this.#state.slots
@@ -217,49 +212,11 @@ export class Trainer {
         gradient: slot.gradients[part] ?? new Float32Array(0),
       }))
     const scalars = await this.#backend.gradients(() => {
-      const images = pixels ? ops.input(pixels, [rows, this.#source.sampleBytes]) : null
+      const images = pixels ? ops.input(pixels, [rows, this.#sampleBytes]) : null
       return phase.evaluate(ops, parameters, images, ops.input(noise, [rows, phase.noiseSize]), globalRows)
     }, targets)
     tails[tail.loss] = scalars.loss ?? Number.NaN
     for (const [position, name] of phase.scalars.entries()) tails[tail.scalars + position] = scalars[name] ?? Number.NaN
-  }
-
-  /** Each lane draws its own noise, keyed by (seed, step, phase, lane): nobody's noise depends on the world size. */
-  #laneNoise(step: number, phase: number, owned: LaneRange, globalRows: number, size: number): Float32Array {
-    const { lanes, seed } = this.#config
-    let floats = 0
-    for (let lane = owned.first; lane < owned.last; lane++) {
-      const rows = rowsOfLane(lane, lanes, globalRows)
-      const count = (rows.end - rows.start) * size
-      assert((floats + count) * 4 <= this.#state.scratchBytes, 'noise fits its region')
-      this.#state.kernel.philoxNormal(this.#state.scratch + floats * 4, count, {
-        seed,
-        stream: randomStream.noise + 256 * phase,
-        step,
-        lane,
-      })
-      floats += count
-    }
-    return this.#state.floats(this.#state.scratch, floats).slice()
-  }
-
-  async #pixels(ids: readonly number[]): Promise<Float32Array> {
-    const rows = await this.#source.rows(ids)
-    const { sampleBytes } = this.#source
-    const [low, high] = this.#model.spec.pixelRange
-    const values = new Float32Array(ids.length * sampleBytes)
-    const factor = (high - low) / 255
-    for (const [row, bytes] of rows.entries()) {
-      const base = row * sampleBytes
-      for (let index = 0; index < sampleBytes; index++) values[base + index] = (bytes[index] ?? 0) * factor + low
-    }
-    return values
-  }
-
-  #ids(epoch: number, range: BatchRange): Uint32Array {
-    if (this.#order?.epoch !== epoch)
-      this.#order = { epoch, ids: permutation(this.#config.seed, epoch, this.#source.sampleCount) }
-    return this.#order.ids.subarray(range.start, range.end)
   }
 
   /** One bucket per network; the tail travels with the first. */
@@ -311,41 +268,4 @@ export class Trainer {
       this.#bound.refresh(this.#state.slots.filter((slot) => slot.network === name).map((slot) => slot.name))
     }
   }
-}
-
-/** Images [count, pixels] in 0…1; the noise is a function of the seed alone. */
-export async function generateImages(
-  model: Model,
-  state: ModelState,
-  backend: Backend,
-  bound: BoundParameters,
-  count: number,
-  seed: number,
-): Promise<Float32Array> {
-  const { latentSize } = model.spec
-  const blocks: Float32Array[] = []
-  const rowsPerBlock = 100
-  assert(rowsPerBlock * latentSize * 4 <= state.scratchBytes, 'noise fits its region')
-  for (let start = 0; start < count; start += rowsPerBlock) {
-    const rows = Math.min(rowsPerBlock, count - start)
-    state.kernel.philoxNormal(state.scratch, rows * latentSize, {
-      seed,
-      stream: randomStream.fixedNoise,
-      step: 0,
-      lane: start / rowsPerBlock,
-    })
-    const noise = state.floats(state.scratch, rows * latentSize).slice()
-    blocks.push(
-      await backend.compute(() =>
-        model.generate(backend.ops, bound.tensors, backend.ops.input(noise, [rows, latentSize])),
-      ),
-    )
-  }
-  const images = new Float32Array(blocks.reduce((sum, block) => sum + block.length, 0))
-  let position = 0
-  for (const block of blocks) {
-    images.set(block, position)
-    position += block.length
-  }
-  return images
 }

@@ -1,0 +1,37 @@
+import { z } from 'zod'
+import { committedStepSchema, stateIdentitySchema } from '../../shared/protocol/control.ts'
+import { coverageSchema } from '../checkpoint/checkpoint-store.ts'
+
+const natural = z.number().int().min(0)
+
+const memberSchema = z.object({ workerId: z.string(), endpoint: z.string() })
+
+/** All of it: what the records before would add up to. */
+const snapshotSchema = z.object({
+  kind: z.literal('snapshot'),
+  generation: natural,
+  /** By rank; empty before the first group. */
+  group: z.array(memberSchema),
+  /** Whether the group was told to step. */
+  started: z.boolean(),
+  state: stateIdentitySchema.nullable(),
+  storedStep: natural,
+  ledger: z.object({ step: natural, finishedEpochs: coverageSchema }),
+  elapsed: z.object({ wallSeconds: z.number(), steppingSeconds: z.number(), images: z.number() }),
+  losses: z.record(z.string(), z.number()),
+})
+export type Snapshot = z.infer<typeof snapshotSchema>
+
+export const journalRecordSchema = z.discriminatedUnion('kind', [
+  snapshotSchema,
+  z.object({
+    kind: z.literal('formed'),
+    generation: natural,
+    group: z.array(memberSchema),
+    state: stateIdentitySchema,
+  }),
+  z.object({ kind: z.literal('started'), generation: natural }),
+  z.object({ kind: z.literal('committed'), generation: natural, step: committedStepSchema }),
+  z.object({ kind: z.literal('rewound'), step: natural }),
+])
+export type JournalRecord = z.infer<typeof journalRecordSchema>

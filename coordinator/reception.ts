@@ -1,0 +1,124 @@
+import { protocolVersion, type ToCoordinator } from '../shared/protocol/control.ts'
+import type { BlobStore } from './blob-store.ts'
+import type { MembershipEvent } from './membership/events.ts'
+import type { Membership } from './membership/state.ts'
+import { type Peers, workerOfPeer } from './peers.ts'
+import type { PreparedRun } from './prepare-run.ts'
+import type { RunRecord } from './run-record.ts'
+
+type Hello = Extract<ToCoordinator, { kind: 'hello' }>
+
+export interface ReceptionParts {
+  readonly run: PreparedRun
+  readonly record: RunRecord
+  readonly peers: Peers
+  readonly blobs: BlobStore
+  readonly heartbeatMs: number
+  membership(): Membership
+  apply(event: MembershipEvent): void
+}
+
+/** Who may come in: new workers, members that come back, and those that are sent away. */
+export class Reception {
+  readonly #parts: ReceptionParts
+  /** Process id of each worker, as it said itself. */
+  readonly #processes = new Map<string, number>()
+
+  constructor(parts: ReceptionParts) {
+    this.#parts = parts
+  }
+
+  /** False where another process has the name by now. */
+  isProcess(workerId: string, processId: number): boolean {
+    return (this.#processes.get(workerId) ?? processId) === processId
+  }
+
+  /** Somebody who never said hello here, or has been expelled. */
+  stranger(peer: string): void {
+    // Of a member whose hello is on its way still, there may be older messages in front of it.
+    const workerId = workerOfPeer(peer)
+    if (this.#parts.membership().members.has(workerId) && !this.#parts.peers.knows(workerId)) return
+    this.#parts.peers.reply(peer, { kind: 'expelled', reason: 'this run goes on without this worker', discard: false })
+  }
+
+  hello(peer: string, hello: Hello): void {
+    const { workerId, runId } = hello
+    if (hello.protocolVersion !== protocolVersion) return this.refuseVersion(peer, hello.protocolVersion)
+    if (runId !== null && runId !== this.#parts.run.runId) {
+      const message = `this is run ${this.#parts.run.runId}, not ${runId}`
+      return this.#parts.peers.reply(peer, { kind: 'refused', code: 'wrong-run', message })
+    }
+    const unlike = this.#parts.record.unlike(hello)
+    if (unlike !== null)
+      return this.#parts.peers.reply(peer, { kind: 'refused', code: 'not-reproducible', message: unlike })
+    if (this.#parts.peers.workerOf(peer) === workerId) {
+      if (hello.member) return // the line was cut for a moment
+      this.#parts.apply({ kind: 'left', workerId, loss: 'left', certain: true, reason: 'it starts anew' })
+    }
+    if (hello.member) return this.#memberIsBack(peer, hello, hello.member.generation)
+    if (this.#parts.membership().members.has(workerId)) return this.#doubleHello(peer, hello)
+    this.#admit(peer, hello)
+  }
+
+  /** A member of the group of the coordinator before this one, or one whose line broke. What it has to tell follows. */
+  #memberIsBack(peer: string, { workerId, processId, backend }: Hello, generation: number): void {
+    const { members, group } = this.#parts.membership()
+    if (generation === this.#parts.membership().generation && members.has(workerId) && group.includes(workerId)) {
+      this.#parts.peers.bind(workerId, peer)
+      this.#processes.set(workerId, processId)
+      this.#parts.record.bindBackend(backend)
+      this.#parts.apply({ kind: 'returned', workerId })
+      return this.#parts.peers.send(workerId, { kind: 'pulse', step: this.#parts.record.notedStep })
+    }
+    this.#parts.apply({ kind: 'left', workerId, loss: 'left', certain: true, reason: 'it is in another generation' })
+    this.#parts.peers.reply(peer, { kind: 'expelled', reason: 'this run goes on without this worker', discard: false })
+  }
+
+  /** A name that is taken: by a worker that has ended, perhaps, without anybody having noticed yet. */
+  #doubleHello(peer: string, hello: Hello): void {
+    const { workerId } = hello
+    void this.#parts.peers.reaches(workerId, { kind: 'pulse', step: 0 }).then((there) => {
+      if (!there) {
+        this.#parts.apply({
+          kind: 'left',
+          workerId,
+          loss: 'dead',
+          certain: false,
+          reason: 'another process has its name',
+        })
+        return this.#admit(peer, hello)
+      }
+      const message = `a worker ${workerId} is here already; start this one with another --id`
+      this.#parts.peers.reply(peer, { kind: 'refused', code: 'worker-id-taken', message })
+    })
+  }
+
+  #admit(peer: string, hello: Hello): void {
+    const { workerId, host, processId, backend, threads, absence } = hello
+    this.#parts.peers.bind(workerId, peer)
+    this.#processes.set(workerId, processId)
+    this.#parts.apply({ kind: 'hello', workerId })
+    if (!this.#parts.membership().members.has(workerId)) return this.#parts.peers.forget(workerId)
+    this.#parts.record.bindBackend(backend)
+    this.#parts.run.folder.event('join', { workerId, host, processId, backend, threads, absence })
+    const { height, width, channels } = this.#parts.run.dataset
+    const { manifest } = this.#parts.blobs
+    this.#parts.peers.send(workerId, {
+      kind: 'welcome',
+      runId: this.#parts.run.runId,
+      config: this.#parts.run.config,
+      manifest: { ...manifest, chunks: [...manifest.chunks] },
+      image: { height, width, channels },
+      heartbeatMs: this.#parts.heartbeatMs,
+    })
+  }
+
+  /** To a worker of another version of this protocol. */
+  refuseVersion(peer: string, version: number): void {
+    this.#parts.peers.reply(peer, {
+      kind: 'refused',
+      code: 'protocol-version',
+      message: `the worker speaks protocol version ${version}, this coordinator version ${protocolVersion}; install the same version of ringleader on both`,
+    })
+  }
+}

@@ -1,0 +1,31 @@
+import type { CommittedStep } from '../shared/protocol/control.ts'
+import type { Incident, WorldSize } from './run-folder.ts'
+import type { EpochCoverage } from './schedule/ledger.ts'
+
+/** Told as the run goes on; for progress lines. */
+export interface RunObserver {
+  group(generation: number, worldSize: number, step: number): void
+  committed(step: CommittedStep): void
+  checkpoint(step: number): void
+  incident(reason: string): void
+}
+
+/** summary.json */
+export interface Summary {
+  readonly runId: string
+  readonly model: string
+  readonly dataset: string
+  readonly status: 'completed' | 'interrupted' | 'failed'
+  readonly reason: string
+  readonly steps: number
+  readonly epochs: number
+  readonly wallSeconds: number
+  readonly imagesPerSecond: number
+  readonly worldSizes: readonly WorldSize[]
+  readonly weightsSha256: string | null
+  readonly coverage: readonly EpochCoverage[]
+  readonly incidents: readonly Incident[]
+  readonly finalLosses: Readonly<Record<string, number>>
+  readonly backend: string
+  readonly seed: number
+}
