@@ -21,10 +21,36 @@ export const runFlags = {
   'learning-rate': { type: 'number', describe: "rate of every network, instead of the recipe's", group: 'Run:' },
   loss: { type: 'string', describe: 'loss of the generator: non-saturating or minimax', group: 'Run:' },
   recipe: { type: 'string', describe: 'set of defaults: default; article (gan)', group: 'Run:' },
+  'max-gradient-norm': {
+    type: 'number',
+    describe: 'skip a step whose gradient has a larger norm (default: 1e6)',
+    group: 'Run:',
+  },
+  'max-skips': {
+    type: 'number',
+    describe: 'skipped steps in a row that send the run back to a checkpoint; 0: never (default: 10)',
+    group: 'Run:',
+  },
+  'rollback-rate': {
+    type: 'number',
+    describe: 'factor on the learning rates at each roll-back (default: 0.5)',
+    group: 'Run:',
+  },
   'checkpoint-every': { type: 'number', describe: 'steps between checkpoints (default: each epoch)', group: 'Run:' },
+  'keep-checkpoints': {
+    type: 'number',
+    describe: 'newest checkpoints to keep, besides the best (default: 3)',
+    group: 'Run:',
+  },
   'sample-every': { type: 'number', describe: 'steps between sample grids (default: each epoch)', group: 'Run:' },
   'run-dir': { type: 'string', describe: "the run's folder (default: runs/RUN_ID)", group: 'Run:' },
   resume: { type: 'string', describe: 'folder of a run to go on with', group: 'Run:' },
+  'allow-changes': {
+    type: 'boolean',
+    describe: 'with --resume: take a new --learning-rate, --optimizer or --loss',
+    default: false,
+    group: 'Run:',
+  },
   name: { type: 'string', describe: 'run id, instead of a made-up one', group: 'Run:' },
   config: { type: 'string', describe: 'YAML or JSON file with any of these options; flags win', group: 'Run:' },
 } as const satisfies Record<string, Options>
@@ -74,6 +100,10 @@ export function runRequest(
     learningRate: parsed.learningRate,
     loss: parsed.loss,
     recipe: parsed.recipe,
+    maxGradientNorm: parsed.maxGradientNorm,
+    maxSkips: parsed.maxSkips,
+    rollbackRate: parsed.rollbackRate,
+    keepCheckpoints: parsed.keepCheckpoints,
     checkpointEvery: parsed.checkpointEvery,
     sampleEvery: parsed.sampleEvery,
     ...more,
@@ -86,6 +116,7 @@ export function runRequest(
     name: text('name'),
     dataDir: text('dataDir'),
     resume: text('resume'),
+    allowChanges: parsed.allowChanges === true,
     takeOver,
   }
 }

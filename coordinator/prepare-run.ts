@@ -15,6 +15,8 @@ export interface RunRequest {
   readonly dataDir: string | null
   /** Folder of a run to go on with. */
   readonly resume: string | null
+  /** A resumed run may get another learning rate, optimizer or loss. */
+  readonly allowChanges: boolean
   /** True where the workers of the coordinator that crashed may be there still. */
   readonly takeOver: boolean
 }
@@ -37,7 +39,14 @@ const changeable = new Set<keyof RunOptions>([
   'sampleEvery',
   'minWorkers',
   'maxWorkers',
+  'maxGradientNorm',
+  'maxSkips',
+  'rollbackRate',
+  'keepCheckpoints',
 ])
+
+/** Options that it may change when told so: the weights go on, the way they are trained does not. */
+const changeableWhenTold = new Set<keyof RunOptions>(['learningRate', 'optimizer', 'loss'])
 
 /** Checks everything that can be wrong before a process starts, and lays out the run's folder. */
 export function prepareRun(request: RunRequest, warn: (line: string) => void): PreparedRun {
@@ -62,7 +71,7 @@ function newRun({ options, runDir, name, dataDir }: RunRequest): PreparedRun {
 }
 
 function resumedRun(
-  { options, runDir, name, dataDir, takeOver }: RunRequest,
+  { options, runDir, name, dataDir, takeOver, allowChanges }: RunRequest,
   resume: string,
   warn: (line: string) => void,
 ): PreparedRun {
@@ -72,15 +81,22 @@ function resumedRun(
   const given = Object.entries(options).filter(([, value]) => value !== undefined)
   for (const [key, value] of given) {
     const stored: unknown = file.config[key as keyof RunConfig]
-    if (changeable.has(key as keyof RunOptions) || value === stored) continue
-    throw usage(`${flagOf(key)} cannot change when a run is resumed; leave it out, or start a new run`)
+    if (mayChange(key) || value === stored) continue
+    if (!changeableWhenTold.has(key as keyof RunOptions))
+      throw usage(`${flagOf(key)} cannot change when a run is resumed; leave it out, or start a new run`)
+    if (!allowChanges)
+      throw usage(`${flagOf(key)} differs from what this run was started with; leave it out, or add --allow-changes`)
+    folder.event('changed', { option: key, from: stored ?? file.config.learningRates, to: value })
   }
-  const changes = Object.fromEntries(given.filter(([key]) => changeable.has(key as keyof RunOptions)))
+  const changes = Object.fromEntries(
+    given.filter(([key]) => mayChange(key) || changeableWhenTold.has(key as keyof RunOptions)),
+  )
   const kept: RunOptions = { ...file.config, ...changes }
   if (changes.steps !== undefined) kept.epochs = null
   if (changes.epochs !== undefined) kept.steps = null
-  const { learningRates } = file.config
-  const config: RunConfig = { ...resolveConfig(withoutNulls(kept)), learningRates }
+  const resolved = resolveConfig(withoutNulls(kept))
+  const config =
+    changes.learningRate === undefined ? { ...resolved, learningRates: file.config.learningRates } : resolved
   const dataset = openDataset(config.dataset, dataDir ?? file.dataDir ?? undefined)
   const checkpoint = newestCheckpoint(folder.checkpoints, warn)
   const { totalSteps } = makeSchedule(config, dataset.train.count)
@@ -92,6 +108,8 @@ function resumedRun(
   folder.configure(config)
   return { runId: file.runId, config, folder, dataset, checkpoint, takeover }
 }
+
+const mayChange = (key: string): boolean => changeable.has(key as keyof RunOptions)
 
 function lastStep(records: readonly JournalRecord[]): number {
   return records.reduce((step, record) => {

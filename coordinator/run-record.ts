@@ -1,16 +1,11 @@
 import { messageOf, RingleaderError } from '../shared/core/errors.ts'
 import { encodeImageGrid } from '../shared/core/image-grid.ts'
+import { limits } from '../shared/core/limits.ts'
 import { makeSchedule, type Schedule } from '../shared/core/schedule.ts'
 import type { CommittedStep, StateIdentity } from '../shared/protocol/control.ts'
-import { CheckpointIntake, type CheckpointMessage } from './checkpoint/checkpoint-intake.ts'
-import {
-  type Manifest,
-  newestCheckpoint,
-  removeCheckpoint,
-  removeOldCheckpoints,
-  type StoredCheckpoint,
-  stepName,
-} from './checkpoint/checkpoint-store.ts'
+import type { CheckpointMessage } from './checkpoint/checkpoint-intake.ts'
+import { type Manifest, stepName } from './checkpoint/checkpoint-store.ts'
+import { Checkpoints } from './checkpoint/checkpoints.ts'
 import { Incidents } from './incidents.ts'
 import { NotedTally } from './journal/noted-tally.ts'
 import { Metrics } from './metrics/metrics.ts'
@@ -37,10 +32,11 @@ export class RunRecord {
   readonly #worldSizes: WorldSize[]
   readonly #incidents: Incident[]
   readonly #open = new Incidents()
-  readonly #intake: CheckpointIntake
+  readonly checkpoints: Checkpoints
   readonly #alarms = new Set<string>()
-  #weightsSha256: string | null = null
-  #savedStep: number
+  /** Where a roll-back goes that is under way; where the last one went. */
+  #rollingBack = false
+  #rolledBackTo = 0
   #backend = ''
 
   constructor(run: PreparedRun, observer: RunObserver, now: number) {
@@ -51,15 +47,13 @@ export class RunRecord {
     this.#tally = new Tally(this.schedule, run.dataset.train.count, run.config.seed)
     this.metrics = new Metrics({ runId: run.runId, model: run.config.model, dataset: run.config.dataset })
     this.#logEvery = Math.ceil(this.schedule.totalSteps / maxMetricsLines)
-    this.#savedStep = run.checkpoint?.manifest.step ?? 0
+    this.checkpoints = new Checkpoints(run, this.schedule)
     const history = run.folder.history()
     this.#worldSizes = history.worldSizes
     this.#incidents = history.incidents
-    this.#weightsSha256 = run.checkpoint?.manifest.weightsSha256 ?? null
     if (run.takeover) for (const record of run.takeover) this.#tally.apply(record)
     else if (run.checkpoint) this.#tally.resume(run.checkpoint.manifest)
     this.#tally.generation = this.generation
-    this.#intake = new CheckpointIntake(run, this.schedule)
     if (this.inherited) {
       const { generation, group } = this.inherited
       this.metrics.group(generation, group.length)
@@ -68,7 +62,7 @@ export class RunRecord {
     run.folder.onTrouble((reason) =>
       this.#alarm('files', `a file of the run could not be written: ${reason}; make room`),
     )
-    this.#notes = new NotedTally(this.#tally, run.folder.journal, this.#savedStep, (trouble) =>
+    this.#notes = new NotedTally(this.#tally, run.folder.journal, this.checkpoints.step, (trouble) =>
       trouble === null ? this.#alarms.delete('journal') : this.#alarm('journal', trouble),
     )
   }
@@ -79,7 +73,7 @@ export class RunRecord {
   }
 
   sync(): void {
-    this.#notes.sync(this.#savedStep)
+    this.#notes.sync(this.checkpoints.step)
   }
 
   get ledger(): Ledger {
@@ -94,11 +88,6 @@ export class RunRecord {
   /** Number that the last group had; the next one is larger. */
   get generation(): number {
     return this.#worldSizes.reduce((last, entry) => Math.max(last, entry.generation), this.#tally.generation)
-  }
-
-  /** Step of the newest checkpoint on disk. */
-  get savedStep(): number {
-    return this.#savedStep
   }
 
   /** Null, or why a worker of this backend and so many threads would compute other bits than this run's. */
@@ -152,7 +141,7 @@ export class RunRecord {
       this.run.folder.metrics({ time: new Date().toISOString(), ...rest, ...scalars })
     }
     if (step.skipped)
-      this.run.folder.event('skipped', { step: step.step, reason: 'the reduced gradient is not finite' })
+      this.run.folder.event('skipped', { step: step.step, reason: 'the reduced gradient is not finite, or too large' })
     this.#observer.committed(step)
   }
 
@@ -167,22 +156,43 @@ export class RunRecord {
   diverged({ step, workerIds, hash }: Divergence): void {
     const { folder } = this.run
     folder.event('diverged', { step, workerIds, weightsSha256: hash })
-    if (this.#savedStep !== step || this.#weightsSha256 === hash) return
-    removeCheckpoint(folder.checkpoints, step)
-    const before = newestCheckpoint(folder.checkpoints, () => {})?.manifest
-    this.#savedStep = before?.step ?? 0
-    this.#weightsSha256 = before?.weightsSha256 ?? null
+    if (this.checkpoints.step === step && this.checkpoints.weightsSha256 !== hash) this.checkpoints.goBackTo(step - 1)
+  }
+
+  /**
+   * Where to go back to once too many steps in a row were skipped: the last checkpoint before them, or the one before
+   * that where this has been tried. Null where there is no need. Errors: `diverged`, after too many roll-backs.
+   */
+  rollBack(): { step: number; reason: string } | null {
+    const { config, folder } = this.run
+    const { skips } = this.#tally
+    if (config.maxSkips === 0 || skips < config.maxSkips || this.#rollingBack) return null
+    if (config.rollbacks >= limits.maxRollbacks) {
+      const message = `${config.rollbacks} roll-backs did not help; write a lower --learning-rate`
+      throw new RingleaderError('diverged', message)
+    }
+    let step = this.checkpoints.goBackTo(this.ledger.steps - skips)
+    if (step > 0 && step === this.#rolledBackTo) step = this.checkpoints.goBackTo(step - 1)
+    this.#rollingBack = true
+    this.#rolledBackTo = step
+    config.rollbacks++
+    folder.configure(config)
+    const rate = config.rollbackRate ** config.rollbacks
+    const reason = `${skips} steps in a row were skipped: back to step ${step}, at ${rate} of the learning rates`
+    folder.event('rollback', { step, from: this.ledger.steps, skips, rate, reason })
+    return { step, reason }
   }
 
   /** False where a checkpoint could not be stored: there is an alarm, and the training goes on. */
   checkpoint(message: CheckpointMessage, bytes: Uint8Array | null, now: number): boolean {
     try {
       const elapsed = { ...this.#tally.elapsed, wallSeconds: this.#wallSeconds(now) }
-      const stored = this.#intake.take(message, bytes, elapsed, (step) => this.#tally.finishedEpochs(step))
+      const spent = { elapsed, score: this.#tally.score }
+      const stored = this.checkpoints.take(message, bytes, spent, (step) => this.#tally.finishedEpochs(step))
       if (stored) this.#stored(stored)
       return true
     } catch (error) {
-      this.#intake.abandon()
+      this.checkpoints.abandon()
       this.#alarm('checkpoint', `a checkpoint could not be stored: ${messageOf(error)}; make room, training goes on`)
       return false
     }
@@ -190,9 +200,6 @@ export class RunRecord {
 
   #stored({ step, weightsSha256, elapsed }: Manifest): void {
     const { folder } = this.run
-    this.#savedStep = step
-    this.#weightsSha256 = weightsSha256
-    removeOldCheckpoints(folder.checkpoints)
     this.#alarms.delete('checkpoint')
     this.#notes.compact(step, elapsed.wallSeconds)
     folder.event('checkpoint', { step, folder: `checkpoints/${stepName(step)}`, weightsSha256 })
@@ -206,10 +213,6 @@ export class RunRecord {
     this.metrics.alarm(kind)
     this.#observer.incident(`alarm: ${reason}`)
     this.run.folder.event('alarm', { alarm: kind, reason })
-  }
-
-  abandonCheckpoint(): void {
-    this.#intake.abandon()
   }
 
   lost(...incident: Parameters<Incidents['lost']>): void {
@@ -230,27 +233,20 @@ export class RunRecord {
     this.#observer.incident(`paused at step ${this.ledger.steps}: ${ready} of ${wanted} workers; ${reason}`)
   }
 
-  /** The newest one on disk that is whole. */
-  newestCheckpoint(): StoredCheckpoint {
-    const { folder, checkpoint } = this.run
-    const newest = newestCheckpoint(folder.checkpoints, (reason) => folder.event('alarm', { reason }))
-    if (newest) return newest
-    if (checkpoint) return checkpoint
-    throw new RingleaderError('checkpoint-missing', 'no worker holds the state, and no checkpoint can be read')
-  }
-
   /** The group steps again. */
   started(generation: number, now: number): void {
     this.#notes.note({ kind: 'started', generation })
     this.#open.started(now)
   }
 
-  /** Nobody held the state any more: back to a checkpoint. */
+  /** Nobody holds the state any more, or it is void: back to a checkpoint. */
   rewound(step: number): void {
     const lost = this.ledger.steps - step
+    const reason = this.#rollingBack ? 'roll-back' : 'no worker held a later state'
+    this.#rollingBack = false
     this.#notes.note({ kind: 'rewound', step })
-    this.run.folder.event('rewound', { step, lost, reason: 'no worker held a later state' })
-    this.#observer.incident(`every worker is lost: goes on from step ${step}, ${lost} steps are computed again`)
+    this.run.folder.event('rewound', { step, lost, reason })
+    this.#observer.incident(`goes on from step ${step} (${reason}): ${lost} steps are computed again`)
   }
 
   #closeIncident(incident: Incident, reason: string): void {
@@ -259,7 +255,7 @@ export class RunRecord {
   }
 
   finish(status: Summary['status'], reason: string, now: number): Summary {
-    this.abandonCheckpoint()
+    this.checkpoints.abandon()
     for (const { incident, reason: why } of this.#open.rest()) this.#closeIncident(incident, why)
     const { runId, config, folder } = this.run
     const summary: Summary = {
@@ -273,7 +269,7 @@ export class RunRecord {
       wallSeconds: this.#wallSeconds(now),
       imagesPerSecond: this.#tally.imagesPerSecond,
       worldSizes: this.#worldSizes,
-      weightsSha256: this.#weightsSha256,
+      weightsSha256: this.checkpoints.weightsSha256,
       coverage: this.ledger.coverage(),
       incidents: this.#incidents,
       finalLosses: this.#tally.losses,

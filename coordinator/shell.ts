@@ -49,7 +49,7 @@ export class Shell {
     )
     const { minWorkers, maxWorkers } = run.config
     const rules = { minWorkers, maxWorkers, ...options, orphanMs: limits.orphanMs + options.faultMs, heartbeatMs }
-    const from = { generation: record.generation, storedStep: record.savedStep }
+    const from = { generation: record.generation, storedStep: record.checkpoints.step }
     this.#membership = record.inherited
       ? inheritedMembership(rules, { ...from, ...record.inherited }, this.#clock.now())
       : initialMembership(rules, from)
@@ -118,7 +118,7 @@ export class Shell {
       step: ledger.steps,
       totalSteps: schedule.totalSteps,
       epoch: Math.floor(ledger.steps / schedule.stepsPerEpoch),
-      checkpointStep: this.#record.savedStep,
+      checkpointStep: this.#record.checkpoints.step,
       workers: [...members.values()].map(({ workerId, step, standing }) => ({
         workerId,
         rank: group.indexOf(workerId),
@@ -133,7 +133,7 @@ export class Shell {
     try {
       work()
     } catch (error) {
-      this.#record.abandonCheckpoint()
+      this.#record.checkpoints.abandon()
       this.#over({ status: 'failed', reason: messageOf(error) })
     }
   }
@@ -164,7 +164,7 @@ export class Shell {
           const { seconds } = step
           this.apply({ kind: 'committed', workerId, generation: message.generation, step: step.step, seconds })
         }
-        return
+        return this.#rollBack()
       case 'suspect':
         this.apply({ ...message, workerId, suspect: message.workerId })
         return this.#peers.send(message.workerId, { kind: 'pulse', step: 0 }) // finds out whether it has a connection
@@ -192,6 +192,12 @@ export class Shell {
     }
   }
 
+  /** After too many skipped steps in a row. */
+  #rollBack(): void {
+    const back = this.#record.rollBack()
+    if (back) this.apply({ kind: 'rollBack', ...back })
+  }
+
   /** Whoever holds other bits than most is expelled; where nobody can tell who is right, everybody is. */
   #compare(workerId: string, message: Extract<ToCoordinator, { kind: 'replicaHash' }>): void {
     const { generation, step, weightsSha256: hash } = message
@@ -199,7 +205,7 @@ export class Shell {
     const divergence = this.#replicas.report({ workerId, generation, step, hash }, this.#membership.group)
     if (!divergence) return
     this.#record.diverged(divergence)
-    this.apply({ kind: 'stored', step: this.#record.savedStep })
+    this.apply({ kind: 'stored', step: this.#record.checkpoints.step })
     const reason = `its weights at step ${step} are not those of the others`
     for (const id of divergence.workerIds)
       this.apply({ kind: 'left', workerId: id, loss: 'diverged', certain: true, reason })
@@ -210,7 +216,7 @@ export class Shell {
     if (!this.#record.checkpoint(message, bytes, this.#clock.now()))
       return this.#peers.send(workerId, { kind: 'checkpointFailed', step })
     if (message.kind !== 'checkpointBegin') this.#peers.send(workerId, { kind: 'checkpointAck', step })
-    if (message.kind === 'checkpointEnd') this.apply({ kind: 'stored', step: this.#record.savedStep })
+    if (message.kind === 'checkpointEnd') this.apply({ kind: 'stored', step: this.#record.checkpoints.step })
   }
 
   #serve(workerId: string, sha256: string): void {
@@ -268,8 +274,9 @@ export class Shell {
     const peers = group.map(({ workerId, endpoint }, rank) => ({ workerId, rank, endpoint }))
     if (state.step < this.#record.ledger.steps && source === null) this.#record.rewound(state.step)
     this.#record.formed(generation, group, state, reason)
-    const restore = source === null && state.step > 0 ? this.#blobs.restore(this.#record.newestCheckpoint()) : null
+    const restore = source === null && state.step > 0 ? this.#blobs.restore(this.#record.checkpoints.newest()) : null
+    const { rollbacks } = this.#run.config
     for (const { workerId, rank } of peers)
-      this.#peers.send(workerId, { kind: 'form', generation, rank, peers, state, source, restore })
+      this.#peers.send(workerId, { kind: 'form', generation, rank, peers, state, source, restore, rollbacks })
   }
 }

@@ -14,6 +14,10 @@ export class Tally {
   group: readonly { workerId: string; endpoint: string }[] = []
   started = false
   state: StateIdentity | null = null
+  /** Skipped steps in a row, up to the last one. */
+  skips = 0
+  /** Loss, smoothed; null where it says nothing about quality, as in a GAN. */
+  score: number | null = null
 
   constructor(schedule: Schedule, sampleCount: number, seed: number) {
     this.#schedule = schedule
@@ -45,6 +49,8 @@ export class Tally {
         this.group = record.group
         this.started = record.started
         this.state = record.state
+        this.skips = record.skips
+        this.score = record.score
         return true
       case 'formed':
         this.generation = record.generation
@@ -59,6 +65,8 @@ export class Tally {
         return this.#commit(record.generation, record.step)
       case 'rewound':
         this.ledger.resume(record.step, this.finishedEpochs(record.step))
+        this.skips = 0
+        this.score = null
         return true
       default:
         return record satisfies never
@@ -73,6 +81,7 @@ export class Tally {
       ledger: { step: steps, finishedEpochs: this.finishedEpochs(steps) },
       elapsed: { ...this.#elapsed, wallSeconds },
       losses: this.losses,
+      ...{ skips: this.skips, score: this.score },
     }
   }
 
@@ -87,10 +96,21 @@ export class Tally {
     this.#elapsed.steppingSeconds += step.seconds
     this.#elapsed.images += step.images
     this.state = { generation, step: step.step }
-    if (!step.skipped) this.losses = losses(step.scalars)
+    this.skips = step.skipped ? this.skips + 1 : 0
+    if (!step.skipped) this.#learned(losses(step.scalars))
     return true
   }
+
+  #learned(values: Record<string, number>): void {
+    this.losses = values
+    const { vaeLoss } = values
+    if (vaeLoss === undefined) return
+    this.score = this.score === null ? vaeLoss : this.score + scoreWeight * (vaeLoss - this.score)
+  }
 }
+
+/** Of a step in the smoothed loss: about the last hundred count. */
+const scoreWeight = 0.02
 
 function losses(scalars: Readonly<Record<string, number>>): Record<string, number> {
   return Object.fromEntries(Object.entries(scalars).filter(([name]) => !name.endsWith('GradientNorm')))

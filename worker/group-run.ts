@@ -51,6 +51,7 @@ export class GroupRun {
     this.#link = link
     this.#workshop = workshop
     this.#formed = formed
+    workshop.welcome.config.rollbacks = formed.rollbacks
   }
 
   start(generation: number): void {

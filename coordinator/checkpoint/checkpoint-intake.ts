@@ -14,7 +14,7 @@ export class CheckpointIntake {
   readonly #schedule: Schedule
   #open: {
     writer: CheckpointWriter
-    about: Pick<Manifest, 'model' | 'weightsSha256' | 'optimizerSteps' | 'elapsed'>
+    about: Pick<Manifest, 'model' | 'weightsSha256' | 'optimizerSteps' | 'elapsed' | 'score'>
   } | null = null
 
   constructor(run: PreparedRun, schedule: Schedule) {
@@ -26,7 +26,7 @@ export class CheckpointIntake {
   take(
     message: CheckpointMessage,
     bytes: Uint8Array | null,
-    elapsed: Manifest['elapsed'],
+    { elapsed, score }: Pick<Manifest, 'elapsed' | 'score'>,
     finishedEpochs: (step: number) => Manifest['ledger']['finishedEpochs'],
   ): Manifest | null {
     switch (message.kind) {
@@ -35,7 +35,7 @@ export class CheckpointIntake {
         const { step, files, model, weightsSha256, optimizerSteps } = message
         this.#open = {
           writer: new CheckpointWriter(this.#run.folder.checkpoints, step, files),
-          about: { model, weightsSha256, optimizerSteps, elapsed },
+          about: { model, weightsSha256, optimizerSteps, elapsed, score },
         }
         return null
       }

@@ -17,7 +17,6 @@ import { z } from 'zod'
 import { syncFolder } from '../../shared/core/atomic-file.ts'
 import { runConfigSchema } from '../../shared/core/config.ts'
 import { messageOf, RingleaderError } from '../../shared/core/errors.ts'
-import { limits } from '../../shared/core/limits.ts'
 import { modelSpecSchema } from '../../shared/core/model-spec.ts'
 import { sha256 } from '../../shared/dataset/chunk.ts'
 
@@ -41,6 +40,8 @@ export const manifestSchema = z.object({
   elapsed: z.object({ wallSeconds: z.number(), steppingSeconds: z.number(), images: z.number() }),
   optimizerSteps: z.record(z.string(), z.number()),
   weightsSha256: z.string(),
+  /** Training loss, smoothed; null where it says nothing about quality. */
+  score: z.number().nullable(),
   files: z.record(z.string(), z.object({ bytes: z.number(), sha256: z.string() })),
 })
 export type Manifest = z.infer<typeof manifestSchema>
@@ -131,9 +132,14 @@ export function readCheckpoint(folder: string): StoredCheckpoint {
   return { folder, manifest, weights: read('weights.safetensors'), optimizer: read('optimizer.safetensors') }
 }
 
-/** The newest checkpoint of a run that is whole; a damaged one is told and skipped. */
-export function newestCheckpoint(checkpoints: string, warn: (message: string) => void): StoredCheckpoint | null {
+/** The newest checkpoint of a run that is whole, up to a step; a damaged one is told and skipped. */
+export function newestCheckpoint(
+  checkpoints: string,
+  warn: (message: string) => void,
+  last = Number.POSITIVE_INFINITY,
+): StoredCheckpoint | null {
   for (const name of stepFolders(checkpoints).reverse()) {
+    if (stepOf(name) > last) continue
     try {
       return readCheckpoint(join(checkpoints, name))
     } catch (error) {
@@ -143,13 +149,41 @@ export function newestCheckpoint(checkpoints: string, warn: (message: string) =>
   return null
 }
 
-export function removeOldCheckpoints(checkpoints: string): void {
-  for (const name of stepFolders(checkpoints).slice(0, -limits.keepCheckpoints))
-    rmSync(join(checkpoints, name), { recursive: true, force: true })
+/** Keeps the newest `keep` and the one with the lowest score. */
+export function removeOldCheckpoints(checkpoints: string, keep: number): void {
+  const old = stepFolders(checkpoints).slice(0, -keep)
+  if (old.length === 0) return
+  const best = bestCheckpoint(checkpoints)
+  for (const name of old) if (name !== best) rmSync(join(checkpoints, name), { recursive: true, force: true })
 }
 
-export function removeCheckpoint(checkpoints: string, step: number): void {
-  rmSync(join(checkpoints, stepName(step)), { recursive: true, force: true })
+/** Removes those after a step. */
+export function removeCheckpointsAfter(checkpoints: string, step: number): void {
+  for (const name of stepFolders(checkpoints))
+    if (stepOf(name) > step) rmSync(join(checkpoints, name), { recursive: true, force: true })
+}
+
+function bestCheckpoint(checkpoints: string): string | null {
+  let best: { name: string; score: number } | null = null
+  for (const name of stepFolders(checkpoints)) {
+    const score = scoreOf(join(checkpoints, name))
+    if (score !== null && score <= (best?.score ?? Number.POSITIVE_INFINITY)) best = { name, score }
+  }
+  return best?.name ?? null
+}
+
+/** A damaged checkpoint is never the best. */
+function scoreOf(folder: string): number | null {
+  try {
+    return readManifest(folder).score
+  } catch (error) {
+    if (error instanceof RingleaderError) return null
+    throw error
+  }
+}
+
+function stepOf(name: string): number {
+  return Number.parseInt(name.slice('step-'.length), 10)
 }
 
 export function stepName(step: number): string {

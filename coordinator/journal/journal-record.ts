@@ -19,6 +19,9 @@ const snapshotSchema = z.object({
   ledger: z.object({ step: natural, finishedEpochs: coverageSchema }),
   elapsed: z.object({ wallSeconds: z.number(), steppingSeconds: z.number(), images: z.number() }),
   losses: z.record(z.string(), z.number()),
+  /** Skipped steps in a row, up to the last one. */
+  skips: natural,
+  score: z.number().nullable(),
 })
 export type Snapshot = z.infer<typeof snapshotSchema>
 

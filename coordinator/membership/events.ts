@@ -19,6 +19,8 @@ export type MembershipEvent =
   /** `certain`: its process is known to have ended. */
   | { kind: 'left'; workerId: string; loss: Loss['kind']; certain: boolean; reason: string }
   | { kind: 'stored'; step: number }
+  /** Back to the checkpoint of this step (0: to the seed), whatever anybody holds. */
+  | { kind: 'rollBack'; step: number; reason: string }
   | { kind: 'stopRequested' }
   | { kind: 'failRun'; reason: string }
   | { kind: 'slept' }

@@ -2,7 +2,7 @@ import { backOffMs } from './back-off.ts'
 import type { Decision, MembershipEffect } from './events.ts'
 import { ahead, type Member } from './member.ts'
 import { quorum } from './quorum.ts'
-import type { Membership } from './state.ts'
+import { isVoid, type Membership } from './state.ts'
 
 /** Workers that may be in the next generation. */
 export function candidates(state: Membership, now: number): Member[] {
@@ -23,7 +23,9 @@ function waitsFor(state: Membership, ready: readonly Member[], now: number): str
 /** Forms the next generation, or says what it waits for. */
 export function formIfEnough(state: Membership, now: number, tell = false): Decision {
   const { startWorkers, minWorkers, maxWorkers } = state.options
-  const ready = candidates(state, now)
+  const ready = candidates(state, now).map((member) =>
+    isVoid(state, member.state) ? { ...member, state: null } : member,
+  )
   const first = !state.formed
   const warming = [...state.members.values()].filter((member) => member.standing === 'warming')
   const wanted = state.stopping ? 1 : first ? startWorkers : minWorkers
@@ -50,6 +52,7 @@ export function formIfEnough(state: Membership, now: number, tell = false): Deci
       fenced: false,
       outOfSight: new Set(),
       furthest: next.state,
+      voidThrough: next.source === null ? state.generation : state.voidThrough,
       formed: true,
       reason,
     },

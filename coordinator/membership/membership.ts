@@ -49,6 +49,8 @@ export function decide(state: Membership, event: MembershipEvent, now: number): 
       return lose(state, { workerId: event.workerId, kind: event.loss, reason: event.reason }, event.certain, now)
     case 'stored':
       return still({ ...state, storedStep: event.step })
+    case 'rollBack':
+      return rollBack(state, event, now)
     case 'stopRequested':
       return stop(state, now)
     case 'failRun':
@@ -145,6 +147,12 @@ function abort(state: Membership, reason: string, now: number): Decision {
     state: { ...state, phase: 'halting', aborted: true, haltingSince: now, reason },
     effects: [{ kind: 'abort', generation: state.generation, workerIds, reason }],
   }
+}
+
+function rollBack(state: Membership, event: Extract<MembershipEvent, { kind: 'rollBack' }>, now: number): Decision {
+  const { step, reason } = event
+  const back = { ...state, storedStep: step, voidThrough: state.generation, furthest: null }
+  return chain(abort(back, reason, now), (next) => formIfHalted(next, now))
 }
 
 function suspect(state: Membership, event: Extract<MembershipEvent, { kind: 'suspect' }>, now: number): Decision {

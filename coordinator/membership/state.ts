@@ -32,6 +32,8 @@ export interface Membership {
   readonly group: readonly string[]
   /** Step of the newest checkpoint: where to start when nobody holds anything. */
   readonly storedStep: number
+  /** States of this generation and older are void: the run has gone back behind them. */
+  readonly voidThrough: number
   /** Why the group is halted, or the next one formed. */
   readonly reason: string
   readonly aborted: boolean
@@ -64,6 +66,7 @@ export function initialMembership(
     members: new Map(),
     group: [],
     storedStep: from.storedStep,
+    voidThrough: 0,
     reason: 'start',
     aborted: false,
     haltingSince: 0,
@@ -103,6 +106,7 @@ export function inheritedMembership(
   ])
   return {
     ...initialMembership(options, from),
+    voidThrough: from.state?.generation === 0 ? from.generation - 1 : 0,
     phase: from.started ? 'running' : 'halting',
     members: new Map(members),
     group: from.group.map(({ workerId }) => workerId),
@@ -147,7 +151,13 @@ export function update(state: Membership, workerId: string, now: number, change:
 }
 
 export function note(state: Membership, identity: StateIdentity | null): Membership {
-  return ahead(identity, state.furthest) ? { ...state, furthest: identity } : state
+  return ahead(identity, state.furthest) && !isVoid(state, identity) ? { ...state, furthest: identity } : state
+}
+
+/** A state from before the run went back. That of the seed, and that of the checkpoint itself, never are. */
+export function isVoid(state: Membership, identity: StateIdentity | null): boolean {
+  if (identity === null || identity.generation > state.voidThrough) return false
+  return identity.generation > 0 || (identity.step > 0 && identity.step !== state.storedStep)
 }
 
 export function without(ids: ReadonlySet<string>, workerId: string): ReadonlySet<string> {

@@ -39,6 +39,16 @@ export const runConfigSchema = z.strictObject({
   /** Epochs over which the learning rates fall linearly to a twentieth, whatever the length of the run; null: they stay. */
   decayEpochs: count.nullable(),
   recipe: z.string(),
+  /** A step whose reduced gradient is not finite, or has a larger Euclidean norm, is skipped. */
+  maxGradientNorm: positive,
+  /** So many skipped steps in a row send the run back to a checkpoint, with lower rates; 0: never. */
+  maxSkips: z.number().int().min(0),
+  /** Factor on all learning rates at each roll-back. */
+  rollbackRate: positive.max(1),
+  /** Roll-backs so far; set by the run. */
+  rollbacks: z.number().int().min(0),
+  /** Newest checkpoints that are kept, besides the best. */
+  keepCheckpoints: count.max(1000),
   /** Steps between checkpoints, samples; 0: only at the end. */
   checkpointEvery: z.number().int().min(0),
   sampleEvery: z.number().int().min(0),
@@ -66,6 +76,11 @@ const shared = {
   realTarget: 1,
   discriminatorUpdates: 5,
   decayEpochs: null,
+  maxGradientNorm: 1e6,
+  maxSkips: 10,
+  rollbackRate: 0.5,
+  rollbacks: 0,
+  keepCheckpoints: 3,
   checkpointEvery: 0,
   sampleEvery: 0,
   minWorkers: 1,

@@ -19,7 +19,8 @@ export const limits = {
   blobWindow: 8,
   /** The worker's chunk cache on disk. */
   chunkCacheBytes: 2 << 30,
-  keepCheckpoints: 3,
+  /** A run that had to be rolled back so often does not learn: its options are wrong. */
+  maxRollbacks: 5,
   /** A journal segment; about 100,000 steps. A snapshot takes its place then, or at a checkpoint. */
   journalSegmentBytes: 64 << 20,
   /** A piece of state between workers, with its digest, is one data message. */

@@ -144,6 +144,8 @@ const toWorkerSchema = z.discriminatedUnion('kind', [
     state: stateIdentitySchema,
     source: natural.nullable(),
     restore: restoreSchema.nullable(),
+    /** Times that the run has been rolled back: each lowers the learning rates. */
+    rollbacks: natural,
   }),
   z.object({ kind: z.literal('start'), generation: natural }),
   z.object({ kind: z.literal('abort'), generation: natural, reason: z.string() }),

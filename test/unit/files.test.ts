@@ -105,9 +105,10 @@ describe('checkpoints', () => {
       elapsed: { wallSeconds: 1, steppingSeconds: 1, images: 1 },
       optimizerSteps: { encoder: step },
       weightsSha256: 'a'.repeat(64),
+      score: null,
     },
   })
-  const write = (folder: string, step: number, finish = true) => {
+  const write = (folder: string, step: number, finish = true, score: number | null = null) => {
     const writer = new CheckpointWriter(folder, step, [
       { name: 'weights.safetensors', bytes: 3 },
       { name: 'optimizer.safetensors', bytes: 2 },
@@ -115,7 +116,7 @@ describe('checkpoints', () => {
     writer.write('weights.safetensors', 0, Uint8Array.of(1, 2))
     writer.write('weights.safetensors', 2, Uint8Array.of(3))
     writer.write('optimizer.safetensors', 0, Uint8Array.of(step, 5))
-    if (finish) writer.finish(about(step))
+    if (finish) writer.finish({ ...about(step), score })
     return writer
   }
 
@@ -161,8 +162,16 @@ describe('checkpoints', () => {
   it('that are old are removed', () => {
     const folder = temporaryFolder()
     for (const step of [1, 2, 3, 4, 5]) write(folder, step)
-    removeOldCheckpoints(folder)
+    removeOldCheckpoints(folder, 3)
     expect(readdirSync(folder)).toEqual(['step-00000003', 'step-00000004', 'step-00000005'])
+  })
+
+  it('that are old are removed, but for the one with the lowest loss, if it can be read', () => {
+    const folder = temporaryFolder()
+    for (const [index, loss] of [90, 70, 80, 75, 60, 100].entries()) write(folder, index + 1, true, loss)
+    writeFileSync(join(folder, 'step-00000005/manifest.json'), '{"step":')
+    removeOldCheckpoints(folder, 1)
+    expect(readdirSync(folder)).toEqual(['step-00000002', 'step-00000006'])
   })
 })
 

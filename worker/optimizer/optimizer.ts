@@ -37,9 +37,9 @@ export function applyUpdate(kernel: Kernel, config: RunConfig, network: NetworkS
 /** Least part of its first value that a falling rate keeps. */
 const rateFloor = 0.05
 
-/** Rate of a network at a step: a function of the step alone, so that a resumed run follows the same one. */
+/** Rate of a network at a step: a function of the step and the roll-backs alone, so that a resumed run follows the same one. */
 export function learningRate(config: RunConfig, network: string, step: number, stepsPerEpoch: number): number {
-  const base = config.learningRates[network] ?? 1e-3
+  const base = (config.learningRates[network] ?? 1e-3) * config.rollbackRate ** config.rollbacks
   if (config.decayEpochs === null) return base
   return base * Math.max(rateFloor, 1 - step / (config.decayEpochs * stepsPerEpoch))
 }

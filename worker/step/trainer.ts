@@ -91,7 +91,7 @@ export class Trainer {
         agreed.stop ||= (tails[tail.stopVote] ?? 0) > 0
         agreed.pause ||= (tails[tail.pauseVote] ?? 0) > 0
         const norm = this.#gradientNorm(phase)
-        if (!Number.isFinite(norm)) {
+        if (!(norm <= this.#config.maxGradientNorm)) {
           skipped = true // the same bits on every rank, so every rank skips
           break
         }
