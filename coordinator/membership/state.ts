@@ -83,7 +83,7 @@ export function initialMembership(
 }
 
 /** So long may the members of a group that is taken over take to come back. */
-const returnMs = 2000
+const returnMs = 5000
 
 /** The group of a coordinator that crashed: stepping still, for all that is known. */
 export function inheritedMembership(

