@@ -1,3 +1,4 @@
+import { systemClock } from '../shared/core/clock.ts'
 import { openControlServer } from '../shared/transport/control-socket.ts'
 import { openHttpServer } from './http/server.ts'
 import type { PreparedRun } from './prepare-run.ts'
@@ -32,8 +33,8 @@ export async function startCoordinator(
   observer: RunObserver,
 ): Promise<Coordinator> {
   const server = await openControlServer(options.bind)
-  const record = new RunRecord(run, observer, performance.now())
-  const shell = new Shell(run, record, server, options.membership)
+  const record = new RunRecord(run, observer, systemClock.now())
+  const shell = new Shell(run, record, server, options.membership, systemClock)
   const http = await openHttp(options.http, {
     metrics: () => record.metrics.registry.metrics(),
     status: () => shell.status(),

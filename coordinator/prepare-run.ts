@@ -49,13 +49,19 @@ const changeable = new Set<keyof RunOptions>([
 const changeableWhenTold = new Set<keyof RunOptions>(['learningRate', 'optimizer', 'loss'])
 
 /** Checks everything that can be wrong before a process starts, and lays out the run's folder. */
-export function prepareRun(request: RunRequest, warn: (line: string) => void): PreparedRun {
-  return request.resume === null ? newRun(request) : resumedRun(request, request.resume, warn)
+export function prepareRun(
+  request: RunRequest,
+  warn: (line: string) => void,
+  open: OpenDataset = openDataset,
+): PreparedRun {
+  return request.resume === null ? newRun(request, open) : resumedRun(request, request.resume, warn, open)
 }
 
-function newRun({ options, runDir, name, dataDir }: RunRequest): PreparedRun {
+type OpenDataset = typeof openDataset
+
+function newRun({ options, runDir, name, dataDir }: RunRequest, open: OpenDataset): PreparedRun {
   const config = resolveConfig(options)
-  const dataset = openDataset(config.dataset, dataDir ?? undefined)
+  const dataset = open(config.dataset, dataDir ?? undefined)
   const runId =
     name ??
     `${config.model}-${config.dataset}-${new Date().toISOString().slice(0, 19).replace(/[-:]/g, '').replace('T', '-')}-${randomBytes(2).toString('hex')}`
@@ -74,6 +80,7 @@ function resumedRun(
   { options, runDir, name, dataDir, takeOver, allowChanges }: RunRequest,
   resume: string,
   warn: (line: string) => void,
+  open: OpenDataset,
 ): PreparedRun {
   if (runDir !== null || name !== null)
     throw usage('--resume goes on in the folder and under the name that the run has; leave out --run-dir and --name')
@@ -97,7 +104,7 @@ function resumedRun(
   const resolved = resolveConfig(withoutNulls(kept))
   const config =
     changes.learningRate === undefined ? { ...resolved, learningRates: file.config.learningRates } : resolved
-  const dataset = openDataset(config.dataset, dataDir ?? file.dataDir ?? undefined)
+  const dataset = open(config.dataset, dataDir ?? file.dataDir ?? undefined)
   const checkpoint = newestCheckpoint(folder.checkpoints, warn)
   const { totalSteps } = makeSchedule(config, dataset.train.count)
   const takeover = takeOver ? readJournal(folder.journal) : null

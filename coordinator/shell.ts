@@ -1,4 +1,4 @@
-import { systemClock } from '../shared/core/clock.ts'
+import type { Clock } from '../shared/core/clock.ts'
 import { messageOf } from '../shared/core/errors.ts'
 import { limits } from '../shared/core/limits.ts'
 import { decodeToCoordinator, foreignVersion, type ToCoordinator } from '../shared/protocol/control.ts'
@@ -32,15 +32,16 @@ export class Shell {
   readonly #server: ControlServer
   readonly #blobs: BlobStore
   readonly #peers: Peers
-  readonly #clock = systemClock
+  readonly #clock: Clock
   readonly #reception: Reception
   readonly #replicas = new Replicas()
   #membership
   #over: (outcome: Outcome) => void = () => {}
   readonly #outcome: Promise<Outcome>
 
-  constructor(run: PreparedRun, record: RunRecord, server: ControlServer, options: ShellOptions) {
+  constructor(run: PreparedRun, record: RunRecord, server: ControlServer, options: ShellOptions, clock: Clock) {
     this.#run = run
+    this.#clock = clock
     this.#record = record
     this.#server = server
     this.#blobs = new BlobStore(run.dataset)

@@ -19,6 +19,7 @@ const communicator = new Communicator({
   control: openControlClient(data.coordinator, data.workerId),
   transport: await openZeromqTransport(data.dataBind),
   clock: systemClock,
+  warn: (line) => void process.stderr.write(`ringleader ${line}\n`),
   post(message) {
     port.postMessage(message)
     if (message.kind === 'closed') port.close()

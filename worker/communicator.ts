@@ -23,6 +23,8 @@ export interface CommunicatorParts {
   readonly transport: Transport
   readonly clock: Clock
   post(message: FromThread): void
+  /** A line for whoever started this worker. */
+  warn(line: string): void
 }
 
 /** What the communication thread does, over whatever sockets, clock and main thread it is given. */
@@ -55,6 +57,7 @@ export class Communicator {
     const { control, transport } = parts
     this.#watch = new CoordinatorWatch(parts.data, parts.clock, {
       post: parts.post,
+      warn: parts.warn,
       reconnected: () => this.#sayHelloAgain(),
     })
     control.onMessage((frames) => this.#fromCoordinator(frames))

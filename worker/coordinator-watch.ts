@@ -12,6 +12,7 @@ export class CoordinatorWatch {
   readonly #clock: Clock
   readonly #post: (message: FromThread) => void
   readonly #reconnected: () => void
+  readonly #warn: (line: string) => void
   readonly stop: () => void
   readonly #started: number
   #everHeard = false
@@ -28,12 +29,13 @@ export class CoordinatorWatch {
   constructor(
     data: Omit<ThreadData, 'counters'>,
     clock: Clock,
-    to: { post(message: FromThread): void; reconnected(): void },
+    to: { post(message: FromThread): void; reconnected(): void; warn(line: string): void },
   ) {
     this.#data = data
     this.#clock = clock
     this.#post = to.post
     this.#reconnected = to.reconnected
+    this.#warn = to.warn
     this.#started = clock.now()
     this.#lastHeard = this.#started
     this.#lastLook = this.#started
@@ -97,9 +99,7 @@ export class CoordinatorWatch {
     if (!this.#everHeard) {
       if (waited <= 2000 * 2 ** this.#warned) return
       this.#warned++
-      const line = `ringleader worker ${workerId} on ${hostname()}: no coordinator at ${coordinator} yet, trying on\n`
-      process.stderr.write(line)
-      return
+      return this.#warn(`worker ${workerId} on ${hostname()}: no coordinator at ${coordinator} yet, trying on`)
     }
     if (waited > silenceMs && !this.#silent) {
       this.#silent = true

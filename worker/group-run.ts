@@ -1,3 +1,4 @@
+import type { Clock } from '../shared/core/clock.ts'
 import { RingleaderError } from '../shared/core/errors.ts'
 import { limits } from '../shared/core/limits.ts'
 import type { Schedule } from '../shared/core/schedule.ts'
@@ -21,7 +22,10 @@ export interface Workshop {
   readonly trainer: Trainer
   readonly sender: CheckpointSender
   readonly blobs: BlobClient
+  readonly clock: Clock
 }
+
+export type WarmUp = (welcome: Welcome, link: Link, blobs: BlobClient) => Workshop
 
 const storeAgainMs = 2000
 /** Steps between comparisons of all replicas by their hashes, besides those at checkpoints. */
@@ -85,7 +89,7 @@ export class GroupRun {
       await this.#link.connected
       await this.#checkpoint(this.holds?.step ?? 0, true)
       if (await this.#workshop.sender.idle()) return
-      await new Promise((resolve) => setTimeout(resolve, storeAgainMs)) // room has to be made first
+      await this.#workshop.clock.sleep(storeAgainMs) // room has to be made first
       if (this.aborted !== null) throw new GroupOver(this.aborted)
     }
   }
@@ -127,7 +131,7 @@ export class GroupRun {
   }
 
   async #steps(votes: () => Votes): Promise<Finished | { kind: 'paused' }> {
-    const { trainer, schedule, backend, welcome, state } = this.#workshop
+    const { trainer, schedule, backend, welcome, state, clock } = this.#workshop
     const { config } = welcome
     const { rank, peers, generation } = this.#formed
     const group = {
@@ -155,7 +159,7 @@ export class GroupRun {
       if (leads && (last || due(step, config.sampleEvery, lastOfEpoch))) await this.#sendSamples(step)
       if (!last && due(step, config.checkpointEvery, lastOfEpoch)) await this.#checkpoint(step, leads)
       else if (!last && step % compareEvery === 0) await this.#checkpoint(step, false)
-      await new Promise((resolve) => setImmediate(resolve)) // lets messages in
+      await clock.sleep(0) // lets messages in
     }
     if (pause && !stop && step < schedule.totalSteps) return { kind: 'paused' }
     if (leads) await this.save()

@@ -1,14 +1,21 @@
-import { Worker } from 'node:worker_threads'
 import { RingleaderError } from '../shared/core/errors.ts'
 import type { Peer, StateIdentity, ToCoordinator, ToWorker } from '../shared/protocol/control.ts'
 import type { MemoryRegion } from './step/model-state.ts'
-import { counter, type FromThread, type ThreadData, type ToThread } from './thread-messages.ts'
+import { counter, type FromThread, type ToThread } from './thread-messages.ts'
 
 export type Incoming = { message: ToWorker; bytes: Uint8Array | null }
 
+/** The thread that owns the sockets, as the main thread sees it. */
+export interface CommunicationThread {
+  post(message: ToThread): void
+  onMessage(handler: (message: FromThread) => void): void
+  /** With the error where it failed. */
+  onEnd(handler: (error: Error | null) => void): void
+}
+
 /** The main thread's view of the communication thread. */
 export class Link {
-  readonly #thread: Worker
+  readonly #thread: CommunicationThread
   readonly #requests = new Map<number, { resolve(bytes: number): void; reject(error: Error): void }>()
   readonly #counters: Int32Array
   readonly #closed: Promise<void>
@@ -22,24 +29,27 @@ export class Link {
   #reached: () => void = () => {}
   readonly opened: Promise<string>
 
-  constructor(data: Omit<ThreadData, 'counters'>) {
-    const counters = new SharedArrayBuffer(4 * counter.count)
-    this.#counters = new Int32Array(counters)
-    this.#thread = new Worker(new URL('./communication-thread.js', import.meta.url), {
-      workerData: { ...data, counters } satisfies ThreadData,
-    })
+  constructor(thread: CommunicationThread, counters: Int32Array) {
+    this.#thread = thread
+    this.#counters = counters
     let open: (endpoint: string) => void = () => {}
+    let refuse: (error: Error) => void = () => {}
     let closed: () => void = () => {}
     this.opened = new Promise((resolve, reject) => {
       open = resolve
-      this.#thread.once('error', reject)
+      refuse = reject
     })
     this.#closed = new Promise((resolve) => {
       closed = resolve
     })
-    this.#thread.on('exit', () => closed())
-    this.#thread.on('error', (error) => this.#onLost(`the communication thread failed: ${error.message}`))
-    this.#thread.on('message', (message: FromThread) => {
+    this.opened.catch(() => closed()) // whoever waits for it hears of it
+    thread.onEnd((error) => {
+      closed()
+      if (!error) return
+      refuse(error)
+      this.#onLost(`the communication thread failed: ${error.message}`)
+    })
+    thread.onMessage((message) => {
       switch (message.kind) {
         case 'open':
           return open(message.endpoint)
@@ -171,6 +181,6 @@ export class Link {
   }
 
   #post(message: ToThread): void {
-    this.#thread.postMessage(message)
+    this.#thread.post(message)
   }
 }

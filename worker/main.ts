@@ -3,7 +3,10 @@ import { exitCode } from '../shared/core/errors.ts'
 import { protocolVersion } from '../shared/protocol/control.ts'
 import { type BackendName, openBackend } from './backend/open-backend.ts'
 import { Link } from './link.ts'
+import { openThread } from './open-thread.ts'
 import { Session } from './session.ts'
+import { counter } from './thread-messages.ts'
+import { warmUpWith } from './warm-up.ts'
 
 export interface WorkerOptions {
   readonly coordinator: string
@@ -30,8 +33,9 @@ export function startWorker(options: WorkerOptions): RunningWorker {
   let wanted: string | null = null
   const run = async (): Promise<number> => {
     const backend = await openBackend(options.backend, options.threads)
-    const link = new Link(options)
-    session = new Session(link, backend, {
+    const counters = new SharedArrayBuffer(4 * counter.count)
+    const link = new Link(openThread({ ...options, counters }), new Int32Array(counters))
+    session = new Session(link, warmUpWith(backend), {
       kind: 'hello',
       protocolVersion,
       workerId: options.workerId,

@@ -1,27 +1,16 @@
-import { join } from 'node:path'
-import { maximumNodes } from '../shared/collective/lanes.ts'
-import { cacheFolder } from '../shared/core/cache-folder.ts'
 import { exitCode, messageOf, RingleaderError } from '../shared/core/errors.ts'
-import { limits } from '../shared/core/limits.ts'
-import { makeSchedule } from '../shared/core/schedule.ts'
-import { ChunkCache } from '../shared/dataset/chunk-cache.ts'
 import type { StateIdentity, ToCoordinator, ToWorker, Welcome } from '../shared/protocol/control.ts'
-import type { Backend } from './backend/backend.ts'
 import { advertised } from './communicator.ts'
 import { BlobClient } from './data/blob-client.ts'
-import { openSampleStore } from './data/sample-store.ts'
-import { type Formed, GroupOver, GroupRun, type Workshop } from './group-run.ts'
+import { type Formed, GroupOver, GroupRun, type WarmUp, type Workshop } from './group-run.ts'
 import type { Link } from './link.ts'
-import { makeModel } from './model/make-model.ts'
-import { CheckpointSender } from './step/checkpoint-sender.ts'
-import { ModelState } from './step/model-state.ts'
-import { Trainer } from './step/trainer.ts'
+import type { CheckpointSender } from './step/checkpoint-sender.ts'
 
 /** A worker's life: hello, warm up, then one group after the other until the run is over. */
 export class Session {
   ended: { failed: boolean } | null = null
   readonly #link: Link
-  readonly #backend: Backend
+  readonly #warmUp: WarmUp
   readonly #hello: Extract<ToCoordinator, { kind: 'hello' }>
   readonly #blobs: BlobClient
   readonly #end: Promise<never>
@@ -39,9 +28,9 @@ export class Session {
   /** Bits in the shared memory; null where there are none to go on with. */
   #holds: StateIdentity | null = null
 
-  constructor(link: Link, backend: Backend, hello: Extract<ToCoordinator, { kind: 'hello' }>) {
+  constructor(link: Link, warmUp: WarmUp, hello: Extract<ToCoordinator, { kind: 'hello' }>) {
     this.#link = link
-    this.#backend = backend
+    this.#warmUp = warmUp
     this.#hello = hello
     this.#blobs = new BlobClient((sha256) => link.send({ kind: 'blobRequest', sha256 }))
     this.#end = new Promise((_, reject) => {
@@ -70,7 +59,7 @@ export class Session {
     const endpoint = await this.#link.opened
     this.#link.hello(this.#hello)
     const welcome = await this.#until(() => this.#welcome)
-    const workshop = this.#warmUp(welcome)
+    const workshop = this.#warm(welcome)
     this.#link.welcomed(welcome.runId, welcome.heartbeatMs)
     let left = 0
     const ready = () => this.#link.send({ kind: 'ready', endpoint: advertised(endpoint), left, state: this.#holds })
@@ -128,18 +117,11 @@ export class Session {
     this.#link.send({ kind: 'halted', generation: group.generation, state: group.holds, cause, reason })
   }
 
-  #warmUp(welcome: Welcome): Workshop {
-    const { config, manifest } = welcome
-    const model = makeModel(config, manifest.sampleBytes)
-    const scratchBytes = Math.max(config.batchSize, 100) * model.spec.latentSize * 4 + 65_536
-    const state = new ModelState(model.spec, scratchBytes, config.reproducible ? maximumNodes(config.lanes) : 1)
-    this.#link.useMemory(state.memory, state.regions)
-    const cache = new ChunkCache(join(cacheFolder(), 'chunks'), limits.chunkCacheBytes)
-    const source = openSampleStore(manifest, cache, (sha256) => this.#blobs.fetch(sha256))
-    const schedule = makeSchedule(config, manifest.sampleCount)
-    const trainer = new Trainer(config, model, state, this.#backend, source, schedule)
-    this.#sender = new CheckpointSender(model.spec, (message, bytes) => this.#link.send(message, bytes))
-    return { welcome, backend: this.#backend, state, schedule, trainer, sender: this.#sender, blobs: this.#blobs }
+  #warm(welcome: Welcome): Workshop {
+    const workshop = this.#warmUp(welcome, this.#link, this.#blobs)
+    this.#link.useMemory(workshop.state.memory, workshop.state.regions)
+    this.#sender = workshop.sender
+    return workshop
   }
 
   #receive(message: ToWorker, bytes: Uint8Array | null): void {

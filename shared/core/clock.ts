@@ -3,6 +3,8 @@ export interface Clock {
   now(): number
   /** Runs again and again until the returned function is called. */
   every(intervalMs: number, run: () => void): () => void
+  /** 0: lets other work in, and goes on. */
+  sleep(ms: number): Promise<void>
 }
 
 export const systemClock: Clock = {
@@ -11,4 +13,5 @@ export const systemClock: Clock = {
     const timer = setInterval(run, intervalMs)
     return () => clearInterval(timer)
   },
+  sleep: (ms) => new Promise((resolve) => (ms === 0 ? setImmediate(resolve) : setTimeout(resolve, ms))),
 }

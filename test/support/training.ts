@@ -1,3 +1,4 @@
+import { systemClock } from '../../shared/core/clock.ts'
 import { type RunConfig, type RunOptions, resolveConfig } from '../../shared/core/config.ts'
 import { makeSchedule } from '../../shared/core/schedule.ts'
 import type { Backend } from '../../worker/backend/backend.ts'
@@ -26,7 +27,7 @@ export function makeTrainer(
   return {
     config,
     state,
-    trainer: new Trainer(config, model, state, backend, source, makeSchedule(config, source.sampleCount)),
+    trainer: new Trainer(config, model, state, backend, source, makeSchedule(config, source.sampleCount), systemClock),
   }
 }
 

@@ -1,4 +1,5 @@
 import { type LaneNode, mergeHalves } from '../../shared/collective/lanes.ts'
+import type { Clock } from '../../shared/core/clock.ts'
 import type { RunConfig } from '../../shared/core/config.ts'
 import { type SampleChecksum, sampleChecksum } from '../../shared/core/sample-checksum.ts'
 import { type BatchRange, type LaneRange, lanesOfRank, rowsOfLane, type Schedule } from '../../shared/core/schedule.ts'
@@ -40,6 +41,7 @@ export class Trainer {
   readonly #inputs: StepInputs
   readonly #sampleBytes: number
   readonly #schedule: Schedule
+  readonly #clock: Clock
   readonly #bound: BoundParameters
 
   constructor(
@@ -49,6 +51,7 @@ export class Trainer {
     backend: Backend,
     source: SampleSource,
     schedule: Schedule,
+    clock: Clock,
   ) {
     this.#config = config
     this.#model = model
@@ -57,12 +60,13 @@ export class Trainer {
     this.#inputs = new StepInputs(config, state, source, model.spec.pixelRange)
     this.#sampleBytes = source.sampleBytes
     this.#schedule = schedule
+    this.#clock = clock
     this.#bound = backend.bind(state.slots)
   }
 
   /** Computes, reduces, checks and commits step number `step` (0-based). On an error the state is as before. */
   async step(step: number, group: Group, votes: Votes): Promise<StepResult> {
-    const started = performance.now()
+    const started = this.#clock.now()
     const plan = this.#schedule.plan(step)
     const phases = this.#model.phases(plan.batches.length)
     const touched: string[] = []
@@ -79,10 +83,10 @@ export class Trainer {
       for (const [index, phase] of phases.entries()) {
         const range = phase.batch === null ? null : (plan.batches[phase.batch] ?? null)
         const parts = await this.#gradients(phase, index, step, plan.epoch, range, group, votes)
-        const reduceStarted = performance.now()
+        const reduceStarted = this.#clock.now()
         report.bytes += await this.#reduce(phase, index, step, group, parts)
         const tails = this.#state.tail(phase.updates[0] ?? '', 0)
-        report.reduceMs += performance.now() - reduceStarted
+        report.reduceMs += this.#clock.now() - reduceStarted
         const [count = 0, low = 0, high = 0, mixed = 0] = tails.subarray(tail.checksum, tail.checksum + 4)
         if (range) {
           report.batches.push([count, low, high, mixed])
@@ -118,7 +122,7 @@ export class Trainer {
         images: report.images,
         scalars: report.scalars,
         skipped,
-        seconds: (performance.now() - started) / 1000,
+        seconds: (this.#clock.now() - started) / 1000,
         allReduceSeconds: report.reduceMs / 1000,
         allReduceBytes: report.bytes,
       },
