@@ -72,6 +72,11 @@ export class RunRecord {
     return this.#notes.step
   }
 
+  /** Closes its files, as the end of the process does. */
+  release(): void {
+    this.#notes.release()
+  }
+
   sync(): void {
     this.#notes.sync(this.checkpoints.step)
   }

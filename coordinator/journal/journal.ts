@@ -58,9 +58,14 @@ export class Journal {
     closeSync(old)
   }
 
+  close(): void {
+    if (this.#descriptor >= 0) closeSync(this.#descriptor)
+    this.#descriptor = -1
+  }
+
   /** The run is over: there is nothing to take over. */
   remove(): void {
-    closeSync(this.#descriptor)
+    this.close()
     rmSync(this.#folder, { recursive: true, force: true })
   }
 

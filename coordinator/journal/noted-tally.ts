@@ -50,6 +50,10 @@ export class NotedTally {
     })
   }
 
+  release(): void {
+    this.#journal.close()
+  }
+
   remove(): void {
     this.#journal.remove()
   }

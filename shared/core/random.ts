@@ -1,5 +1,5 @@
 /** What a random stream is for; a stream's draws never depend on those of another. */
-export const randomStream = { init: 1, order: 2, fixedNoise: 3, noise: 4 } as const
+export const randomStream = { init: 1, order: 2, fixedNoise: 3, noise: 4, faults: 5, network: 6 } as const
 
 /** Counter-based: draw i of a key is a pure function of (seed, stream, step, lane, i). */
 export interface RandomKey {
@@ -37,7 +37,7 @@ export function seedWords(seed: number): [number, number] {
 /** Order of an epoch's samples (Fisher & Yates; bounded draws without bias, Lemire 2019). */
 export function permutation(seed: number, epoch: number, count: number): Uint32Array {
   const order = Uint32Array.from({ length: count }, (_, index) => index)
-  const next = draws(seed, epoch)
+  const next = draws(seed, randomStream.order, epoch)
   for (let last = count - 1; last > 0; last--) {
     const other = bounded(next, last + 1)
     const kept = order[last] ?? 0
@@ -47,14 +47,15 @@ export function permutation(seed: number, epoch: number, count: number): Uint32A
   return order
 }
 
-function draws(seed: number, epoch: number): () => number {
+/** 32-bit draws, one after the other. */
+export function draws(seed: number, stream: number, step: number): () => number {
   const key = seedWords(seed)
   let block = 0
   let words: Words = [0, 0, 0, 0]
   let used = 4
   return () => {
     if (used === 4) {
-      words = philoxBlock(key, [block++, randomStream.order, epoch, 0])
+      words = philoxBlock(key, [block++, stream, step, 0])
       used = 0
     }
     return words[used++] ?? 0

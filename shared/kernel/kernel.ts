@@ -85,10 +85,11 @@ function stop(): void {
 }
 
 const pageBytes = 65_536
+const minimumPages = 16 // what the kernel's module imports
 const maximumPages = 65_536 // the whole of a 32-bit memory; what is not used is not resident
 
 export function createSharedMemory(bytes: number): WebAssembly.Memory {
-  const initial = Math.ceil(bytes / pageBytes) + 2
+  const initial = Math.max(minimumPages, Math.ceil(bytes / pageBytes) + 2)
   return new WebAssembly.Memory({ initial, maximum: maximumPages, shared: true })
 }
 

@@ -1,0 +1,76 @@
+const maximumViolations = 20
+/** After a fault on it is over, a worker may be lost for so long: it has to be noticed first, and to come back. */
+const graceMs = 15_000
+
+/** What must hold at every moment of a run, whatever fails. */
+export class Invariants {
+  readonly violations: string[] = []
+  /** Bits after each step: those of an undisturbed run, or of whoever came first. */
+  readonly #bits: Map<number, string>
+  /** Last commit of each worker that lives. */
+  readonly #holds = new Map<string, number>()
+  #newest = 0
+  /** Commits of each worker in a generation, since a newer one has committed. */
+  readonly #late = new Map<string, number>()
+  /** Until when a worker may be lost. */
+  readonly #blamed = new Map<string, number>()
+  /** Steps that the run went back. */
+  rewound = 0
+
+  constructor(reference: ReadonlyMap<number, string>) {
+    this.#bits = new Map(reference)
+  }
+
+  get bits(): ReadonlyMap<number, string> {
+    return this.#bits
+  }
+
+  violated(what: string): void {
+    if (this.violations.length < maximumViolations) this.violations.push(what)
+  }
+
+  /** A process of this name begins, with nothing. */
+  started(workerId: string): void {
+    this.#holds.delete(workerId)
+  }
+
+  /** There is a fault on this worker, for so many seconds. */
+  blame(workerId: string, now: number, seconds: number): void {
+    this.#blamed.set(workerId, Math.max(this.#blamed.get(workerId) ?? 0, now + seconds * 1000 + graceMs))
+  }
+
+  began(workerId: string, generation: number, step: number): void {
+    const last = this.#holds.get(workerId)
+    if (last !== undefined && step < last && this.rewound === 0)
+      this.violated(`${workerId} began step ${step + 1} in generation ${generation}, but had committed ${last}`)
+  }
+
+  committed(workerId: string, generation: number, step: number, weightsSha256: string): void {
+    this.#holds.set(workerId, step)
+    const expected = this.#bits.get(step)
+    if (expected === undefined) this.#bits.set(step, weightsSha256)
+    else if (expected !== weightsSha256) this.violated(`${workerId} has other bits after step ${step}, in generation ${generation}`)
+    if (generation >= this.#newest) {
+      this.#newest = generation
+      return
+    }
+    // One that had all it needed may commit once more, before it hears that the others have gone on.
+    const key = `${workerId}/${generation}`
+    const late = (this.#late.get(key) ?? 0) + 1
+    this.#late.set(key, late)
+    if (late > 1) this.violated(`two groups: ${workerId} goes on in generation ${generation} beside ${this.#newest}`)
+  }
+
+  /** What the coordinator tells; `reachable`: workers that it could talk to. */
+  incident(reason: string, now: number, reachable: readonly string[]): void {
+    const lost = /^(\S+) is lost: (.*)$/.exec(reason)
+    if (lost?.[1] && (this.#blamed.get(lost[1]) ?? 0) < now)
+      this.violated(`${lost[1]} was lost without a fault, at ${Math.round(now)} ms: ${lost[2]}`)
+    const rewound = /^goes on from step (\d+) .*: (\d+) steps/.exec(reason)
+    if (!rewound) return
+    const step = Number(rewound[1])
+    this.rewound += Number(rewound[2])
+    const holder = reachable.find((workerId) => (this.#holds.get(workerId) ?? 0) > step)
+    if (holder !== undefined) this.violated(`went back to step ${step}, though ${holder} held ${this.#holds.get(holder)}`)
+  }
+}

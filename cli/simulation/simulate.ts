@@ -1,0 +1,109 @@
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Incident } from '../../coordinator/run-folder.ts'
+import type { Summary } from '../../coordinator/summary.ts'
+import type { RunOptions } from '../../shared/core/config.ts'
+import type { Fault } from '../chaos/plan.ts'
+import { Invariants } from './invariants.ts'
+import { SimulatedRun } from './simulated-run.ts'
+import { toyDataset } from './toy-model.ts'
+
+/** 18 batches of 16 images, 3 in a step: 6 steps an epoch. */
+const samples = 280
+const stepsPerEpoch = 6
+const limitMs = 15 * 60_000
+
+export interface Simulated {
+  readonly seed: number
+  readonly workers: number
+  readonly faults: readonly Fault[]
+  readonly fired: readonly Fault[]
+  /** What should never be, and was. */
+  readonly violations: readonly string[]
+  readonly summary: Summary | null
+  readonly stepsLost: number
+  readonly virtualMs: number
+  readonly incidents: readonly Incident[]
+  /** events.jsonl */
+  readonly events: readonly Record<string, unknown>[]
+}
+
+export interface SimulateOptions {
+  readonly seed: number
+  readonly workers: number
+  /** A multiple of 6, so that whole epochs are run. */
+  readonly steps: number
+  readonly reproducible: boolean
+  readonly faults: readonly Fault[]
+  readonly minWorkers?: number
+}
+
+/** One run of the real coordinator and the real workers on virtual time, compared with an undisturbed one. */
+export async function simulate(options: SimulateOptions): Promise<Simulated> {
+  const poisoned = options.faults.filter((fault) => fault.kind === 'nan')
+  const undisturbed = await run({ ...options, workers: 1, faults: poisoned }, new Invariants(new Map()))
+  if (undisturbed.result.violations.length > 0) return undisturbed.result
+  return (await run(options, new Invariants(undisturbed.bits))).result
+}
+
+async function run(
+  { seed, workers, steps, reproducible, faults, minWorkers }: SimulateOptions,
+  invariants: Invariants,
+): Promise<{ result: Simulated; bits: ReadonlyMap<number, string> }> {
+  const runDir = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'ringleader-simulation-'))
+  const joining = faults.filter(({ kind }) => kind === 'join').length
+  const options: RunOptions = {
+    ...{ model: 'gan', dataset: 'toy', steps, batchSize: 16, discriminatorUpdates: 3, seed, lanes: 16 },
+    ...{ minWorkers: minWorkers ?? 1, maxWorkers: workers + joining, reproducible },
+    ...{ maxGradientNorm: 1e12, checkpointEvery: 10 },
+  }
+  try {
+    const simulated = new SimulatedRun(
+      {
+        ...{ seed, workers, faults, dataset: toyDataset(samples) },
+        request: {
+          ...{ options, runDir, name: null, dataDir: null, resume: null, takeOver: false, allowChanges: false },
+        },
+      },
+      invariants,
+    )
+    const ended = await simulated.run(limitMs)
+    const { summary, fired, time } = simulated
+    if (!ended) invariants.violated(`did not come to its end: ${JSON.stringify(simulated.status())}`)
+    if (summary) check(summary, steps, invariants)
+    const events = lines(join(runDir, 'events.jsonl'))
+    return {
+      result: {
+        ...{ seed, workers, faults, fired, summary, events },
+        violations: invariants.violations,
+        stepsLost: invariants.rewound,
+        virtualMs: Math.round(time.now),
+        incidents: summary?.incidents ?? [],
+      },
+      bits: invariants.bits,
+    }
+  } finally {
+    rmSync(runDir, { recursive: true, force: true })
+  }
+}
+
+function check(summary: Summary, steps: number, invariants: Invariants): void {
+  if (summary.status !== 'completed' || summary.steps !== steps)
+    invariants.violated(`${summary.status} at step ${summary.steps} of ${steps}: ${summary.reason}`)
+  if (summary.weightsSha256 !== invariants.bits.get(steps)) invariants.violated('the last checkpoint has other bits')
+  const whole = summary.coverage.filter(({ distinct }) => distinct === samples)
+  if (whole.length !== Math.floor(steps / stepsPerEpoch))
+    invariants.violated(`${whole.length} epochs of ${steps / stepsPerEpoch} are whole`)
+  for (const { epoch, duplicates, missing } of summary.coverage)
+    if (duplicates + missing > 0)
+      invariants.violated(`epoch ${epoch}: ${duplicates} samples used twice, ${missing} not at all`)
+}
+
+function lines(path: string): Record<string, unknown>[] {
+  if (!existsSync(path)) return []
+  return readFileSync(path, 'utf8')
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line) as Record<string, unknown>)
+}
