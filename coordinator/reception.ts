@@ -23,6 +23,8 @@ export class Reception {
   readonly #parts: ReceptionParts
   /** Process id of each worker, as it said itself. */
   readonly #processes = new Map<string, number>()
+  /** Of each worker, its last hello. */
+  readonly #attempts = new Map<string, number>()
 
   constructor(parts: ReceptionParts) {
     this.#parts = parts
@@ -33,16 +35,21 @@ export class Reception {
     return (this.#processes.get(workerId) ?? processId) === processId
   }
 
+  /** Number of the worker's last hello. */
+  attemptOf(workerId: string): number {
+    return this.#attempts.get(workerId) ?? 0
+  }
+
   /** Somebody who never said hello here, or has been expelled. */
-  stranger(peer: string): void {
+  stranger(peer: string, attempt: number): void {
     // Of a member whose hello is on its way still, there may be older messages in front of it.
     const workerId = workerOfPeer(peer)
     if (this.#parts.membership().members.has(workerId) && !this.#parts.peers.knows(workerId)) return
-    this.#parts.peers.reply(peer, { kind: 'expelled', reason: 'this run goes on without this worker', discard: false })
+    this.#goesOnWithout(peer, attempt)
   }
 
   hello(peer: string, hello: Hello): void {
-    const { workerId, runId } = hello
+    const { workerId, runId, processId, attempt } = hello
     if (hello.protocolVersion !== protocolVersion) return this.refuseVersion(peer, hello.protocolVersion)
     if (runId !== null && runId !== this.#parts.run.runId) {
       const message = `this is run ${this.#parts.run.runId}, not ${runId}`
@@ -51,6 +58,9 @@ export class Reception {
     const unlike = this.#parts.record.unlike(hello)
     if (unlike !== null)
       return this.#parts.peers.reply(peer, { kind: 'refused', code: 'not-reproducible', message: unlike })
+    const known = this.#parts.membership().members.has(workerId)
+    const again = this.#processes.get(workerId) === processId && this.attemptOf(workerId) === attempt
+    if (!hello.member && known && again) return this.#welcome(peer, workerId) // its welcome was lost
     if (this.#parts.peers.workerOf(peer) === workerId) {
       if (hello.member) return // the line was cut for a moment
       this.#parts.apply({ kind: 'left', workerId, loss: 'left', certain: true, reason: 'it starts anew' })
@@ -61,17 +71,23 @@ export class Reception {
   }
 
   /** A member of the group of the coordinator before this one, or one whose line broke. What it has to tell follows. */
-  #memberIsBack(peer: string, { workerId, processId, backend }: Hello, generation: number): void {
+  #memberIsBack(peer: string, { workerId, processId, attempt, backend }: Hello, generation: number): void {
     const { members, group } = this.#parts.membership()
     if (generation === this.#parts.membership().generation && members.has(workerId) && group.includes(workerId)) {
       this.#parts.peers.bind(workerId, peer)
       this.#processes.set(workerId, processId)
+      this.#attempts.set(workerId, attempt)
       this.#parts.record.bindBackend(backend)
       this.#parts.apply({ kind: 'returned', workerId })
       return this.#parts.peers.send(workerId, { kind: 'pulse', step: this.#parts.record.notedStep })
     }
     this.#parts.apply({ kind: 'left', workerId, loss: 'left', certain: true, reason: 'it is in another generation' })
-    this.#parts.peers.reply(peer, { kind: 'expelled', reason: 'this run goes on without this worker', discard: false })
+    this.#goesOnWithout(peer, attempt)
+  }
+
+  #goesOnWithout(peer: string, attempt: number): void {
+    const reason = 'this run goes on without this worker'
+    this.#parts.peers.reply(peer, { kind: 'expelled', attempt, reason, discard: false })
   }
 
   /** A name that is taken: by a worker that has ended, perhaps, without anybody having noticed yet. */
@@ -94,13 +110,19 @@ export class Reception {
   }
 
   #admit(peer: string, hello: Hello): void {
-    const { workerId, host, processId, backend, threads, absence } = hello
-    this.#parts.peers.bind(workerId, peer)
+    const { workerId, host, processId, attempt, backend, threads, absence } = hello
     this.#processes.set(workerId, processId)
+    this.#attempts.set(workerId, attempt)
+    this.#parts.peers.bind(workerId, peer)
     this.#parts.apply({ kind: 'hello', workerId })
     if (!this.#parts.membership().members.has(workerId)) return this.#parts.peers.forget(workerId)
     this.#parts.record.bindBackend(backend)
     this.#parts.run.folder.event('join', { workerId, host, processId, backend, threads, absence })
+    this.#welcome(peer, workerId)
+  }
+
+  #welcome(peer: string, workerId: string): void {
+    this.#parts.peers.bind(workerId, peer)
     const { height, width, channels } = this.#parts.run.dataset
     const { manifest } = this.#parts.blobs
     this.#parts.peers.send(workerId, {

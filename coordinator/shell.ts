@@ -36,6 +36,8 @@ export class Shell {
   readonly #reception: Reception
   readonly #replicas = new Replicas()
   #membership
+  /** Step of the state that this generation began with. */
+  #wentOnFrom = 0
   #over: (outcome: Outcome) => void = () => {}
   readonly #outcome: Promise<Outcome>
 
@@ -54,6 +56,7 @@ export class Shell {
     this.#membership = record.inherited
       ? inheritedMembership(rules, { ...from, ...record.inherited }, this.#clock.now())
       : initialMembership(rules, from)
+    this.#wentOnFrom = this.#membership.furthest?.step ?? 0
     this.#reception = new Reception({
       ...{ run, record, heartbeatMs, peers: this.#peers, blobs: this.#blobs },
       membership: () => this.#membership,
@@ -151,7 +154,7 @@ export class Shell {
     if (message.kind === 'hello') return this.#reception.hello(peer, message)
     const worker = this.#peers.workerOf(peer)
     if (worker !== undefined) return this.#handle(worker, message, body ?? null)
-    if (message.kind === 'heartbeat') this.#reception.stranger(peer)
+    if (message.kind === 'heartbeat') this.#reception.stranger(peer, message.attempt)
   }
 
   #handle(workerId: string, message: Exclude<ToCoordinator, { kind: 'hello' }>, bytes: Uint8Array | null): void {
@@ -161,6 +164,7 @@ export class Shell {
         return this.apply({ ...message, workerId })
       case 'committed':
         for (const step of message.steps) {
+          if (!this.#counts(message.generation, step.step)) continue
           this.#record.committed(message.generation, step, this.#clock.now())
           const { seconds } = step
           this.apply({ kind: 'committed', workerId, generation: message.generation, step: step.step, seconds })
@@ -191,6 +195,11 @@ export class Shell {
       default:
         message satisfies never
     }
+  }
+
+  /** A step of a generation that is over counts only as far as the state that the group went on from. */
+  #counts(generation: number, step: number): boolean {
+    return generation === this.#membership.generation || step <= this.#wentOnFrom
   }
 
   /** After too many skipped steps in a row. */
@@ -248,7 +257,8 @@ export class Shell {
         return
       case 'lost': {
         this.#peers.send(effect.workerId, {
-          ...{ kind: 'expelled', reason: effect.loss.reason, discard: effect.loss.kind === 'diverged' },
+          ...{ kind: 'expelled', attempt: this.#reception.attemptOf(effect.workerId) },
+          ...{ reason: effect.loss.reason, discard: effect.loss.kind === 'diverged' },
         })
         this.#peers.forget(effect.workerId)
         this.#record.metrics.gone(effect.workerId)
@@ -274,6 +284,7 @@ export class Shell {
     const { group, state, source, reason } = quorum
     const peers = group.map(({ workerId, endpoint }, rank) => ({ workerId, rank, endpoint }))
     if (state.step < this.#record.ledger.steps && source === null) this.#record.rewound(state.step)
+    this.#wentOnFrom = state.step
     this.#record.formed(generation, group, state, reason)
     const restore = source === null && state.step > 0 ? this.#blobs.restore(this.#record.checkpoints.newest()) : null
     const { rollbacks } = this.#run.config

@@ -38,6 +38,8 @@ export class Communicator {
   #run = 0n
   #hello: Hello | null = null
   #welcomed = false
+  /** Times that this process has said hello. */
+  #attempt = 0
   #expelled = false
   #group: DirectAllReduce | null = null
   #peers: readonly Peer[] = []
@@ -79,7 +81,11 @@ export class Communicator {
       case 'send':
         return this.#fromMain(message.message, message.bytes)
       case 'hello':
-        this.#hello = this.#expelled ? { ...message.message, absence: this.#watch.absence } : message.message
+        this.#hello = {
+          ...message.message,
+          attempt: ++this.#attempt,
+          absence: this.#expelled ? this.#watch.absence : null,
+        }
         return this.#send(this.#hello)
       case 'connected':
         this.#run = runTag(message.runId)
@@ -87,6 +93,7 @@ export class Communicator {
         if (this.#hello) this.#hello = { ...this.#hello, runId: message.runId, absence: null }
         if (this.#stopHeartbeat.length === 0)
           this.#stopHeartbeat.push(this.#parts.clock.every(message.heartbeatMs, () => this.#heartbeat()))
+        for (const commits of this.#unnoted) this.#send(commits) // of a group that went on without this worker
         return
       case 'form':
         return this.#form(message)
@@ -135,11 +142,11 @@ export class Communicator {
     }
     if (message.kind === 'abort' && message.generation === this.#generation) this.#abort(message.reason)
     if (message.kind === 'expelled') {
-      if (!this.#welcomed) return // one more of these for what was sent before the first
+      if (!this.#welcomed || message.attempt !== this.#attempt) return // for what was sent before the last hello
       this.#abort(message.reason)
       this.#welcomed = false
       this.#expelled = true
-      this.#unnoted = []
+      if (message.discard) this.#unnoted = []
       this.#lastWord = null
     }
     this.#parts.post({ kind: 'message', message, bytes: frames[1] ?? null })
@@ -225,6 +232,7 @@ export class Communicator {
     const { counters } = this.#parts
     this.#send({
       kind: 'heartbeat',
+      attempt: this.#attempt,
       generation: this.#generation,
       step: counters[counter.step] ?? 0,
       residentBytes: process.memoryUsage.rss(),
@@ -237,7 +245,9 @@ export class Communicator {
     })
   }
 
+  /** What matters is told again once there is a connection. */
   #send(message: ToCoordinator, bytes?: Uint8Array): void {
+    if (this.#watch.broken) return
     this.#parts.control.send(bytes ? [encodeControl(message), bytes] : [encodeControl(message)])
   }
 

@@ -43,8 +43,9 @@ export class CoordinatorWatch {
   }
 
   connection(connected: boolean): void {
-    if (connected && this.#broken) this.#reconnected()
+    const again = connected && this.#broken
     this.#broken = !connected
+    if (again) this.#reconnected()
     if (!connected && this.#everHeard) this.#tell(false)
   }
 
@@ -55,6 +56,11 @@ export class CoordinatorWatch {
     this.#silent = false
     this.#tell(true)
     this.#allow()
+  }
+
+  /** No connection: what is sent now would reach the next coordinator before it knows who we are. */
+  get broken(): boolean {
+    return this.#broken
   }
 
   /** Number of commits that the coordinator has not noted. */

@@ -87,6 +87,7 @@ export class GroupRun {
   async save(): Promise<void> {
     for (;;) {
       await this.#link.connected
+      await this.#workshop.sender.idle()
       await this.#checkpoint(this.holds?.step ?? 0, true)
       if (await this.#workshop.sender.idle()) return
       await this.#workshop.clock.sleep(storeAgainMs) // room has to be made first
@@ -172,9 +173,7 @@ export class GroupRun {
     const { state, sender } = this.#workshop
     const hash = weightsSha256(state)
     this.#link.send({ kind: 'replicaHash', generation: this.generation, step, weightsSha256: hash })
-    if (!send) return
-    await sender.idle()
-    void sender.start(step, hash, encodeCheckpoint(state))
+    if (send && !sender.busy) void sender.start(step, hash, encodeCheckpoint(state))
   }
 
   async #sendSamples(step: number): Promise<void> {

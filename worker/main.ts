@@ -39,6 +39,7 @@ export function startWorker(options: WorkerOptions): RunningWorker {
       kind: 'hello',
       protocolVersion,
       workerId: options.workerId,
+      attempt: 0,
       runId: null,
       member: null,
       absence: null,

@@ -22,7 +22,8 @@ export class Session {
   #discard = false
   #stopWanted = false
   #pauseWanted = 0
-  #draining = false
+  /** Why it wants to go. */
+  #draining: string | null = null
   #sender: CheckpointSender | null = null
   #wake: () => void = () => {}
   /** Bits in the shared memory; null where there are none to go on with. */
@@ -43,16 +44,22 @@ export class Session {
       this.#finish(new RingleaderError('coordinator-lost', reason, { exit: exitCode.temporary }))
     })
     link.onConnection((connected) => {
-      if (connected) this.#blobs.askAgain()
-      else this.#sender?.abandon()
+      this.#sender?.abandon() // of what was sent meanwhile, nothing may have arrived
+      if (!connected) return
+      this.#blobs.askAgain()
+      this.#sayDrain()
     })
   }
 
   /** Leaves at the next step boundary; at once where it is in no group. */
   drain(reason: string): void {
-    this.#draining = true
-    this.#link.send({ kind: 'leave', reason, drain: true })
+    this.#draining = reason
+    this.#sayDrain()
     this.#wake()
+  }
+
+  #sayDrain(): void {
+    if (this.#draining !== null) this.#link.send({ kind: 'leave', reason: this.#draining, drain: true })
   }
 
   async run(): Promise<number> {
@@ -91,7 +98,7 @@ export class Session {
     try {
       const result = await Promise.race([group.run(votes), this.#end])
       // The last one out leaves its state behind.
-      if (result.kind === 'paused' && this.#draining && formed.peers.length === 1) await group.save()
+      if (result.kind === 'paused' && this.#draining !== null && formed.peers.length === 1) await group.save()
       this.#link.send(
         result.kind === 'finished'
           ? { ...result, generation }
@@ -157,7 +164,7 @@ export class Session {
         this.#stopWanted = true
         break
       case 'checkpointAck':
-        return this.#sender?.acknowledge()
+        return this.#sender?.acknowledge(message.step)
       case 'checkpointFailed':
         return this.#sender?.abandon()
       case 'blob':

@@ -37,18 +37,20 @@ export interface SimulateOptions {
   readonly reproducible: boolean
   readonly faults: readonly Fault[]
   readonly minWorkers?: number
+  readonly trace?: (line: string) => void
 }
 
 /** One run of the real coordinator and the real workers on virtual time, compared with an undisturbed one. */
 export async function simulate(options: SimulateOptions): Promise<Simulated> {
+  const { trace: _, ...withoutTrace } = options
   const poisoned = options.faults.filter((fault) => fault.kind === 'nan')
-  const undisturbed = await run({ ...options, workers: 1, faults: poisoned }, new Invariants(new Map()))
+  const undisturbed = await run({ ...withoutTrace, workers: 1, faults: poisoned }, new Invariants(new Map()))
   if (undisturbed.result.violations.length > 0) return undisturbed.result
   return (await run(options, new Invariants(undisturbed.bits))).result
 }
 
 async function run(
-  { seed, workers, steps, reproducible, faults, minWorkers }: SimulateOptions,
+  { seed, workers, steps, reproducible, faults, minWorkers, trace }: SimulateOptions,
   invariants: Invariants,
 ): Promise<{ result: Simulated; bits: ReadonlyMap<number, string> }> {
   const runDir = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'ringleader-simulation-'))
@@ -61,7 +63,7 @@ async function run(
   try {
     const simulated = new SimulatedRun(
       {
-        ...{ seed, workers, faults, dataset: toyDataset(samples) },
+        ...{ seed, workers, faults, dataset: toyDataset(samples), trace: trace ?? null },
         request: {
           ...{ options, runDir, name: null, dataDir: null, resume: null, takeOver: false, allowChanges: false },
         },

@@ -32,8 +32,12 @@ export class SimulatedNetwork {
   /** Extra milliseconds for what a process sends or gets. */
   readonly #delays = new Map<string, number>()
 
-  constructor(time: VirtualTime, random: () => number) {
+  /** Told of control messages and connections, for whoever replays a run. */
+  readonly trace: ((line: string) => void) | null
+
+  constructor(time: VirtualTime, random: () => number, trace: ((line: string) => void) | null = null) {
     this.time = time
+    this.trace = trace
     this.#random = random
   }
 

@@ -24,6 +24,8 @@ export interface SimulationSettings {
   readonly request: RunRequest
   readonly dataset: ImageDataset
   readonly faults: readonly Fault[]
+  /** Told what happens, line by line. */
+  readonly trace: ((line: string) => void) | null
 }
 
 interface SimulatedWorker {
@@ -40,6 +42,7 @@ export class SimulatedRun {
   readonly #settings: SimulationSettings
   readonly #invariants: Invariants
   readonly #random: () => number
+  readonly #trace: ((line: string) => void) | null
   readonly #network: SimulatedNetwork
   readonly #workers = new Map<string, SimulatedWorker>()
   readonly #restarts = new Map<string, Restarts>()
@@ -56,7 +59,9 @@ export class SimulatedRun {
     this.#invariants = invariants
     const next = draws(settings.seed, randomStream.network, 0)
     this.#random = () => next() / 2 ** 32
-    this.#network = new SimulatedNetwork(this.time, this.#random)
+    const { trace } = settings
+    this.#trace = trace && ((line) => trace(`${this.time.now.toFixed(1).padStart(9)} ${line}`))
+    this.#network = new SimulatedNetwork(this.time, this.#random, this.#trace)
     this.#waiting = [...settings.faults]
   }
 
@@ -76,6 +81,7 @@ export class SimulatedRun {
 
   #startCoordinator(takeOver: boolean): void {
     const process = this.#process('coordinator')
+    this.#trace?.(takeOver ? 'the coordinator takes over' : 'the coordinator starts')
     const { request, workers, dataset } = this.#settings
     const again: RunRequest = { ...request, options: {}, runDir: null, name: null, resume: request.runDir, takeOver }
     const run = prepareRun(takeOver ? again : request, () => {}, () => dataset)
@@ -163,6 +169,7 @@ export class SimulatedRun {
   }
 
   committed(workerId: string, generation: number, step: number, weightsSha256: string): void {
+    this.#trace?.(`${workerId} commits step ${step} in generation ${generation}`)
     this.#invariants.committed(workerId, generation, step, weightsSha256)
     if (this.#furthest === 0)
       for (const fault of this.#waiting.filter(({ at }) => 'seconds' in at))
@@ -194,6 +201,7 @@ export class SimulatedRun {
   }
 
   #fire(fault: Fault): void {
+    this.#trace?.(`fault: ${JSON.stringify(fault)}`)
     if (this.summary || fault.kind === 'nan' || fault.kind === 'disk-full') return
     if (fault.kind === 'coordinator-kill') return this.#killCoordinator(fault)
     this.#invariants.blame(fault.worker, this.time.now, 'seconds' in fault ? (fault.seconds ?? 60) : 0)

@@ -1,8 +1,11 @@
 import { limits } from '../../shared/core/limits.ts'
+import { decodeToCoordinator, decodeToWorker } from '../../shared/protocol/control.ts'
 import type { ControlClient, ControlServer } from '../../shared/transport/control-socket.ts'
 import type { FrameHandler, PeerAddress, Transport } from '../../shared/transport/transport.ts'
 import type { Connection, SimulatedNetwork } from './simulated-network.ts'
 import type { SimulatedProcess } from './simulated-process.ts'
+
+const empty = new Uint8Array(0)
 
 /** A ROUTER: knows its peers by name, and finds out that one is gone when it sends to it. */
 export function simulatedControlServer(
@@ -17,7 +20,10 @@ export function simulatedControlServer(
     accept(name, connection) {
       peers.set(name, connection)
       return {
-        receive: (frames) => handler(name, frames),
+        receive: (frames) => {
+          network.trace?.(`coordinator ← ${name}: ${told(decodeToCoordinator(frames[0] ?? empty))}`)
+          handler(name, frames)
+        },
         broken: () => {
           if (peers.get(name) === connection) peers.delete(name)
         },
@@ -31,6 +37,7 @@ export function simulatedControlServer(
     },
     send(peer, frames) {
       const connection = peers.get(peer)
+      network.trace?.(`coordinator → ${peer}: ${told(decodeToWorker(frames[0] ?? empty))}${connection?.open ? '' : ' (no connection)'}`)
       connection?.sendToNear(frames)
       return Promise.resolve(connection?.open ?? false)
     },
@@ -51,8 +58,14 @@ export function simulatedControlClient(
   let handler: (frames: Uint8Array[]) => void = () => {}
   let connection: (connected: boolean) => void = () => {}
   const line = new Line(network, process, address, name, {
-    receive: (frames) => handler(frames),
-    connected: (there) => connection(there),
+    receive: (frames) => {
+      network.trace?.(`${name} ← coordinator: ${told(decodeToWorker(frames[0] ?? empty))}`)
+      handler(frames)
+    },
+    connected: (there) => {
+      network.trace?.(`${name} is ${there ? 'connected' : 'disconnected'}`)
+      connection(there)
+    },
   })
   return {
     onMessage: (next) => {
@@ -84,7 +97,6 @@ export class SimulatedDataTransport implements Transport {
     this.endpoint = endpoint
     this.#network = network
     this.#process = process
-    const empty = new Uint8Array(0)
     this.#stopListening = network.listen(endpoint, {
       process,
       accept: () => ({
@@ -139,6 +151,14 @@ export class SimulatedDataTransport implements Transport {
     const entry = { line, rank: -1 }
     return entry
   }
+}
+
+/** A message in a line, without what is long. */
+function told(message: { kind: string } | null): string {
+  if (!message) return 'nothing that decodes'
+  const { config: _, manifest: __, steps, ...rest } = message as Record<string, unknown> & { kind: string }
+  const short = Array.isArray(steps) ? { ...rest, steps: steps.map((step: { step: number }) => step.step) } : rest
+  return JSON.stringify(short).slice(0, 240)
 }
 
 /** A connection that is made again when it breaks. */

@@ -56,6 +56,8 @@ const toCoordinatorSchema = z.discriminatedUnion('kind', [
     kind: z.literal('hello'),
     protocolVersion: natural,
     workerId: z.string().min(1).max(64),
+    /** How often this process has asked to come in; an answer to an earlier time is none to this. */
+    attempt: natural,
     /** The run that a reconnecting worker belongs to; null at first. */
     runId: z.string().nullable(),
     /** What a reconnecting member of a group holds; null for anybody else. */
@@ -71,6 +73,7 @@ const toCoordinatorSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('ready'), endpoint: z.string(), left: natural, state: stateIdentitySchema.nullable() }),
   z.object({
     kind: z.literal('heartbeat'),
+    attempt: natural,
     generation: natural,
     step: natural,
     residentBytes: z.number(),
@@ -153,7 +156,7 @@ const toWorkerSchema = z.discriminatedUnion('kind', [
   /** Halt at the next step boundary, all ranks at the same one. */
   z.object({ kind: z.literal('pause'), generation: natural, reason: z.string() }),
   /** The group goes on without this worker; it may say hello again. `discard`: its state is wrong. */
-  z.object({ kind: z.literal('expelled'), reason: z.string(), discard: z.boolean() }),
+  z.object({ kind: z.literal('expelled'), attempt: natural, reason: z.string(), discard: z.boolean() }),
   z.object({ kind: z.literal('checkpointAck'), step: natural }),
   /** It could not be stored; the rest need not be sent. */
   z.object({ kind: z.literal('checkpointFailed'), step: natural }),

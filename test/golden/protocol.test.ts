@@ -36,6 +36,7 @@ describe('the bytes that docs/protocol.md gives', () => {
     kind: 'hello' as const,
     protocolVersion: 2,
     workerId: 'w0',
+    attempt: 1,
     runId: null,
     member: null,
     absence: null,

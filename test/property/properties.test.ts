@@ -147,7 +147,8 @@ describe('the wire', () => {
     const message: fc.Arbitrary<ToCoordinator> = fc.oneof(
       fc.record({
         kind: fc.constant('hello' as const),
-        protocolVersion: natural,
+        attempt: fc.nat(),
+      protocolVersion: natural,
         workerId: fc.string({ minLength: 1, maxLength: 64 }),
         runId: fc.option(fc.string()),
         member: fc.option(fc.record({ generation: natural })),

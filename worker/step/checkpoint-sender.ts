@@ -13,11 +13,17 @@ export class CheckpointSender {
   #credit: number = limits.checkpointWindow
   #more: () => void = () => {}
   #transfer = 0
+  #current: { transfer: number; step: number } | null = null
   #broken: () => void = () => {}
 
   constructor(model: ModelSpec, send: Send) {
     this.#model = model
     this.#send = send
+  }
+
+  /** One is on its way. */
+  get busy(): boolean {
+    return this.#current !== null
   }
 
   /** Whether the last one arrived whole. */
@@ -27,6 +33,7 @@ export class CheckpointSender {
 
   start(step: number, weightsSha256: string, files: CheckpointFiles): Promise<boolean> {
     const transfer = ++this.#transfer
+    this.#current = { transfer, step }
     this.#credit = limits.checkpointWindow
     const broken = new Promise<boolean>((resolve) => {
       this.#broken = () => resolve(false)
@@ -34,18 +41,22 @@ export class CheckpointSender {
     this.#running = Promise.race([
       this.#stream(transfer, step, weightsSha256, files).then(() => transfer === this.#transfer),
       broken,
-    ])
+    ]).finally(() => {
+      if (this.#current?.transfer === transfer) this.#current = null
+    })
     return this.#running
   }
 
   /** The coordinator is gone, or has no room: what it had of this checkpoint is lost. */
   abandon(): void {
     this.#transfer++
+    this.#current = null
     this.#broken()
     this.#more()
   }
 
-  acknowledge(): void {
+  acknowledge(step: number): void {
+    if (step !== this.#current?.step) return // of one that was given up
     this.#credit++
     this.#more()
   }
