@@ -81,7 +81,7 @@ export class Reception {
       this.#parts.apply({ kind: 'returned', workerId })
       return this.#parts.peers.send(workerId, { kind: 'pulse', step: this.#parts.record.notedStep })
     }
-    this.#parts.apply({ kind: 'left', workerId, loss: 'left', certain: true, reason: 'it is in another generation' })
+    this.#parts.apply({ kind: 'left', workerId, loss: 'left', certain: false, reason: 'it is in another generation' })
     this.#goesOnWithout(peer, attempt)
   }
 

@@ -53,6 +53,7 @@ export class SimulatedRun {
   /** Kills that wait for their moment in a step. */
   readonly #armed = new Map<string, Fault>()
   #furthest = 0
+  readonly #leavers = new Set<string>()
 
   constructor(settings: SimulationSettings, invariants: Invariants) {
     this.#settings = settings
@@ -214,6 +215,7 @@ export class SimulatedRun {
     const { process } = worker
     if (fault.kind === 'kill' && fault.point) return void this.#armed.set(fault.worker, fault)
     if (fault.kind === 'kill') return this.#kill(fault)
+    if (fault.kind === 'leave' && !this.#leaves(fault.worker)) return
     this.fired.push(fault)
     const later = (seconds: number, work: () => void) => this.time.after(seconds * 1000, work)
     switch (fault.kind) {
@@ -241,6 +243,13 @@ export class SimulatedRun {
       default:
         fault satisfies never
     }
+  }
+
+  /** False for the last one: nobody would be left to end the run. */
+  #leaves(workerId: string): boolean {
+    const left = [...this.#workers.keys()].filter((id) => id !== workerId && !this.#leavers.has(id))
+    if (left.length > 0) this.#leavers.add(workerId)
+    return left.length > 0
   }
 
   #killCoordinator(fault: Fault): void {
