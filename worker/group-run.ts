@@ -88,10 +88,10 @@ export class GroupRun {
     for (;;) {
       await this.#link.connected
       await this.#workshop.sender.idle()
+      if (this.aborted !== null) throw new GroupOver(this.aborted)
       await this.#checkpoint(this.holds?.step ?? 0, true)
       if (await this.#workshop.sender.idle()) return
-      await this.#workshop.clock.sleep(storeAgainMs) // room has to be made first
-      if (this.aborted !== null) throw new GroupOver(this.aborted)
+      if (this.aborted === null) await this.#workshop.clock.sleep(storeAgainMs) // room has to be made first
     }
   }
 

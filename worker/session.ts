@@ -158,6 +158,7 @@ export class Session {
         this.#formed = null
         this.#expelled = message.reason
         this.#discard ||= message.discard
+        this.#sender?.abandon()
         this.#group?.abort(this.#group.generation, message.reason)
         break
       case 'stop':
