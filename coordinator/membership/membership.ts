@@ -4,7 +4,7 @@ import { arrival } from './failure-detector.ts'
 import { candidates, formIfEnough } from './formation.ts'
 import type { Loss, Member } from './member.ts'
 import { type Membership, newMember, note, type Outcome, present, update, without } from './state.ts'
-import { suspects } from './suspicion.ts'
+import { patience, suspects } from './suspicion.ts'
 
 /**
  * Who trains: a pure state machine, (state, event, now) → {state, effects}; no sockets, timers or clock inside.
@@ -280,5 +280,15 @@ function slept(state: Membership, now: number): Membership {
 function tick(state: Membership, now: number): Decision {
   let decision: Decision = still(state)
   for (const loss of suspects(state, now)) decision = chain(decision, (next) => lose(next, loss, false, now))
-  return chain(decision, (next) => admit(next, now))
+  return chain(decision, (next) => chain(abortIfStuck(next, now), (after) => admit(after, now)))
+}
+
+/** Nobody moves, and nobody is to blame: what they wait for was lost on the way. They take the step again. */
+function abortIfStuck(state: Membership, now: number): Decision {
+  const stepping = state.phase === 'running' || (state.phase === 'halting' && !state.aborted)
+  const group = present(state)
+  if (!stepping || group.length < 2 || group.some(({ standing }) => standing === 'finished')) return still(state)
+  const idleMs = now - Math.max(...group.map((member) => member.movedAt))
+  if (idleMs <= 2 * patience(state)) return still(state)
+  return abort(state, `nobody has moved for ${Math.round(idleMs / 1000)} s`, now)
 }

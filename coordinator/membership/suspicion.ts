@@ -22,14 +22,18 @@ export function suspects(state: Membership, now: number): Loss[] {
 /** A rank that has not entered a collective in which another one waits, for much longer than a step takes. */
 function stalled(state: Membership, now: number): Loss[] {
   const group = present(state)
-  if (state.phase === 'halting') return unanswering(state, group, now)
-  if (state.phase !== 'running' || group.some((member) => member.standing === 'finished')) return []
+  if (state.phase === 'halting' && state.aborted) return unanswering(state, group, now)
+  if (state.phase !== 'running' && state.phase !== 'halting') return []
+  if (group.some((member) => member.standing === 'finished')) return []
+  // Before a pause, whoever has halted has done all that there is to do.
   const most = Math.max(...group.map((member) => member.entered))
-  const waitingSince = Math.max(...group.filter((member) => member.entered === most).map((member) => member.movedAt))
-  const patienceMs = state.stepMs === 0 ? firstStepMs : Math.max(state.options.faultMs, 5 * state.stepMs)
+  const isThrough = ({ standing, entered }: Member) => standing === 'halted' || entered === most
+  const someHalted = group.some(({ standing }) => standing === 'halted')
+  const waitingSince = Math.max(...group.filter(isThrough).map((member) => member.movedAt))
   const waitedMs = now - waitingSince
   return group
-    .filter((member) => member.entered < most && Math.min(waitedMs, now - member.movedAt) > patienceMs)
+    .filter((member) => (someHalted ? member.standing !== 'halted' : member.entered < most))
+    .filter((member) => Math.min(waitedMs, now - member.movedAt) > patience(state))
     .map(({ workerId }) => ({
       workerId,
       kind: 'stalled',
@@ -39,10 +43,15 @@ function stalled(state: Membership, now: number): Loss[] {
 
 /** After an abort every rank halts as soon as its kernel returns. */
 function unanswering(state: Membership, group: readonly Member[], now: number): Loss[] {
-  const patienceMs = Math.max(state.options.faultMs, state.stepMs === 0 ? firstStepMs : 5 * state.stepMs)
+  const patienceMs = patience(state)
   return group
     .filter((member) => member.standing !== 'halted' && now - state.haltingSince > patienceMs)
     .map(({ workerId }) => ({ workerId, kind: 'stalled', reason: `it does not halt after ${seconds(patienceMs)}` }))
+}
+
+/** Milliseconds that a member may take for what others wait for. */
+export function patience(state: Membership): number {
+  return state.stepMs === 0 ? firstStepMs : Math.max(state.options.faultMs, 5 * state.stepMs)
 }
 
 const seconds = (ms: number): string => `${Math.round(ms / 100) / 10} s`
