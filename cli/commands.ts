@@ -1,3 +1,4 @@
+import { chaosCommand } from './command/chaos.ts'
 import { coordinatorCommand } from './command/coordinator.ts'
 import { generateCommand } from './command/generate.ts'
 import { setupCommand } from './command/setup.ts'
@@ -12,5 +13,6 @@ export const commands: readonly Command[] = [
   workerCommand,
   generateCommand,
   statusCommand,
+  chaosCommand,
   setupCommand,
 ]

@@ -11,6 +11,10 @@ interface Open {
 /** Stopwatches: each loss from its detection to the first step that is committed after it. Times in milliseconds. */
 export class Incidents {
   #open: Open[] = []
+  #lastCommitAt: number | null = null
+  #waitingSince: number | null = null
+  /** Of the time since the last commit, what went by because there were too few workers. */
+  #waitedMs = 0
 
   /** `silentMs`: since the last sign of life, the most that detection can have taken. */
   lost(
@@ -23,7 +27,14 @@ export class Incidents {
     this.#open.push({ incident, reason, generation, detectedAt: now, startedAt: null })
   }
 
+  /** There are too few workers to go on. */
+  waiting(now: number): void {
+    this.#waitingSince ??= now
+  }
+
   started(now: number): void {
+    if (this.#waitingSince !== null) this.#waitedMs += now - this.#waitingSince
+    this.#waitingSince = null
     for (const open of this.#open) open.startedAt ??= now
   }
 
@@ -41,6 +52,18 @@ export class Incidents {
       },
       reason,
     }))
+  }
+
+  /**
+   * A step is committed that took so long itself; milliseconds that incidents have cost since the one before, without
+   * waiting for workers. `ended`: it was the first one after an incident.
+   */
+  stepped(now: number, seconds: number, ended: boolean): number {
+    const since = this.#lastCommitAt
+    const costMs = since === null || !ended ? 0 : now - since - this.#waitedMs - seconds * 1000
+    this.#lastCommitAt = now
+    this.#waitedMs = 0
+    return Math.max(0, costMs)
   }
 
   /** Those that no step followed. */

@@ -138,8 +138,11 @@ export class RunRecord {
 
   /** Each rank tells every step; the first word of it counts. */
   committed(generation: number, step: CommittedStep, now: number): void {
-    for (const { incident, reason } of this.#open.committed(generation, now)) this.#closeIncident(incident, reason)
-    if (!this.#notes.note({ kind: 'committed', generation, step })) return
+    const ended = this.#open.committed(generation, now)
+    for (const { incident, reason } of ended) this.#closeIncident(incident, reason)
+    if (step.step !== this.ledger.steps + 1) return
+    const incidentSeconds = this.#open.stepped(now, step.seconds, ended.length > 0) / 1000
+    this.#notes.note({ kind: 'committed', generation, step, incidentSeconds })
     this.metrics.committed(step, this.#tally.imagesPerSecond)
     if (step.step % this.#logEvery === 0) {
       const { scalars, batches: _, ...rest } = step
@@ -233,7 +236,8 @@ export class RunRecord {
     this.run.folder.event('left', { workerId, reason })
   }
 
-  waiting(ready: number, wanted: number, reason: string): void {
+  waiting(ready: number, wanted: number, reason: string, now: number): void {
+    this.#open.waiting(now)
     this.run.folder.event('paused', { ready, wanted, step: this.ledger.steps, reason })
     this.#observer.incident(`paused at step ${this.ledger.steps}: ${ready} of ${wanted} workers; ${reason}`)
   }

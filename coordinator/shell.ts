@@ -272,7 +272,7 @@ export class Shell {
         this.#peers.forget(effect.workerId)
         return this.#record.left(effect.workerId, effect.reason)
       case 'waiting':
-        return this.#record.waiting(effect.ready, effect.wanted, effect.reason)
+        return this.#record.waiting(effect.ready, effect.wanted, effect.reason, now)
       case 'end':
         return this.#over(effect.outcome)
       default:

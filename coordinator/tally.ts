@@ -62,7 +62,7 @@ export class Tally {
         this.started = true
         return true
       case 'committed':
-        return this.#commit(record.generation, record.step)
+        return this.#commit(record.generation, record.step, record.incidentSeconds)
       case 'rewound':
         this.ledger.resume(record.step, this.finishedEpochs(record.step))
         this.skips = 0
@@ -91,9 +91,9 @@ export class Tally {
     return this.ledger.finishedEpochs().filter(({ epoch }) => (epoch + 1) * stepsPerEpoch <= step)
   }
 
-  #commit(generation: number, step: CommittedStep): boolean {
+  #commit(generation: number, step: CommittedStep, incidentSeconds: number): boolean {
     if (!this.ledger.commit(step)) return false
-    this.#elapsed.steppingSeconds += step.seconds
+    this.#elapsed.steppingSeconds += step.seconds + incidentSeconds
     this.#elapsed.images += step.images
     this.state = { generation, step: step.step }
     this.skips = step.skipped ? this.skips + 1 : 0

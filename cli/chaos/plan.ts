@@ -9,10 +9,7 @@ export const killPoints = ['before-reduce', 'between-updates', 'before-commit', 
 
 const worker = z.string().min(1)
 const duration = z.number().positive().max(600)
-const at = z.union([
-  z.strictObject({ step: z.number().int().min(1) }),
-  z.strictObject({ seconds: z.number().min(0) }),
-])
+const at = z.union([z.strictObject({ step: z.number().int().min(1) }), z.strictObject({ seconds: z.number().min(0) })])
 
 /** `at`: a committed step, or seconds after the first one. `seconds`: how long it lasts. */
 export const faultSchema = z.discriminatedUnion('kind', [
@@ -37,7 +34,11 @@ export const faultSchema = z.discriminatedUnion('kind', [
   /** A worker is asked to go. */
   z.strictObject({ kind: z.literal('leave'), at, worker }),
   /** A rank computes NaN in so many steps from this one on (simulation only). */
-  z.strictObject({ kind: z.literal('nan'), at: z.strictObject({ step: z.number().int().min(1) }), steps: z.number().int().min(1) }),
+  z.strictObject({
+    kind: z.literal('nan'),
+    at: z.strictObject({ step: z.number().int().min(1) }),
+    steps: z.number().int().min(1),
+  }),
 ])
 export type Fault = z.infer<typeof faultSchema>
 export type FaultKind = Fault['kind']

@@ -49,7 +49,8 @@ export class Invariants {
     this.#holds.set(workerId, step)
     const expected = this.#bits.get(step)
     if (expected === undefined) this.#bits.set(step, weightsSha256)
-    else if (expected !== weightsSha256) this.violated(`${workerId} has other bits after step ${step}, in generation ${generation}`)
+    else if (expected !== weightsSha256)
+      this.violated(`${workerId} has other bits after step ${step}, in generation ${generation}`)
     if (generation >= this.#newest) {
       this.#newest = generation
       return
@@ -71,6 +72,7 @@ export class Invariants {
     const step = Number(rewound[1])
     this.rewound += Number(rewound[2])
     const holder = reachable.find((workerId) => (this.#holds.get(workerId) ?? 0) > step)
-    if (holder !== undefined) this.violated(`went back to step ${step}, though ${holder} held ${this.#holds.get(holder)}`)
+    if (holder !== undefined)
+      this.violated(`went back to step ${step}, though ${holder} held ${this.#holds.get(holder)}`)
   }
 }

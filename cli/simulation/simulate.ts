@@ -25,6 +25,8 @@ export interface Simulated {
   readonly stepsLost: number
   readonly virtualMs: number
   readonly incidents: readonly Incident[]
+  /** SHA-256 of the weights after each step. */
+  readonly bits: ReadonlyMap<number, string>
   /** events.jsonl */
   readonly events: readonly Record<string, unknown>[]
 }
@@ -36,26 +38,19 @@ export interface SimulateOptions {
   readonly steps: number
   readonly reproducible: boolean
   readonly faults: readonly Fault[]
+  /** What the weights have to be after each step: those of an undisturbed run. */
+  readonly bits?: ReadonlyMap<number, string>
   readonly minWorkers?: number
   readonly trace?: (line: string) => void
 }
 
-/** One run of the real coordinator and the real workers on virtual time, compared with an undisturbed one. */
+/** One run of the real coordinator and the real workers on virtual time. */
 export async function simulate(options: SimulateOptions): Promise<Simulated> {
-  const { trace: _, ...withoutTrace } = options
-  const poisoned = options.faults.filter((fault) => fault.kind === 'nan')
-  const undisturbed = await run({ ...withoutTrace, workers: 1, faults: poisoned }, new Invariants(new Map()))
-  if (undisturbed.result.violations.length > 0) return undisturbed.result
-  return (await run(options, new Invariants(undisturbed.bits))).result
-}
-
-async function run(
-  { seed, workers, steps, reproducible, faults, minWorkers, trace }: SimulateOptions,
-  invariants: Invariants,
-): Promise<{ result: Simulated; bits: ReadonlyMap<number, string> }> {
+  const { seed, workers, steps, reproducible, faults, minWorkers, trace } = options
+  const invariants = new Invariants(options.bits ?? new Map())
   const runDir = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'ringleader-simulation-'))
   const joining = faults.filter(({ kind }) => kind === 'join').length
-  const options: RunOptions = {
+  const runOptions: RunOptions = {
     ...{ model: 'gan', dataset: 'toy', steps, batchSize: 16, discriminatorUpdates: 3, seed, lanes: 16 },
     ...{ minWorkers: minWorkers ?? 1, maxWorkers: workers + joining, reproducible },
     ...{ maxGradientNorm: 1e12, checkpointEvery: 10 },
@@ -65,7 +60,15 @@ async function run(
       {
         ...{ seed, workers, faults, dataset: toyDataset(samples), trace: trace ?? null },
         request: {
-          ...{ options, runDir, name: null, dataDir: null, resume: null, takeOver: false, allowChanges: false },
+          ...{
+            options: runOptions,
+            runDir,
+            name: null,
+            dataDir: null,
+            resume: null,
+            takeOver: false,
+            allowChanges: false,
+          },
         },
       },
       invariants,
@@ -76,14 +79,8 @@ async function run(
     if (summary) check(summary, steps, invariants)
     const events = lines(join(runDir, 'events.jsonl'))
     return {
-      result: {
-        ...{ seed, workers, faults, fired, summary, events },
-        violations: invariants.violations,
-        stepsLost: invariants.rewound,
-        virtualMs: Math.round(time.now),
-        incidents: summary?.incidents ?? [],
-      },
-      bits: invariants.bits,
+      ...{ seed, workers, faults, fired, summary, events, violations: invariants.violations, bits: invariants.bits },
+      ...{ stepsLost: invariants.rewound, virtualMs: Math.round(time.now), incidents: summary?.incidents ?? [] },
     }
   } finally {
     rmSync(runDir, { recursive: true, force: true })

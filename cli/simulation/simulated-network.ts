@@ -51,7 +51,13 @@ export class SimulatedNetwork {
   }
 
   /** Tries until there is a connection, or `wanted` says no more. */
-  connect(address: string, name: string, near: End, wanted: () => boolean, connected: (made: Connection) => void): void {
+  connect(
+    address: string,
+    name: string,
+    near: End,
+    wanted: () => boolean,
+    connected: (made: Connection) => void,
+  ): void {
     const attempt = () => {
       if (!wanted()) return
       const listener = this.#listeners.get(address)
@@ -60,7 +66,11 @@ export class SimulatedNetwork {
       const connection = new Connection(this, near)
       this.#connections.add(connection)
       const far = listener.accept(name, connection)
-      connection.far = { process: listener.process, receive: (frames) => far.receive(frames), broken: () => far.broken() }
+      connection.far = {
+        process: listener.process,
+        receive: (frames) => far.receive(frames),
+        broken: () => far.broken(),
+      }
       connected(connection)
     }
     this.time.after(2 * this.latency(near.process), () => near.process.enter(attempt))

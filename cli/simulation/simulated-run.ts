@@ -1,5 +1,5 @@
-import { RunRecord } from '../../coordinator/run-record.ts'
 import { prepareRun, type RunRequest } from '../../coordinator/prepare-run.ts'
+import { RunRecord } from '../../coordinator/run-record.ts'
 import { Shell } from '../../coordinator/shell.ts'
 import type { RunObserver, Summary } from '../../coordinator/summary.ts'
 import { messageOf } from '../../shared/core/errors.ts'
@@ -85,7 +85,11 @@ export class SimulatedRun {
     this.#trace?.(takeOver ? 'the coordinator takes over' : 'the coordinator starts')
     const { request, workers, dataset } = this.#settings
     const again: RunRequest = { ...request, options: {}, runDir: null, name: null, resume: request.runDir, takeOver }
-    const run = prepareRun(takeOver ? again : request, () => {}, () => dataset)
+    const run = prepareRun(
+      takeOver ? again : request,
+      () => {},
+      () => dataset,
+    )
     const record = new RunRecord(run, this.#observer(), this.time.now)
     const server = simulatedControlServer(this.#network, process, address)
     const shell = new Shell(run, record, server, { startWorkers: workers, faultMs }, process.clock)
@@ -113,7 +117,8 @@ export class SimulatedRun {
   #reachable(): string[] {
     const coordinator = this.#coordinator?.process
     return [...this.#workers].flatMap(([workerId, { process }]) => {
-      const there = process.alive && process.stoppedSince === null && coordinator && !this.#network.isCut(process, coordinator)
+      const there =
+        process.alive && process.stoppedSince === null && coordinator && !this.#network.isCut(process, coordinator)
       return there ? [workerId] : []
     })
   }

@@ -37,7 +37,9 @@ export function simulatedControlServer(
     },
     send(peer, frames) {
       const connection = peers.get(peer)
-      network.trace?.(`coordinator → ${peer}: ${told(decodeToWorker(frames[0] ?? empty))}${connection?.open ? '' : ' (no connection)'}`)
+      network.trace?.(
+        `coordinator → ${peer}: ${told(decodeToWorker(frames[0] ?? empty))}${connection?.open ? '' : ' (no connection)'}`,
+      )
       connection?.sendToNear(frames)
       return Promise.resolve(connection?.open ?? false)
     },

@@ -54,7 +54,8 @@ export async function runSimulatedWorker(place: WorkerPlace): Promise<number> {
   const { workerId, processId } = place
   const counters = new SharedArrayBuffer(4 * counter.count)
   const link = new Link(simulatedThread(place, counters), new Int32Array(counters))
-  const warmUp = (welcome: Workshop['welcome'], to: Link, blobs: Workshop['blobs']) => makeWorkshop(place, welcome, to, blobs)
+  const warmUp = (welcome: Workshop['welcome'], to: Link, blobs: Workshop['blobs']) =>
+    makeWorkshop(place, welcome, to, blobs)
   const session = new Session(link, warmUp, {
     ...{ kind: 'hello', protocolVersion, workerId, attempt: 0, runId: null, member: null, absence: null },
     ...{ host: 'simulated', processId, backend: 'toy 1', threads: 1 },

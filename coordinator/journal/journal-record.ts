@@ -34,7 +34,13 @@ export const journalRecordSchema = z.discriminatedUnion('kind', [
     state: stateIdentitySchema,
   }),
   z.object({ kind: z.literal('started'), generation: natural }),
-  z.object({ kind: z.literal('committed'), generation: natural, step: committedStepSchema }),
+  z.object({
+    kind: z.literal('committed'),
+    generation: natural,
+    step: committedStepSchema,
+    /** What an incident before this step has cost. */
+    incidentSeconds: z.number(),
+  }),
   z.object({ kind: z.literal('rewound'), step: natural }),
 ])
 export type JournalRecord = z.infer<typeof journalRecordSchema>

@@ -148,7 +148,7 @@ describe('the wire', () => {
       fc.record({
         kind: fc.constant('hello' as const),
         attempt: fc.nat(),
-      protocolVersion: natural,
+        protocolVersion: natural,
         workerId: fc.string({ minLength: 1, maxLength: 64 }),
         runId: fc.option(fc.string()),
         member: fc.option(fc.record({ generation: natural })),

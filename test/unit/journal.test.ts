@@ -23,6 +23,7 @@ function committed(step: number, generation = 1): JournalRecord {
   return {
     kind: 'committed',
     generation,
+    incidentSeconds: 0,
     step: {
       ...{ step, epoch, images: 10, scalars: { vaeLoss: 200 - step }, skipped: false },
       ...{ seconds: 0.5, allReduceSeconds: 0.1, allReduceBytes: 7 },
