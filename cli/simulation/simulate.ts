@@ -41,6 +41,8 @@ export interface SimulateOptions {
   /** What the weights have to be after each step: those of an undisturbed run. */
   readonly bits?: ReadonlyMap<number, string>
   readonly minWorkers?: number
+  /** Whether killed workers are started again (default: true). */
+  readonly restarts?: boolean
   readonly trace?: (line: string) => void
 }
 
@@ -59,6 +61,7 @@ export async function simulate(options: SimulateOptions): Promise<Simulated> {
     const simulated = new SimulatedRun(
       {
         ...{ seed, workers, faults, dataset: toyDataset(samples), trace: trace ?? null },
+        restarts: options.restarts ?? true,
         request: {
           ...{
             options: runOptions,

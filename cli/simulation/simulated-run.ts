@@ -24,6 +24,8 @@ export interface SimulationSettings {
   readonly request: RunRequest
   readonly dataset: ImageDataset
   readonly faults: readonly Fault[]
+  /** Whether killed workers are started again. */
+  readonly restarts: boolean
   /** Told what happens, line by line. */
   readonly trace: ((line: string) => void) | null
 }
@@ -166,8 +168,10 @@ export class SimulatedRun {
       if (this.#coordinator?.process.alive) this.#coordinator.shell.workerExited(exit)
       else this.#untold.push(exit)
     })
-    const delayMs = this.#restarts.get(workerId)?.delayMs(this.time.now) ?? 10_000
-    this.time.after(delayMs + 10, () => this.#startWorker(workerId))
+    const delayMs = this.#settings.restarts ? this.#restarts.get(workerId)?.delayMs(this.time.now) : null
+    if (delayMs != null) return this.time.after(delayMs + 10, () => this.#startWorker(workerId))
+    if ([...this.#workers.values()].some(({ process }) => process.alive)) return
+    this.time.after(50, () => this.#coordinator?.shell.apply({ kind: 'failRun', reason: 'no worker comes up any more' }))
   }
 
   began(workerId: string, generation: number, step: number): void {
