@@ -146,6 +146,7 @@ export class Communicator {
       this.#abort(message.reason)
       this.#welcomed = false
       this.#expelled = true
+      this.#hello = null // until the session has put things in order
       if (message.discard) this.#unnoted = []
       this.#lastWord = null
     }

@@ -65,7 +65,9 @@ export class Invariants {
   /** What the coordinator tells; `reachable`: workers that it could talk to. */
   incident(reason: string, now: number, reachable: readonly string[]): void {
     const lost = /^(\S+) is lost: (.*)$/.exec(reason)
-    if (lost?.[1] && (this.#blamed.get(lost[1]) ?? 0) < now)
+    // One that never heard of the group that a dead coordinator was forming comes in again at once.
+    const unaware = lost?.[2] === 'it is in another generation'
+    if (lost?.[1] && !unaware && (this.#blamed.get(lost[1]) ?? 0) < now)
       this.violated(`${lost[1]} was lost without a fault, at ${Math.round(now)} ms: ${lost[2]}`)
     const rewound = /^goes on from step (\d+) .*: (\d+) steps/.exec(reason)
     if (!rewound) return

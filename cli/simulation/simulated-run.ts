@@ -171,7 +171,9 @@ export class SimulatedRun {
     const delayMs = this.#settings.restarts ? this.#restarts.get(workerId)?.delayMs(this.time.now) : null
     if (delayMs != null) return this.time.after(delayMs + 10, () => this.#startWorker(workerId))
     if ([...this.#workers.values()].some(({ process }) => process.alive)) return
-    this.time.after(50, () => this.#coordinator?.shell.apply({ kind: 'failRun', reason: 'no worker comes up any more' }))
+    this.time.after(50, () =>
+      this.#coordinator?.shell.apply({ kind: 'failRun', reason: 'no worker comes up any more' }),
+    )
   }
 
   began(workerId: string, generation: number, step: number): void {

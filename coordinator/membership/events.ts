@@ -10,7 +10,15 @@ export type MembershipEvent =
   | { kind: 'joined'; workerId: string; generation: number }
   | { kind: 'heard'; workerId: string }
   | { kind: 'returned'; workerId: string }
-  | { kind: 'heartbeat'; workerId: string; generation: number; step: number; entered: number; fetched: number }
+  | {
+      kind: 'heartbeat'
+      workerId: string
+      generation: number
+      step: number
+      entered: number
+      reduced: number
+      fetched: number
+    }
   | { kind: 'committed'; workerId: string; generation: number; step: number; seconds: number }
   | { kind: 'suspect'; workerId: string; generation: number; suspect: string; reason: string }
   | { kind: 'halted'; workerId: string; generation: number; state: StateIdentity | null; reason: string }

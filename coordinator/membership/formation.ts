@@ -4,11 +4,15 @@ import { ahead, type Member } from './member.ts'
 import { quorum } from './quorum.ts'
 import { isVoid, type Membership } from './state.ts'
 
-/** Workers that may be in the next generation. */
+/** Workers that may be in the next generation. Those that come and go wait, but not where nobody else holds the state. */
 export function candidates(state: Membership, now: number): Member[] {
-  return [...state.members.values()].filter((member) => {
-    if (member.draining || member.standing === 'warming') return false
-    return member.standing !== 'ready' || now - member.since >= backOffMs(state.losses.get(member.workerId), now)
+  const willing = [...state.members.values()].filter((member) => !member.draining && member.standing !== 'warming')
+  const waits = ({ workerId, standing, since }: Member) =>
+    standing === 'ready' && now - since < backOffMs(state.losses.get(workerId), now)
+  const others = willing.filter((member) => !waits(member))
+  return willing.filter((member) => {
+    if (!waits(member)) return true
+    return !isVoid(state, member.state) && others.every((other) => ahead(member.state, other.state))
   })
 }
 
@@ -40,7 +44,7 @@ export function formIfEnough(state: Membership, now: number, tell = false): Deci
   const next = quorum({ candidates: ready, lastGroup: state.group, maxWorkers, storedStep: state.storedStep, reason })
   const members = new Map(state.members)
   for (const member of next.group)
-    members.set(member.workerId, { ...member, standing: 'joining', entered: 0, movedAt: now })
+    members.set(member.workerId, { ...member, standing: 'joining', entered: 0, inCollective: false, movedAt: now })
   return {
     state: {
       ...state,

@@ -17,6 +17,8 @@ export interface Member {
   readonly draining: boolean
   /** Collectives that it has entered in this generation. */
   readonly entered: number
+  /** It is in one now, and waits for others. */
+  readonly inCollective: boolean
   /** Pieces of state that it has fetched. */
   readonly fetched: number
   /** Since when these two numbers stand. */

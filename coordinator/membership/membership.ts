@@ -92,10 +92,10 @@ function heartbeat(state: Membership, event: Extract<MembershipEvent, { kind: 'h
   if (!member) return state
   const change: Partial<Member> = { heartbeats: arrival(member.heartbeats, now) }
   if (event.generation !== state.generation) return update(state, event.workerId, now, change)
-  const { entered, fetched } = event
+  const { entered, reduced, fetched } = event
   const moved = entered === member.entered && fetched === member.fetched ? {} : { entered, fetched, movedAt: now }
   const step = Math.max(member.step, event.step)
-  return update(state, event.workerId, now, { ...change, ...moved, step })
+  return update(state, event.workerId, now, { ...change, ...moved, step, inCollective: entered > reduced })
 }
 
 function committed(state: Membership, event: Extract<MembershipEvent, { kind: 'committed' }>, now: number): Membership {
@@ -283,11 +283,12 @@ function tick(state: Membership, now: number): Decision {
   return chain(decision, (next) => chain(abortIfStuck(next, now), (after) => admit(after, now)))
 }
 
-/** Nobody moves, and nobody is to blame: what they wait for was lost on the way. They take the step again. */
+/** All wait for each other, and nobody moves: what they wait for was lost on the way. They take the step again. */
 function abortIfStuck(state: Membership, now: number): Decision {
   const stepping = state.phase === 'running' || (state.phase === 'halting' && !state.aborted)
   const group = present(state)
-  if (!stepping || group.length < 2 || group.some(({ standing }) => standing === 'finished')) return still(state)
+  const waiting = group.every(({ standing, inCollective }) => standing === 'running' && inCollective)
+  if (!stepping || !waiting) return still(state)
   const idleMs = now - Math.max(...group.map((member) => member.movedAt))
   if (idleMs <= 2 * patience(state)) return still(state)
   return abort(state, `nobody has moved for ${Math.round(idleMs / 1000)} s`, now)

@@ -131,6 +131,7 @@ export function newMember(workerId: string, heartbeatMs: number, now: number): M
     lastHeard: now,
     draining: false,
     entered: 0,
+    inCollective: false,
     fetched: 0,
     movedAt: now,
   }

@@ -44,7 +44,10 @@ describe('scenarios', () => {
       from = at + 1
     }
     for (const unwanted of scenario.never)
-      expect(lines.filter((line) => pattern(unwanted).test(line)), unwanted).toEqual([])
+      expect(
+        lines.filter((line) => pattern(unwanted).test(line)),
+        unwanted,
+      ).toEqual([])
     expect(run.fired).toHaveLength(faults.length)
     expect(run.summary?.status).toBe(scenario.ends)
     if (scenario.ends === 'completed') expect(run.violations).toEqual([])

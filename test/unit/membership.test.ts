@@ -1,92 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { backOffMs, noteLoss } from '../../coordinator/membership/back-off.ts'
-import type { MembershipEffect, MembershipEvent } from '../../coordinator/membership/events.ts'
-import { arrival, firstArrival, phi, phiLimit } from '../../coordinator/membership/failure-detector.ts'
-import { decide } from '../../coordinator/membership/membership.ts'
-import { initialMembership, type Membership } from '../../coordinator/membership/state.ts'
-
-/** Plays events through the pure core and keeps what it wants done. */
-class Play {
-  state: Membership
-  effects: MembershipEffect[] = []
-  now = 0
-
-  constructor(startWorkers: number, options: { minWorkers?: number; maxWorkers?: number; storedStep?: number } = {}) {
-    const { minWorkers = 1, maxWorkers = 8, storedStep = 0 } = options
-    this.state = initialMembership(
-      { startWorkers, minWorkers, maxWorkers, faultMs: 3000, orphanMs: 60_000, heartbeatMs: 250 },
-      { generation: 0, storedStep },
-    )
-  }
-
-  on(event: MembershipEvent): this {
-    const { state, effects } = decide(this.state, event, this.now)
-    this.state = state
-    this.effects = [...this.effects, ...effects]
-    return this
-  }
-
-  after(ms: number): this {
-    this.now += ms
-    return this
-  }
-
-  ready(workerId: string, state: { generation: number; step: number } | null = null, left = 0): this {
-    return this.on({ kind: 'hello', workerId }).on({
-      kind: 'ready',
-      workerId,
-      endpoint: `tcp://${workerId}`,
-      left,
-      state,
-    })
-  }
-
-  joined(): this {
-    for (const workerId of this.state.group) this.on({ kind: 'joined', workerId, generation: this.state.generation })
-    return this
-  }
-
-  running(...workerIds: string[]): this {
-    for (const workerId of workerIds) this.on({ kind: 'hello', workerId })
-    for (const workerId of workerIds) this.ready(workerId)
-    return this.joined().committed(1)
-  }
-
-  committed(step: number, ...workerIds: string[]): this {
-    const { generation, group } = this.state
-    for (const workerId of workerIds.length > 0 ? workerIds : group)
-      this.on({ kind: 'committed', workerId, generation, step, seconds: 0.05 })
-    return this
-  }
-
-  halted(workerId: string, step: number, generation = this.state.generation): this {
-    return this.on({ kind: 'halted', workerId, generation, state: { generation, step }, reason: 'aborted' })
-  }
-
-  left(workerId: string, certain = true): this {
-    return this.on({ kind: 'left', workerId, loss: 'dead', certain, reason: 'ended by SIGKILL' })
-  }
-
-  heartbeat(workerId: string, entered = 1): this {
-    const { generation } = this.state
-    return this.on({ kind: 'heartbeat', workerId, generation, step: 1, entered, fetched: 0 })
-  }
-
-  /** The effects since the last call. */
-  take(): MembershipEffect[] {
-    const { effects } = this
-    this.effects = []
-    return effects
-  }
-
-  get formed() {
-    return this.effects.flatMap((effect) => (effect.kind === 'form' ? [effect] : [])).at(-1)
-  }
-
-  get ranks(): string[] | undefined {
-    return this.formed?.quorum.group.map((member) => member.workerId)
-  }
-}
+import { Play } from '../support/play.ts'
 
 describe('membership', () => {
   it('forms a group in the order of names once enough are ready, and starts when all have joined', () => {
@@ -229,64 +142,18 @@ describe('membership', () => {
     const over = new Play(2).on({ kind: 'stopRequested' }).on({ kind: 'hello', workerId: 'a' })
     expect(over.effects.at(-1)).toMatchObject({ kind: 'refuse', code: 'run-over' })
   })
-})
 
-describe('detection', () => {
-  it('silence expels within the fault time, and a coordinator that slept blames nobody', () => {
-    const play = new Play(2).running('a', 'b')
-    play.take()
-    for (let time = 0; time < 1000; time += 250) play.after(250).heartbeat('a').heartbeat('b').on({ kind: 'tick' })
-    for (let time = 0; time < 1400; time += 100) play.after(100).heartbeat('b').on({ kind: 'tick' })
-    expect(play.effects).toEqual([])
-    for (let time = 0; time < 1400; time += 100) play.after(100).heartbeat('b').on({ kind: 'tick' })
-    expect(play.effects[0]).toMatchObject({ kind: 'lost', loss: { workerId: 'a', kind: 'silent' } })
-
-    const slept = new Play(2).running('a', 'b')
-    slept.take()
-    slept.after(20_000).on({ kind: 'slept' }).on({ kind: 'tick' })
-    expect(slept.effects).toEqual([])
-  })
-
-  it('a rank that lives but does not enter the collective in which the others wait is stalled', () => {
-    const play = new Play(3).running('a', 'b', 'c')
-    play.take()
-    for (let time = 0; time < 3500; time += 100) {
-      play.after(100).heartbeat('a', 4).heartbeat('b', 3).heartbeat('c', 4).on({ kind: 'tick' })
-    }
-    expect(play.effects[0]).toMatchObject({ kind: 'lost', loss: { workerId: 'b', kind: 'stalled' } })
-  })
-
-  it('a long step of all is no stall', () => {
-    const play = new Play(2).running('a', 'b')
-    play.take()
-    for (let time = 0; time < 20_000; time += 100) play.after(100).heartbeat('a').heartbeat('b').on({ kind: 'tick' })
-    expect(play.effects).toEqual([])
-  })
-
-  it('phi grows with the silence, and slower for one that was irregular before', () => {
-    let regular = firstArrival(0, 250)
-    let irregular = firstArrival(0, 250)
-    let time = 0
-    for (let beat = 0; beat < 100; beat++) {
-      regular = arrival(regular, beat * 250)
-      time += beat % 5 === 0 ? 1200 : 100
-      irregular = arrival(irregular, time)
-    }
-    const phis = (ms: number) => [phi(regular, regular.last + ms), phi(irregular, irregular.last + ms)] as const
-    expect(phis(200)[0]).toBeLessThan(1)
-    expect(phis(1500)[0]).toBeGreaterThan(phiLimit)
-    expect(phis(1500)[1]).toBeLessThan(phiLimit)
-    for (let ms = 100; ms < 3000; ms += 100) expect(phis(ms + 100)[0]).toBeGreaterThanOrEqual(phis(ms)[0])
-  })
-
-  it('a worker that comes and goes waits longer each time', () => {
-    let losses = noteLoss(undefined, 0)
-    const waits: number[] = []
-    for (let count = 1; count <= 10; count++) {
-      waits.push(backOffMs(losses, count * 10))
-      losses = noteLoss(losses, count * 10)
-    }
-    expect(waits).toEqual([0, 0, 0, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000])
-    expect(backOffMs(losses, 100_000)).toBe(0)
+  it('rolls back to a checkpoint, whatever anybody holds, and what comes back from before is void', () => {
+    const play = new Play(2).running('a', 'b').committed(9)
+    play.on({ kind: 'rollBack', step: 4, reason: 'steps were skipped' })
+    expect(play.effects.at(-1)).toMatchObject({ kind: 'abort', generation: 1, workerIds: ['a', 'b'] })
+    play.halted('a', 9).halted('b', 9)
+    expect(play.formed).toMatchObject({ generation: 2, quorum: { state: { generation: 0, step: 4 }, source: null } })
+    const late = { kind: 'ready', endpoint: 'tcp://c', left: 1, state: { generation: 1, step: 9 } } as const
+    play.on({ kind: 'hello', workerId: 'c' }).on({ ...late, workerId: 'c' })
+    for (const workerId of ['a', 'b']) play.on({ kind: 'joined', workerId, generation: 2 })
+    play.on({ kind: 'halted', workerId: 'a', generation: 2, state: { generation: 0, step: 4 }, reason: 'paused' })
+    play.on({ kind: 'halted', workerId: 'b', generation: 2, state: { generation: 0, step: 4 }, reason: 'paused' })
+    expect(play.formed).toMatchObject({ generation: 3, quorum: { state: { step: 4 } } })
   })
 })
