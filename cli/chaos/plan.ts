@@ -33,11 +33,12 @@ export const faultSchema = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('join'), at, worker }),
   /** A worker is asked to go. */
   z.strictObject({ kind: z.literal('leave'), at, worker }),
-  /** A rank computes NaN in so many steps from this one on (simulation only). */
+  /** A rank computes NaN in so many steps from this one on, until the run has been rolled back so often (simulation only). */
   z.strictObject({
     kind: z.literal('nan'),
     at: z.strictObject({ step: z.number().int().min(1) }),
     steps: z.number().int().min(1),
+    rollbacks: z.number().int().min(1).optional(),
   }),
 ])
 export type Fault = z.infer<typeof faultSchema>

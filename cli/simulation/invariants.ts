@@ -1,3 +1,5 @@
+import type { Bits } from './simulated-worker.ts'
+
 const maximumViolations = 20
 /** After a fault on it is over, a worker may be lost for so long: it has to be noticed first, and to come back. */
 const graceMs = 15_000
@@ -6,7 +8,7 @@ const graceMs = 15_000
 export class Invariants {
   readonly violations: string[] = []
   /** Bits after each step: those of an undisturbed run, or of whoever came first. */
-  readonly #bits: Map<number, string>
+  readonly #bits: Map<string, string>
   /** Last commit of each worker that lives. */
   readonly #holds = new Map<string, number>()
   #newest = 0
@@ -17,12 +19,18 @@ export class Invariants {
   /** Steps that the run went back. */
   rewound = 0
 
-  constructor(reference: ReadonlyMap<number, string>) {
+  constructor(reference: ReadonlyMap<string, string>) {
     this.#bits = new Map(reference)
   }
 
-  get bits(): ReadonlyMap<number, string> {
+  /** By roll-backs and step. */
+  get bits(): ReadonlyMap<string, string> {
     return this.#bits
+  }
+
+  /** Whether these are the bits after a step, with whatever roll-backs. */
+  knows(step: number, sha256: string | null): boolean {
+    return [...this.#bits].some(([key, bits]) => key.endsWith(`/${step}`) && bits === sha256)
   }
 
   violated(what: string): void {
@@ -41,15 +49,15 @@ export class Invariants {
 
   began(workerId: string, generation: number, step: number): void {
     const last = this.#holds.get(workerId)
-    if (last !== undefined && step < last && this.rewound === 0)
+    if (last !== undefined && step < last)
       this.violated(`${workerId} began step ${step + 1} in generation ${generation}, but had committed ${last}`)
   }
 
-  committed(workerId: string, generation: number, step: number, weightsSha256: string): void {
+  committed(workerId: string, generation: number, { step, rollbacks, sha256 }: Bits): void {
     this.#holds.set(workerId, step)
-    const expected = this.#bits.get(step)
-    if (expected === undefined) this.#bits.set(step, weightsSha256)
-    else if (expected !== weightsSha256)
+    const expected = this.#bits.get(`${rollbacks}/${step}`)
+    if (expected === undefined) this.#bits.set(`${rollbacks}/${step}`, sha256)
+    else if (expected !== sha256)
       this.violated(`${workerId} has other bits after step ${step}, in generation ${generation}`)
     if (generation >= this.#newest) {
       this.#newest = generation
@@ -69,10 +77,12 @@ export class Invariants {
     const unaware = lost?.[2] === 'it is in another generation'
     if (lost?.[1] && !unaware && (this.#blamed.get(lost[1]) ?? 0) < now)
       this.violated(`${lost[1]} was lost without a fault, at ${Math.round(now)} ms: ${lost[2]}`)
-    const rewound = /^goes on from step (\d+) .*: (\d+) steps/.exec(reason)
+    const rewound = /^goes on from step (\d+) \((.*)\): (\d+) steps/.exec(reason)
     if (!rewound) return
     const step = Number(rewound[1])
-    this.rewound += Number(rewound[2])
+    for (const [workerId, held] of this.#holds) this.#holds.set(workerId, Math.min(held, step))
+    if (rewound[2] === 'roll-back') return
+    this.rewound += Number(rewound[3])
     const holder = reachable.find((workerId) => (this.#holds.get(workerId) ?? 0) > step)
     if (holder !== undefined)
       this.violated(`went back to step ${step}, though ${holder} held ${this.#holds.get(holder)}`)

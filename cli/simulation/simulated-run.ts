@@ -11,7 +11,7 @@ import type { Invariants } from './invariants.ts'
 import { SimulatedNetwork } from './simulated-network.ts'
 import { SimulatedProcess } from './simulated-process.ts'
 import { simulatedControlServer } from './simulated-sockets.ts'
-import { runSimulatedWorker, type SimulatedSession } from './simulated-worker.ts'
+import { type Bits, runSimulatedWorker, type SimulatedSession } from './simulated-worker.ts'
 import { VirtualTime } from './virtual-time.ts'
 
 const address = 'sim://coordinator'
@@ -180,9 +180,10 @@ export class SimulatedRun {
     this.#invariants.began(workerId, generation, step)
   }
 
-  committed(workerId: string, generation: number, step: number, weightsSha256: string): void {
+  committed(workerId: string, generation: number, bits: Bits): void {
+    const { step } = bits
     this.#trace?.(`${workerId} commits step ${step} in generation ${generation}`)
-    this.#invariants.committed(workerId, generation, step, weightsSha256)
+    this.#invariants.committed(workerId, generation, bits)
     if (this.#furthest === 0)
       for (const fault of this.#waiting.filter(({ at }) => 'seconds' in at))
         this.time.after('seconds' in fault.at ? fault.at.seconds * 1000 : 0, () => this.#fire(fault))
@@ -199,9 +200,13 @@ export class SimulatedRun {
     this.#kill(armed)
   }
 
-  poisoned(step: number): boolean {
+  poisoned(step: number, rollbacks: number): boolean {
     const poisoned = this.#settings.faults.find(
-      (fault) => fault.kind === 'nan' && step >= fault.at.step && step < fault.at.step + fault.steps,
+      (fault) =>
+        fault.kind === 'nan' &&
+        step >= fault.at.step &&
+        step < fault.at.step + fault.steps &&
+        rollbacks < (fault.rollbacks ?? Number.POSITIVE_INFINITY),
     )
     if (poisoned && !this.fired.includes(poisoned)) this.fired.push(poisoned)
     return poisoned !== undefined

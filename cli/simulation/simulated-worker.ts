@@ -21,15 +21,23 @@ import { toyBackend, toyModel, toySpec } from './toy-model.ts'
 /** Moments of a step at which a worker may be killed. */
 export type KillPoint = 'before-reduce' | 'between-updates' | 'before-commit' | 'in-checkpoint'
 
+/** What a worker holds after a step. */
+export interface Bits {
+  readonly step: number
+  /** Roll-backs of the run until then: they change the learning rates. */
+  readonly rollbacks: number
+  readonly sha256: string
+}
+
 /** What a simulation sees of a worker's steps. */
 export interface StepObserver {
   /** 0-based step. */
   began(workerId: string, generation: number, step: number): void
   /** Step count after the commit, and the bits that it left. */
-  committed(workerId: string, generation: number, step: number, weightsSha256: string): void
+  committed(workerId: string, generation: number, state: Bits): void
   reaches(workerId: string, step: number, point: KillPoint): void
   /** Whether the rank with lane 0 is to compute NaN. */
-  poisoned(step: number): boolean
+  poisoned(step: number, rollbacks: number): boolean
 }
 
 export interface WorkerPlace {
@@ -120,7 +128,7 @@ function makeWorkshop(
   const at = { step: 0, leads: false }
   const backend = toyBackend(
     () => process.compute(computeMs),
-    () => at.leads && observer.poisoned(at.step),
+    () => at.leads && observer.poisoned(at.step, config.rollbacks),
   )
   const trainer = new Trainer(config, toyModel, state, backend, source, schedule, process.clock)
   const take = trainer.step.bind(trainer)
@@ -142,7 +150,9 @@ function makeWorkshop(
       },
     }
     const result = await take(step, watched, votes)
-    observer.committed(workerId, group.generation, result.committed.step, weightsSha256(state))
+    const { step: committed } = result.committed
+    const bits = { step: committed, rollbacks: config.rollbacks, sha256: weightsSha256(state) }
+    observer.committed(workerId, group.generation, bits)
     return result
   }
   const sender = new CheckpointSender(toySpec, (message, bytes) => {
