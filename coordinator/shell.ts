@@ -245,6 +245,8 @@ export class Shell {
         this.#record.started(effect.generation, now)
         for (const worker of effect.group) this.#peers.send(worker, { kind: 'start', generation: effect.generation })
         return
+      case 'startAgain':
+        return this.#peers.send(effect.workerId, { kind: 'start', generation: effect.generation })
       case 'abort':
       case 'pause':
         for (const worker of effect.workerIds)

@@ -15,6 +15,8 @@ export interface WorkerOptions {
   readonly threads: number
   /** Address that peers connect to, such as tcp://10.0.0.2:0 (0: any free port). */
   readonly dataBind: string
+  /** Address by which the others find it, where that is not the one it listens on; null: it is. */
+  readonly advertise: string | null
   readonly connectTimeoutMs: number
   /** So long does a worker go on without its coordinator, or wait for it, before it gives up. */
   readonly reconnectTimeoutMs: number
@@ -35,7 +37,7 @@ export function startWorker(options: WorkerOptions): RunningWorker {
     const backend = await openBackend(options.backend, options.threads)
     const counters = new SharedArrayBuffer(4 * counter.count)
     const link = new Link(openThread({ ...options, counters }), new Int32Array(counters))
-    session = new Session(link, warmUpWith(backend), {
+    session = new Session(link, warmUpWith(backend), options.advertise, {
       kind: 'hello',
       protocolVersion,
       workerId: options.workerId,

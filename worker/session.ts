@@ -11,6 +11,7 @@ export class Session {
   ended: { failed: boolean } | null = null
   readonly #link: Link
   readonly #warmUp: WarmUp
+  readonly #advertise: string | null
   readonly #hello: Extract<ToCoordinator, { kind: 'hello' }>
   readonly #blobs: BlobClient
   readonly #end: Promise<never>
@@ -29,9 +30,10 @@ export class Session {
   /** Bits in the shared memory; null where there are none to go on with. */
   #holds: StateIdentity | null = null
 
-  constructor(link: Link, warmUp: WarmUp, hello: Extract<ToCoordinator, { kind: 'hello' }>) {
+  constructor(link: Link, warmUp: WarmUp, advertise: string | null, hello: Extract<ToCoordinator, { kind: 'hello' }>) {
     this.#link = link
     this.#warmUp = warmUp
+    this.#advertise = advertise
     this.#hello = hello
     this.#blobs = new BlobClient((sha256) => link.send({ kind: 'blobRequest', sha256 }))
     this.#end = new Promise((_, reject) => {
@@ -63,13 +65,14 @@ export class Session {
   }
 
   async run(): Promise<number> {
-    const endpoint = await this.#link.opened
+    const opened = await this.#link.opened
+    const endpoint = this.#advertise ?? advertised(opened)
     this.#link.hello(this.#hello)
     const welcome = await this.#until(() => this.#welcome)
     const workshop = this.#warm(welcome)
     this.#link.welcomed(welcome.runId, welcome.heartbeatMs)
     let left = 0
-    const ready = () => this.#link.send({ kind: 'ready', endpoint: advertised(endpoint), left, state: this.#holds })
+    const ready = () => this.#link.send({ kind: 'ready', endpoint, left, state: this.#holds })
     ready()
     for (;;) {
       const formed = await this.#until(() => this.#formed ?? this.#expelled)

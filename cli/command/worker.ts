@@ -21,6 +21,10 @@ export const workerCommand: Command = {
       describe:
         "address for the other workers; port 0 is any free one (default: this host's loopback, or its name where the coordinator is on another host)",
     },
+    advertise: {
+      type: 'string',
+      describe: 'address that the other workers are told, where it is not the one of --bind (containers, NAT)',
+    },
     id: { type: 'string', describe: 'name of this worker (default: host and process id)' },
     backend: backendFlag,
     threads: threadsFlag,
@@ -47,6 +51,7 @@ export const workerCommand: Command = {
       backend: checkedBackend(parsed.backend),
       threads: checkedThreads(parsed.threads, 1),
       dataBind,
+      advertise: parsed.advertise === undefined ? null : checkedAddress('advertise', String(parsed.advertise)),
       connectTimeoutMs: seconds('connect-timeout', parsed.connectTimeout) * 1000,
       reconnectTimeoutMs: seconds('reconnect-timeout', parsed.reconnectTimeout) * 1000,
     })

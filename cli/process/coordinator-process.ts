@@ -17,6 +17,7 @@ runChild<ToCoordinatorProcess>(async (first, onMessage) => {
       http: coordinator.httpAddress,
       folder: run.folder.path,
       workers: run.config.maxWorkers,
+      startWorkers: first.settings.startWorkers,
       threads: run.config.threads,
     } satisfies FromCoordinatorProcess)
   })

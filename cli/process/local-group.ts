@@ -2,14 +2,22 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { assert, exitCode } from '../../shared/core/errors.ts'
 import type { BackendName } from '../../worker/backend/open-backend.ts'
+import type { WorkerOptions } from '../../worker/main.ts'
 import { threadsPerWorker } from '../native-setup.ts'
 import type { CoordinatorSettings } from '../run-coordinator.ts'
 import type { FromCoordinatorProcess, ToCoordinatorProcess, ToWorkerProcess } from './messages.ts'
 import { Restarts } from './restarts.ts'
 
-interface WorkerSettings {
+/** Where a worker finds the coordinator, listens, and is found. */
+export type WorkerPlace = Pick<WorkerOptions, 'coordinator' | 'dataBind' | 'advertise'>
+
+interface LocalGroupSettings {
   readonly backend: BackendName
   readonly threads: number | null
+  /** Nothing but errors is printed. */
+  readonly quiet?: boolean
+  /** Another network than plain loopback. */
+  place?(workerId: string, coordinator: string): Promise<WorkerPlace>
 }
 
 /** The processes of one `train`, watched over. They end with this one: their IPC channel closes. */
@@ -17,7 +25,7 @@ export class LocalGroup {
   readonly #workers = new Map<string, ChildProcess>()
   readonly #restarts = new Map<string, Restarts>()
   readonly #timers = new Set<NodeJS.Timeout>()
-  readonly #settings: WorkerSettings
+  readonly #settings: LocalGroupSettings
   #coordinator: ChildProcess | null = null
   #over = false
   #stopping = false
@@ -25,7 +33,7 @@ export class LocalGroup {
   /** Ends of workers that no coordinator was there to hear of. */
   readonly #untold: ToCoordinatorProcess[] = []
 
-  constructor(settings: WorkerSettings) {
+  constructor(settings: LocalGroupSettings) {
     this.#settings = settings
   }
 
@@ -47,7 +55,12 @@ export class LocalGroup {
 
   async #coordinate(settings: CoordinatorSettings): Promise<Exit> {
     const coordinator = fork(new URL('./coordinator-process.js', import.meta.url), {
-      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+      stdio: [
+        'ignore',
+        this.#settings.quiet ? 'ignore' : 'inherit',
+        this.#settings.quiet ? 'ignore' : 'inherit',
+        'ipc',
+      ],
     })
     this.#coordinator = coordinator
     coordinator.send({ kind: 'start', settings } satisfies ToCoordinatorProcess)
@@ -58,7 +71,8 @@ export class LocalGroup {
   #isListening(listening: FromCoordinatorProcess): void {
     const first = this.#listening === null
     this.#listening = listening
-    if (first) for (let index = 0; index < listening.workers; index++) this.#startWorker(`worker-${index}`, listening)
+    const { startWorkers, workers } = listening
+    if (first) for (let index = 0; index < (startWorkers ?? workers); index++) void this.#startWorker(`worker-${index}`)
     for (const exit of this.#untold.splice(0)) this.#tell(exit)
     if (this.#stopping) this.#tell({ kind: 'stop' })
   }
@@ -75,8 +89,27 @@ export class LocalGroup {
     return exitCode.failed
   }
 
-  #startWorker(workerId: string, listening: FromCoordinatorProcess): void {
+  /** Of a worker or, without a name, of the coordinator; null where it does not run. */
+  processId(workerId?: string): number | null {
+    const child = workerId === undefined ? this.#coordinator : this.#workers.get(workerId)
+    return child?.exitCode === null && child.signalCode === null ? (child.pid ?? null) : null
+  }
+
+  /** Asks a worker to leave at the next step boundary. */
+  drain(workerId: string): void {
+    this.#workers.get(workerId)?.send({ kind: 'drain', reason: 'asked to leave' } satisfies ToWorkerProcess)
+  }
+
+  async addWorker(workerId: string): Promise<void> {
+    await this.#startWorker(workerId)
+  }
+
+  async #startWorker(workerId: string): Promise<void> {
+    const listening = this.#listening
+    assert(listening, 'workers are started once the coordinator listens')
     const { backend, threads } = this.#settings
+    const plain = { coordinator: listening.endpoint, dataBind: 'tcp://127.0.0.1:0', advertise: null }
+    const place = (await this.#settings.place?.(workerId, listening.endpoint)) ?? plain
     const worker = fork(new URL('./worker-process.js', import.meta.url), {
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     })
@@ -85,25 +118,21 @@ export class LocalGroup {
     this.#restarts.set(workerId, restarts)
     restarts.started(performance.now())
     const options = {
-      coordinator: listening.endpoint,
+      ...place,
       workerId,
       backend,
-      threads: listening.threads ?? threads ?? threadsPerWorker(listening.workers),
-      dataBind: 'tcp://127.0.0.1:0',
+      threads: listening.threads ?? threads ?? threadsPerWorker(listening.startWorkers ?? listening.workers),
       connectTimeoutMs: 30_000,
       reconnectTimeoutMs: 600_000,
     }
     worker.send({ kind: 'start', options } satisfies ToWorkerProcess)
-    void exited(worker).then((exit) =>
-      this.#workerExited({ workerId, processId: worker.pid ?? 0 }, exit, restarts, listening),
-    )
+    void exited(worker).then((exit) => this.#workerExited({ workerId, processId: worker.pid ?? 0 }, exit, restarts))
   }
 
   #workerExited(
     { workerId, processId }: { workerId: string; processId: number },
     exit: Exit,
     restarts: Restarts,
-    listening: FromCoordinatorProcess,
   ): void {
     this.#workers.delete(workerId)
     if (exit.code === 0 || this.#over) return
@@ -114,7 +143,7 @@ export class LocalGroup {
     if (delayMs !== null) {
       const timer = setTimeout(() => {
         this.#timers.delete(timer)
-        if (!this.#over) this.#startWorker(workerId, listening)
+        if (!this.#over) void this.#startWorker(workerId)
       }, delayMs)
       this.#timers.add(timer)
     } else if (this.#workers.size === 0 && this.#timers.size === 0)

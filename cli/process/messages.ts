@@ -13,6 +13,8 @@ export type FromCoordinatorProcess = {
   endpoint: string
   folder: string
   workers: number
+  /** Workers at first, where that is not their greatest number. */
+  startWorkers: number | null
   threads: number | null
 }
-export type ToWorkerProcess = { kind: 'start'; options: WorkerOptions }
+export type ToWorkerProcess = { kind: 'start'; options: WorkerOptions } | { kind: 'drain'; reason: string }

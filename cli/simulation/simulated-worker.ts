@@ -64,7 +64,7 @@ export async function runSimulatedWorker(place: WorkerPlace): Promise<number> {
   const link = new Link(simulatedThread(place, counters), new Int32Array(counters))
   const warmUp = (welcome: Workshop['welcome'], to: Link, blobs: Workshop['blobs']) =>
     makeWorkshop(place, welcome, to, blobs)
-  const session = new Session(link, warmUp, {
+  const session = new Session(link, warmUp, null, {
     ...{ kind: 'hello', protocolVersion, workerId, attempt: 0, runId: null, member: null, absence: null },
     ...{ host: 'simulated', processId, backend: 'toy 1', threads: 1 },
   })

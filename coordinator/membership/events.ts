@@ -37,6 +37,7 @@ export type MembershipEvent =
 export type MembershipEffect =
   | { kind: 'form'; generation: number; quorum: Quorum }
   | { kind: 'start'; generation: number; group: readonly string[] }
+  | { kind: 'startAgain'; generation: number; workerId: string }
   | { kind: 'abort'; generation: number; workerIds: readonly string[]; reason: string }
   | { kind: 'pause'; generation: number; workerIds: readonly string[]; reason: string }
   | { kind: 'refuse'; workerId: string; code: string; message: string }

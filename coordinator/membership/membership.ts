@@ -3,6 +3,7 @@ import { chain, type Decision, type MembershipEffect, type MembershipEvent, stil
 import { arrival } from './failure-detector.ts'
 import { candidates, formIfEnough } from './formation.ts'
 import type { Loss, Member } from './member.ts'
+import { returned, startAgain } from './returning.ts'
 import { type Membership, newMember, note, type Outcome, present, update, without } from './state.ts'
 import { patience, suspects } from './suspicion.ts'
 
@@ -22,7 +23,8 @@ export function decide(state: Membership, event: MembershipEvent, now: number): 
     case 'ready':
       return ready(state, event, now)
     case 'joined':
-      if (event.generation !== state.generation || state.phase !== 'forming') return still(state)
+      if (event.generation !== state.generation) return still(state)
+      if (state.phase !== 'forming') return startAgain(state, event.workerId)
       return startIfJoined(update(state, event.workerId, now, { standing: 'joined' }), now)
     case 'returned':
       return returned(update(state, event.workerId, now, {}), event.workerId)
@@ -128,14 +130,6 @@ function pause(state: Membership, reason: string, now: number): Decision {
     state: { ...state, phase: 'halting', aborted: false, haltingSince: now, reason },
     effects: [{ kind: 'pause', generation: state.generation, workerIds, reason }],
   }
-}
-
-/** Its line was broken, or this coordinator has taken over: it may have missed the word to halt. */
-function returned(state: Membership, workerId: string): Decision {
-  const missed = state.phase === 'halting' && state.members.get(workerId)?.standing !== 'halted'
-  if (!missed) return still(state)
-  const kind = state.aborted ? 'abort' : 'pause'
-  return { state, effects: [{ kind, generation: state.generation, workerIds: [workerId], reason: state.reason }] }
 }
 
 /** Fails the generation on all ranks at once. */

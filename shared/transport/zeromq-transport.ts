@@ -18,13 +18,15 @@ export async function openZeromqTransport(bind: string, security: TransportSecur
     ...(security ? { curveServer: true, curvePublicKey: security.publicKey, curveSecretKey: security.secretKey } : {}),
   })
   await inbound.bind(bind)
-  return new ZeromqTransport(inbound, security)
+  return new ZeromqTransport(inbound, security, sourceOf(bind))
 }
 
 class ZeromqTransport implements Transport {
   readonly endpoint: string
   readonly #inbound: Pull
   readonly #security: TransportSecurity | null
+  /** Prefix of addresses to connect to: frames leave by the interface that they come in by. */
+  readonly #source: string
   /** By endpoint. */
   #links = new Map<string, Link>()
   #ranks = new Map<number, Link>()
@@ -32,9 +34,10 @@ class ZeromqTransport implements Transport {
   #onLost: (rank: number) => void = () => {}
   #closed = false
 
-  constructor(inbound: Pull, security: TransportSecurity | null) {
+  constructor(inbound: Pull, security: TransportSecurity | null, source: string) {
     this.#inbound = inbound
     this.#security = security
+    this.#source = source
     this.endpoint = inbound.lastEndpoint ?? ''
     void this.#receive()
   }
@@ -93,7 +96,7 @@ class ZeromqTransport implements Transport {
     socket.events.on('disconnect', () => {
       if (!link.closed) this.#onLost(link.rank)
     })
-    socket.connect(endpoint)
+    socket.connect(endpoint.replace('tcp://', `tcp://${this.#source}`))
     return link
   }
 
@@ -116,6 +119,12 @@ class ZeromqTransport implements Transport {
       if (!this.#closed) throw error
     }
   }
+}
+
+/** Of an address that names one interface; a host name, or all of them, leave the choice to the system. */
+function sourceOf(bind: string): string {
+  const host = /^tcp:\/\/(\d+\.\d+\.\d+\.\d+):/.exec(bind)?.[1]
+  return host === undefined || host === '0.0.0.0' ? '' : `${host}:0;`
 }
 
 function close(link: Link): void {
