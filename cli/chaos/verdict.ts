@@ -20,6 +20,7 @@ export interface Verdict {
   readonly violations: readonly string[]
   /** Committed steps that had to be taken again, because nobody held their state any more. */
   readonly stepsLost: number
+  /** Of the epochs that were run to their end. */
   readonly coverage: readonly EpochCoverage[]
   readonly weightsSha256: string | null
   /** Of the run without faults. */
@@ -60,7 +61,7 @@ export function toldVerdict(verdict: Verdict): string {
     `${passed ? 'PASSED' : 'FAILED'}: seed ${seed}, ${workers} workers, ${mode}, ${verdict.seconds.toFixed(1)} s${mode === 'simulation' ? ' of virtual time' : ''}`,
     `  faults      ${fired.length} of ${faults.length} fired${kinds === '' ? '' : ` (${kinds})`}`,
     `  steps lost  ${stepsLost}`,
-    `  coverage    ${coverage.length} epochs, ${misused} samples used twice or not at all`,
+    `  coverage    ${coverage.length} whole epochs, ${misused} samples used twice or not at all`,
     `  weights     ${verdict.weightsSha256?.slice(0, 16) ?? 'none'}: ${reference}`,
     ...(goodput === null ? [] : [`  goodput     ${(goodput * 100).toFixed(1)} % of undisturbed`]),
     `  incidents   ${verdict.incidents}`,
