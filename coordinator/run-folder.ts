@@ -4,6 +4,7 @@ import { z } from 'zod'
 import { makeFolder, writeFileAtomic } from '../shared/core/atomic-file.ts'
 import { type RunConfig, runConfigSchema, usage } from '../shared/core/config.ts'
 import { exitCode, messageOf, RingleaderError } from '../shared/core/errors.ts'
+import { limits } from '../shared/core/limits.ts'
 import { stepName } from './checkpoint/checkpoint-store.ts'
 
 /** What config.json holds: the run's configuration and where its data came from. */
@@ -58,8 +59,11 @@ export class RunFolder {
   readonly checkpoints: string
   readonly journal: string
 
-  #onTrouble: (reason: string) => void = () => {}
+  #onTrouble: (reason: string | null) => void = () => {}
+  #troubled = false
   readonly #about: Omit<RunFile, 'config'>
+  /** Lines that found no room, by file. */
+  readonly #unwritten = new Map<string, string>()
 
   private constructor(path: string, about: Omit<RunFile, 'config'>) {
     this.path = path
@@ -110,8 +114,8 @@ export class RunFolder {
     writeFileAtomic(join(this.path, 'config.json'), `${JSON.stringify(file, null, 2)}\n`)
   }
 
-  /** Told of lines and pictures that could not be written; the run does not depend on them. */
-  onTrouble(handler: (reason: string) => void): void {
+  /** Told of lines and pictures that could not be written, and with null of the end of that; the run does not depend on them. */
+  onTrouble(handler: (reason: string | null) => void): void {
     this.#onTrouble = handler
   }
 
@@ -181,12 +185,22 @@ export class RunFolder {
   #try(write: () => void): void {
     try {
       write()
+      if (this.#troubled) this.#onTrouble(null)
+      this.#troubled = false
     } catch (error) {
+      this.#troubled = true
       this.#onTrouble(messageOf(error))
     }
   }
 
+  /** What cannot be written now is kept, and written once there is room. */
   #append(name: string, line: object): void {
-    this.#try(() => appendFileSync(join(this.path, name), `${JSON.stringify(line)}\n`))
+    const kept = `${this.#unwritten.get(name) ?? ''}${JSON.stringify(line)}\n`
+    this.#unwritten.set(name, kept)
+    this.#try(() => {
+      appendFileSync(join(this.path, name), kept)
+      this.#unwritten.delete(name)
+    })
+    if (kept.length > limits.unwrittenCharacters) this.#unwritten.delete(name)
   }
 }

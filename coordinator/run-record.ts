@@ -1,16 +1,18 @@
-import { messageOf, RingleaderError } from '../shared/core/errors.ts'
+import { messageOf } from '../shared/core/errors.ts'
 import { encodeImageGrid } from '../shared/core/image-grid.ts'
-import { limits } from '../shared/core/limits.ts'
 import { makeSchedule, type Schedule } from '../shared/core/schedule.ts'
 import type { CommittedStep, StateIdentity } from '../shared/protocol/control.ts'
+import { Alarms } from './alarms.ts'
 import type { CheckpointMessage } from './checkpoint/checkpoint-intake.ts'
 import { type Manifest, stepName } from './checkpoint/checkpoint-store.ts'
 import { Checkpoints } from './checkpoint/checkpoints.ts'
 import { Incidents } from './incidents.ts'
 import { NotedTally } from './journal/noted-tally.ts'
+import type { Straggler } from './membership/stragglers.ts'
 import { Metrics } from './metrics/metrics.ts'
 import type { PreparedRun } from './prepare-run.ts'
 import type { Divergence } from './replicas.ts'
+import { RollBacks } from './roll-backs.ts'
 import type { Incident, WorldSize } from './run-folder.ts'
 import type { Ledger } from './schedule/ledger.ts'
 import type { RunObserver, Summary } from './summary.ts'
@@ -33,10 +35,8 @@ export class RunRecord {
   readonly #incidents: Incident[]
   readonly #open = new Incidents()
   readonly checkpoints: Checkpoints
-  readonly #alarms = new Set<string>()
-  /** Where a roll-back goes that is under way; where the last one went. */
-  #rollingBack = false
-  #rolledBackTo = 0
+  readonly #alarms: Alarms
+  readonly #rollBacks: RollBacks
   #backend = ''
 
   constructor(run: PreparedRun, observer: RunObserver, now: number) {
@@ -48,6 +48,8 @@ export class RunRecord {
     this.metrics = new Metrics({ runId: run.runId, model: run.config.model, dataset: run.config.dataset })
     this.#logEvery = Math.ceil(this.schedule.totalSteps / maxMetricsLines)
     this.checkpoints = new Checkpoints(run, this.schedule)
+    this.#rollBacks = new RollBacks(run, this.checkpoints)
+    this.#alarms = new Alarms(run.folder, this.metrics, observer)
     const history = run.folder.history()
     this.#worldSizes = history.worldSizes
     this.#incidents = history.incidents
@@ -60,10 +62,10 @@ export class RunRecord {
       observer.group(generation, group.length, this.ledger.steps)
     }
     run.folder.onTrouble((reason) =>
-      this.#alarm('files', `a file of the run could not be written: ${reason}; make room`),
+      this.#alarms.set('files', reason && `a file cannot be written: ${reason}; make room`),
     )
     this.#notes = new NotedTally(this.#tally, run.folder.journal, this.checkpoints.step, (trouble) =>
-      trouble === null ? this.#alarms.delete('journal') : this.#alarm('journal', trouble),
+      this.#alarms.set('journal', trouble),
     )
   }
 
@@ -145,8 +147,8 @@ export class RunRecord {
     this.#notes.note({ kind: 'committed', generation, step, incidentSeconds })
     this.metrics.committed(step, this.#tally.imagesPerSecond)
     if (step.step % this.#logEvery === 0) {
-      const { scalars, batches: _, ...rest } = step
-      this.run.folder.metrics({ time: new Date().toISOString(), ...rest, ...scalars })
+      const { scalars, batches: _, time, ...rest } = step
+      this.run.folder.metrics({ time: new Date(time).toISOString(), ...rest, ...scalars })
     }
     if (step.skipped)
       this.run.folder.event('skipped', { step: step.step, reason: 'the reduced gradient is not finite, or too large' })
@@ -167,28 +169,9 @@ export class RunRecord {
     if (this.checkpoints.step === step && this.checkpoints.weightsSha256 !== hash) this.checkpoints.goBackTo(step - 1)
   }
 
-  /**
-   * Where to go back to once too many steps in a row were skipped: the last checkpoint before them, or the one before
-   * that where this has been tried. Null where there is no need. Errors: `diverged`, after too many roll-backs.
-   */
+  /** Where to go back to, after too many skipped steps in a row; null where there is no need. */
   rollBack(): { step: number; reason: string } | null {
-    const { config, folder } = this.run
-    const { skips } = this.#tally
-    if (config.maxSkips === 0 || skips < config.maxSkips || this.#rollingBack) return null
-    if (config.rollbacks >= limits.maxRollbacks) {
-      const message = `${config.rollbacks} roll-backs did not help; write a lower --learning-rate`
-      throw new RingleaderError('diverged', message)
-    }
-    let step = this.checkpoints.goBackTo(this.ledger.steps - skips)
-    if (step > 0 && step === this.#rolledBackTo) step = this.checkpoints.goBackTo(step - 1)
-    this.#rollingBack = true
-    this.#rolledBackTo = step
-    config.rollbacks++
-    folder.configure(config)
-    const rate = config.rollbackRate ** config.rollbacks
-    const reason = `${skips} steps in a row were skipped: back to step ${step}, at ${rate} of the learning rates`
-    folder.event('rollback', { step, from: this.ledger.steps, skips, rate, reason })
-    return { step, reason }
+    return this.#rollBacks.due(this.ledger.steps, this.#tally.skips)
   }
 
   /** False where a checkpoint could not be stored: there is an alarm, and the training goes on. */
@@ -201,26 +184,20 @@ export class RunRecord {
       return true
     } catch (error) {
       this.checkpoints.abandon()
-      this.#alarm('checkpoint', `a checkpoint could not be stored: ${messageOf(error)}; make room, training goes on`)
+      this.#alarms.set(
+        'checkpoint',
+        `a checkpoint could not be stored: ${messageOf(error)}; make room, training goes on`,
+      )
       return false
     }
   }
 
   #stored({ step, weightsSha256, elapsed }: Manifest): void {
     const { folder } = this.run
-    this.#alarms.delete('checkpoint')
+    this.#alarms.set('checkpoint', null)
     this.#notes.compact(step, elapsed.wallSeconds)
     folder.event('checkpoint', { step, folder: `checkpoints/${stepName(step)}`, weightsSha256 })
     this.#observer.checkpoint(step)
-  }
-
-  /** Told once, until what caused it is over. */
-  #alarm(kind: string, reason: string): void {
-    if (this.#alarms.has(kind)) return
-    this.#alarms.add(kind)
-    this.metrics.alarm(kind)
-    this.#observer.incident(`alarm: ${reason}`)
-    this.run.folder.event('alarm', { alarm: kind, reason })
   }
 
   lost(...incident: Parameters<Incidents['lost']>): void {
@@ -229,6 +206,13 @@ export class RunRecord {
     this.metrics.incident(kind)
     this.run.folder.event('lost', { workerId, cause: kind, step, reason })
     this.#observer.incident(`${workerId} is lost: ${reason}`)
+  }
+
+  /** A worker computes for much longer than the others, or does so no more. */
+  straggles({ workerId, ratio, slow }: Straggler): void {
+    const { steps } = this.ledger
+    this.run.folder.event(slow ? 'slow' : 'slow-over', { workerId, step: steps, ratio, cause: 'compute' })
+    if (slow) this.#observer.incident(`${workerId} is slow: it computes ${ratio} times as long as the others`)
   }
 
   /** A worker went by itself, at a step boundary. */
@@ -251,8 +235,7 @@ export class RunRecord {
   /** Nobody holds the state any more, or it is void: back to a checkpoint. */
   rewound(step: number): void {
     const lost = this.ledger.steps - step
-    const reason = this.#rollingBack ? 'roll-back' : 'no worker held a later state'
-    this.#rollingBack = false
+    const reason = this.#rollBacks.ended() ? 'roll-back' : 'no worker held a later state'
     this.#notes.note({ kind: 'rewound', step })
     this.run.folder.event('rewound', { step, lost, reason })
     this.#observer.incident(`goes on from step ${step} (${reason}): ${lost} steps are computed again`)

@@ -5,13 +5,13 @@ import { decodeToCoordinator, foreignVersion, type ToCoordinator } from '../shar
 import type { ControlServer } from '../shared/transport/control-socket.ts'
 import { BlobStore } from './blob-store.ts'
 import type { CheckpointMessage } from './checkpoint/checkpoint-intake.ts'
+import { Comparison } from './comparison.ts'
 import type { MembershipEffect, MembershipEvent } from './membership/events.ts'
 import { decide } from './membership/membership.ts'
 import { inheritedMembership, initialMembership, type Outcome } from './membership/state.ts'
 import { Peers } from './peers.ts'
 import type { PreparedRun } from './prepare-run.ts'
 import { Reception } from './reception.ts'
-import { Replicas } from './replicas.ts'
 import type { RunRecord } from './run-record.ts'
 import type { Summary } from './summary.ts'
 
@@ -34,7 +34,7 @@ export class Shell {
   readonly #peers: Peers
   readonly #clock: Clock
   readonly #reception: Reception
-  readonly #replicas = new Replicas()
+  readonly #comparison: Comparison
   #membership
   /** Step of the state that this generation began with. */
   #wentOnFrom = 0
@@ -62,6 +62,11 @@ export class Shell {
       membership: () => this.#membership,
       apply: (event) => this.apply(event),
     })
+    this.#comparison = new Comparison(
+      record,
+      () => this.#membership,
+      (event) => this.apply(event),
+    )
     this.#outcome = new Promise((resolve) => {
       this.#over = resolve
     })
@@ -169,6 +174,7 @@ export class Shell {
           const { seconds } = step
           this.apply({ kind: 'committed', workerId, generation: message.generation, step: step.step, seconds })
         }
+        this.#comparison.steps(workerId, message)
         return this.#rollBack()
       case 'suspect':
         this.apply({ ...message, workerId, suspect: message.workerId })
@@ -185,7 +191,7 @@ export class Shell {
       case 'blobRequest':
         return this.#serve(workerId, message.sha256)
       case 'replicaHash':
-        return this.#compare(workerId, message)
+        return this.#comparison.hash(workerId, message)
       case 'checkpointBegin':
       case 'checkpointPiece':
       case 'checkpointEnd':
@@ -206,19 +212,6 @@ export class Shell {
   #rollBack(): void {
     const back = this.#record.rollBack()
     if (back) this.apply({ kind: 'rollBack', ...back })
-  }
-
-  /** Whoever holds other bits than most is expelled; where nobody can tell who is right, everybody is. */
-  #compare(workerId: string, message: Extract<ToCoordinator, { kind: 'replicaHash' }>): void {
-    const { generation, step, weightsSha256: hash } = message
-    if (generation !== this.#membership.generation) return
-    const divergence = this.#replicas.report({ workerId, generation, step, hash }, this.#membership.group)
-    if (!divergence) return
-    this.#record.diverged(divergence)
-    this.apply({ kind: 'stored', step: this.#record.checkpoints.step })
-    const reason = `its weights at step ${step} are not those of the others`
-    for (const id of divergence.workerIds)
-      this.apply({ kind: 'left', workerId: id, loss: 'diverged', certain: true, reason })
   }
 
   #checkpoint(workerId: string, message: CheckpointMessage, bytes: Uint8Array | null): void {
@@ -288,6 +281,7 @@ export class Shell {
     if (state.step < this.#record.ledger.steps && source === null) this.#record.rewound(state.step)
     this.#wentOnFrom = state.step
     this.#record.formed(generation, group, state, reason)
+    this.#comparison.formed(group.map(({ workerId }) => workerId))
     const restore = source === null && state.step > 0 ? this.#blobs.restore(this.#record.checkpoints.newest()) : null
     const { rollbacks } = this.#run.config
     for (const { workerId, rank } of peers)

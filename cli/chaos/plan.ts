@@ -43,6 +43,7 @@ export const faultSchema = z.discriminatedUnion('kind', [
 ])
 export type Fault = z.infer<typeof faultSchema>
 export type FaultKind = Fault['kind']
+const faultKinds = faultSchema.options.map((option) => option.shape.kind.value)
 
 const planSchema = z.strictObject({ faults: z.array(faultSchema).max(1000) })
 
@@ -63,7 +64,9 @@ export function readPlan(path: string, seed: number, workers: number): Fault[] {
   const result = planSchema.safeParse(value)
   if (result.success) return result.data.faults
   const [issue] = result.error.issues
-  throw usage(`--plan ${path}: ${issue?.path.join('.') || 'faults'}: ${issue?.message.toLowerCase()}`)
+  const unknown = issue?.path.at(-1) === 'kind'
+  const wanted = unknown ? `write one of ${faultKinds.join(', ')}` : issue?.message.toLowerCase()
+  throw usage(`--plan ${path}: ${issue?.path.join('.') || 'faults'}: ${wanted}`)
 }
 
 const unaddressed = new Set(['coordinator-kill', 'disk-full', 'nan'])

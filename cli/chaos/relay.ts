@@ -11,11 +11,11 @@ interface Pair {
 
 /** A TCP relay that can hold back, delay and break what goes through it: the network of a run under faults. */
 export class Relay {
-  /** Milliseconds on every byte, either way. */
-  delayMs = 0
   readonly #server: Server
   readonly #pairs = new Set<Pair>()
   #cut: (source: string) => boolean = () => false
+  /** Milliseconds on every byte of a connection, either way, by where it comes from. */
+  #delayMs: (source: string) => number = () => 0
 
   private constructor(server: Server) {
     this.#server = server
@@ -42,6 +42,10 @@ export class Relay {
   cut(isCut: (source: string) => boolean): void {
     this.#cut = isCut
     for (const pair of this.#pairs) this.#setFlow(pair)
+  }
+
+  delay(delayMs: (source: string) => number): void {
+    this.#delayMs = delayMs
   }
 
   /** Breaks what is open, from one source or from all. */
@@ -77,13 +81,14 @@ export class Relay {
   #pass(pair: Pair, from: Socket, to: Socket, direction: 0 | 1): void {
     from.on('data', (bytes) => {
       const now = performance.now()
-      if (this.delayMs === 0 && pair.due[direction] <= now) {
+      const delayMs = this.#delayMs(pair.source)
+      if (delayMs === 0 && pair.due[direction] <= now) {
         if (to.write(bytes)) return
         from.pause()
         to.once('drain', () => this.#setFlow(pair))
         return
       }
-      pair.due[direction] = Math.max(pair.due[direction], now + this.delayMs)
+      pair.due[direction] = Math.max(pair.due[direction], now + delayMs)
       setTimeout(() => to.write(bytes), pair.due[direction] - now)
     })
     from.on('close', () => {

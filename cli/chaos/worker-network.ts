@@ -45,10 +45,10 @@ export class WorkerNetwork {
   }
 
   delay(workerId: string, ms: number): void {
-    const lines = this.#lines.get(workerId)
-    if (!lines) return
-    lines.control.delayMs = ms
-    lines.data.delayMs = ms
+    const slowed = this.#lines.get(workerId)
+    slowed?.control.delay(() => ms)
+    for (const { address, data } of this.#lines.values())
+      data.delay((source) => (address === slowed?.address || source === slowed?.address ? ms : 0))
   }
 
   reset(workerId: string): void {

@@ -24,6 +24,7 @@ export class SimulatedProcess {
     this.#time = time
     this.clock = {
       now: () => time.now,
+      wallTime: () => time.now,
       every: (intervalMs, run) => this.#every(intervalMs, run),
       sleep: (ms) => new Promise((resolve) => time.after(ms, () => this.enter(resolve))),
     }

@@ -1,6 +1,8 @@
 /** Time, passed in, so that tests may run on their own. Milliseconds from an arbitrary start. */
 export interface Clock {
   now(): number
+  /** Milliseconds since 1970, of this host. */
+  wallTime(): number
   /** Runs again and again until the returned function is called. */
   every(intervalMs: number, run: () => void): () => void
   /** 0: lets other work in, and goes on. */
@@ -9,6 +11,7 @@ export interface Clock {
 
 export const systemClock: Clock = {
   now: () => performance.now(),
+  wallTime: () => Date.now(),
   every(intervalMs, run) {
     const timer = setInterval(run, intervalMs)
     return () => clearInterval(timer)

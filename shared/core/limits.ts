@@ -21,6 +21,8 @@ export const limits = {
   chunkCacheBytes: 2 << 30,
   /** A run that had to be rolled back so often does not learn: its options are wrong. */
   maxRollbacks: 5,
+  /** Lines of events or metrics that are kept while there is no room on the disk. */
+  unwrittenCharacters: 4 << 20,
   /** A journal segment; about 100,000 steps. A snapshot takes its place then, or at a checkpoint. */
   journalSegmentBytes: 64 << 20,
   /** A piece of state between workers, with its digest, is one data message. */

@@ -39,6 +39,8 @@ const peerSchema = z.object({ workerId: z.string(), rank: natural, endpoint: z.s
 export const committedStepSchema = z.object({
   /** Step count after the commit. */
   step: natural,
+  /** When it was committed, by the clock of the rank that tells it: milliseconds since 1970. */
+  time: z.number(),
   epoch: natural,
   /** [count, low, high, mixed] of each batch, as reduced over all ranks (sample-checksum.ts). */
   batches: z.array(z.tuple([z.number(), z.number(), z.number(), z.number()])),

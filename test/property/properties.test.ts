@@ -78,6 +78,7 @@ describe('the ledger', () => {
       skipped: false,
       seconds: 1,
       allReduceSeconds: 0,
+      time: 0,
       allReduceBytes: 0,
     }
   }

@@ -117,6 +117,7 @@ export class Trainer {
       ...agreed,
       committed: {
         step: step + 1,
+        time: this.#clock.wallTime(),
         epoch: plan.epoch,
         batches: report.batches,
         images: report.images,

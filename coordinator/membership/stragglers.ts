@@ -1,0 +1,51 @@
+/** Of a step in the smoothed time: about the last ten count. */
+const weight = 0.2
+const minimumSteps = 10
+/** Slow from twice the time of the others on, until one and a half times it; less than this is noise. */
+const slowRatio = 2
+const overRatio = 1.5
+const noiseSeconds = 0.005
+
+export interface Straggler {
+  readonly workerId: string
+  /** Its time to compute a step, in parts of what the others take. */
+  readonly ratio: number
+  /** False: it is as fast as the others again. */
+  readonly slow: boolean
+}
+
+/**
+ * Names workers that compute for much longer than the others do. Only the time outside of collectives tells: within them
+ * all wait for the slowest. Pure.
+ */
+export class Stragglers {
+  readonly #times = new Map<string, { steps: number; seconds: number }>()
+  readonly #slow = new Set<string>()
+
+  /** A group of other workers, with other shares of the batch. */
+  formed(group: readonly string[]): void {
+    this.#times.clear()
+    for (const workerId of this.#slow) if (!group.includes(workerId)) this.#slow.delete(workerId)
+  }
+
+  /** What changes with a worker's next step; null: nothing. */
+  report(workerId: string, seconds: number): Straggler | null {
+    const before = this.#times.get(workerId)
+    const smoothed = before ? before.seconds + weight * (seconds - before.seconds) : seconds
+    this.#times.set(workerId, { steps: (before?.steps ?? 0) + 1, seconds: smoothed })
+    const others = [...this.#times].filter(([id, { steps }]) => id !== workerId && steps >= minimumSteps)
+    if (others.length === 0 || (before?.steps ?? 0) < minimumSteps) return null
+    const usual = median(others.map(([, time]) => time.seconds))
+    const ratio = smoothed / Math.max(usual, noiseSeconds)
+    const was = this.#slow.has(workerId)
+    if (was ? ratio >= overRatio : ratio < slowRatio) return null
+    if (was) this.#slow.delete(workerId)
+    else this.#slow.add(workerId)
+    return { workerId, ratio: Math.round(ratio * 10) / 10, slow: !was }
+  }
+}
+
+function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b)
+  return sorted[Math.floor((sorted.length - 1) / 2)] ?? 0
+}

@@ -1,0 +1,30 @@
+import { describe, expect, it } from 'vitest'
+import { type Straggler, Stragglers } from '../../coordinator/membership/stragglers.ts'
+
+function steps(stragglers: Stragglers, count: number, seconds: Readonly<Record<string, number>>): Straggler[] {
+  const told: Straggler[] = []
+  for (let step = 0; step < count; step++)
+    for (const [workerId, time] of Object.entries(seconds)) {
+      const straggler = stragglers.report(workerId, time)
+      if (straggler) told.push(straggler)
+    }
+  return told
+}
+
+describe('a worker that computes for longer than the others', () => {
+  it('is named once, and once more when it is over', () => {
+    const stragglers = new Stragglers()
+    expect(steps(stragglers, 30, { a: 0.05, b: 0.06, c: 0.055 })).toEqual([])
+    expect(steps(stragglers, 30, { a: 0.05, b: 0.06, c: 0.2 })).toMatchObject([{ workerId: 'c', slow: true }])
+    expect(steps(stragglers, 30, { a: 0.05, b: 0.06, c: 0.055 })).toMatchObject([{ workerId: 'c', slow: false }])
+  })
+
+  it('is found among two as well, and not blamed for a single long step or for noise', () => {
+    const two = new Stragglers()
+    expect(steps(two, 30, { a: 0.05, b: 0.15 })).toMatchObject([{ workerId: 'b', slow: true, ratio: 3 }])
+    const one = new Stragglers()
+    steps(one, 30, { a: 0.05, b: 0.05 })
+    expect(one.report('b', 0.25)).toBeNull()
+    expect(steps(new Stragglers(), 30, { a: 0.0001, b: 0.004 })).toEqual([])
+  })
+})
