@@ -1,0 +1,94 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { DirectAllReduce } from '../../shared/collective/direct.ts'
+import { nodesOf } from '../../shared/collective/lanes.ts'
+import { lanesOfRank } from '../../shared/core/schedule.ts'
+import { SimulatedNetwork } from '../../shared/transport/simulated-transport.ts'
+import { lcg, plainMemory, rankData, sumInRankOrder, testRun } from '../support/ranks.ts'
+
+const u32 = fc.integer({ min: 0, max: 2 ** 32 - 1 })
+
+describe('the lane tree', () => {
+  it('gives the same sum, bit for bit, however the lanes are shared out', async () => {
+    const sizes = fc.record({
+      power: fc.integer({ min: 0, max: 4 }),
+      worldSize: fc.integer({ min: 1, max: 9 }),
+      elements: fc.integer({ min: 1, max: 400 }),
+      segmentElements: fc.integer({ min: 20, max: 200 }),
+      seed: u32,
+    })
+    await fc.assert(
+      fc.asyncProperty(sizes, async ({ power, worldSize: wanted, elements, segmentElements, seed }) => {
+        const lanes = 2 ** power
+        const worldSize = Math.min(wanted, lanes)
+        const network = new SimulatedNetwork(lcg(seed))
+        const transports = Array.from({ length: worldSize }, () => network.create())
+        const nodes = transports.map((_, rank) => {
+          const { first, last } = lanesOfRank(rank, worldSize, lanes)
+          return nodesOf(first, last)
+        })
+        const ranks = transports.map((transport, rank) => {
+          const own = nodes[rank] ?? []
+          const data = new Float32Array(own.length * elements)
+          for (const [part, { first, lanes: count }] of own.entries())
+            data.set(treeSum(first, count, elements), part * elements)
+          const group = new DirectAllReduce({
+            ...{ run: testRun, generation: 1, rank, worldSize, transport, segmentElements, lanes: nodes },
+            memory: plainMemory(data),
+          })
+          transport.onFrame((header, payload) => group.receive(header, payload))
+          transport.connect(transports.map(({ endpoint }, peer) => ({ rank: peer, endpoint })))
+          return { group, data, offsets: own.map((_, part) => part * elements) }
+        })
+        await Promise.all(ranks.map(({ group, offsets }) => group.allReduce(0, 0, offsets, elements)))
+        const expected = treeSum(0, lanes, elements)
+        for (const { data } of ranks) expect(data.subarray(0, elements)).toEqual(expected)
+      }),
+      { numRuns: 100 },
+    )
+  })
+})
+
+/** The slow, obvious sum over a subtree: left half + right half. */
+function treeSum(first: number, lanes: number, elements: number): Float32Array {
+  if (lanes === 1) return rankData(first, elements)
+  const right = treeSum(first + lanes / 2, lanes / 2, elements)
+  return treeSum(first, lanes / 2, elements).map((value, index) => value + (right[index] ?? 0))
+}
+
+describe('direct all-reduce', () => {
+  it('equals the naive sum in rank order, bit for bit, in any order of delivery', async () => {
+    const sizes = fc.record({
+      worldSize: fc.integer({ min: 1, max: 9 }),
+      elements: fc.nat({ max: 3000 }),
+      segmentElements: fc.integer({ min: 1, max: 700 }),
+      seed: u32,
+    })
+    await fc.assert(
+      fc.asyncProperty(sizes, async ({ worldSize, elements, segmentElements, seed }) => {
+        const segment = Math.max(segmentElements, Math.ceil(elements / 20))
+        const network = new SimulatedNetwork(lcg(seed))
+        const transports = Array.from({ length: worldSize }, () => network.create())
+        const data = transports.map((_, rank) => rankData(rank, elements))
+        const groups = transports.map((transport, rank) => {
+          const group = new DirectAllReduce({
+            run: testRun,
+            generation: 1,
+            rank,
+            worldSize,
+            transport,
+            memory: plainMemory(data[rank] ?? new Float32Array()),
+            segmentElements: segment,
+          })
+          transport.onFrame((header, payload) => group.receive(header, payload))
+          transport.connect(transports.map(({ endpoint }, peer) => ({ rank: peer, endpoint })))
+          return group
+        })
+        await Promise.all(groups.map((group) => group.allReduce(0, 0, [0], elements)))
+        const expected = sumInRankOrder(worldSize, elements)
+        for (const values of data) expect(values).toEqual(expected)
+      }),
+      { numRuns: 60 },
+    )
+  })
+})
