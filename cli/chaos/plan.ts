@@ -20,8 +20,8 @@ export const faultSchema = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('cont'), at, worker }),
   /** Computes `factor` times as slowly. */
   z.strictObject({ kind: z.literal('slow'), at, worker, factor: z.number().min(1).max(20), seconds: duration }),
-  /** Reaches nobody, and nobody reaches it. */
-  z.strictObject({ kind: z.literal('partition'), at, worker, seconds: duration }),
+  /** Reaches nobody, and nobody reaches it; `from`: only these two do not reach each other. */
+  z.strictObject({ kind: z.literal('partition'), at, worker, from: worker.optional(), seconds: duration }),
   /** Its connections break, and what is on its way with them. */
   z.strictObject({ kind: z.literal('drop'), at, worker }),
   /** Everything from and to it comes so much later. */
@@ -88,6 +88,7 @@ export function planFromSeed(seed: number, { kinds, faults, workers, steps }: Pl
     const kind = kinds[below(kinds.length)] ?? 'kill'
     const when = { step: 1 + below(Math.max(1, Math.floor(steps * 0.9))) }
     const one = `worker-${below(workers)}`
+    const other = `worker-${below(workers)}`
     const seconds = Math.round(between(0.2, 8) * 10) / 10
     switch (kind) {
       case 'kill': {
@@ -100,7 +101,7 @@ export function planFromSeed(seed: number, { kinds, faults, workers, steps }: Pl
       case 'slow':
         return { kind, at: when, worker: one, factor: 2 + below(5), seconds }
       case 'partition':
-        return { kind, at: when, worker: one, seconds }
+        return { kind, at: when, worker: one, ...(other === one || below(3) > 0 ? {} : { from: other }), seconds }
       case 'delay':
         return { kind, at: when, worker: one, ms: 5 + below(200), seconds }
       case 'coordinator-kill':

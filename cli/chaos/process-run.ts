@@ -118,8 +118,7 @@ class Injector {
         this.#slow(processId, fault.factor, now + fault.seconds * 1000)
         return true
       case 'partition':
-        this.#network.cut(fault.worker)
-        after(fault.seconds, () => this.#network.heal(fault.worker))
+        after(fault.seconds, this.#network.cut(fault.worker, fault.from))
         return true
       case 'drop':
         this.#network.reset(fault.worker)

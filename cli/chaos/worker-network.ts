@@ -16,6 +16,8 @@ interface Lines {
 export class WorkerNetwork {
   readonly #lines = new Map<string, Lines>()
   readonly #cut = new Set<string>()
+  /** Workers that do not reach each other. */
+  readonly #pairs = new Set<readonly [string, string]>()
 
   /** Where a worker finds the coordinator, listens, and is found. */
   async place(workerId: string, coordinator: string): Promise<WorkerPlace> {
@@ -34,14 +36,17 @@ export class WorkerNetwork {
     return place
   }
 
-  cut(workerId: string): void {
-    this.#cut.add(workerId)
+  /** From all others, or from one; the function heals it. */
+  cut(workerId: string, from?: string): () => void {
+    const pair = from === undefined ? null : ([workerId, from] as const)
+    if (pair) this.#pairs.add(pair)
+    else this.#cut.add(workerId)
     this.#setCuts()
-  }
-
-  heal(workerId: string): void {
-    this.#cut.delete(workerId)
-    this.#setCuts()
+    return () => {
+      if (pair) this.#pairs.delete(pair)
+      else this.#cut.delete(workerId)
+      this.#setCuts()
+    }
   }
 
   delay(workerId: string, ms: number): void {
@@ -66,11 +71,13 @@ export class WorkerNetwork {
   }
 
   #setCuts(): void {
-    const cutAddresses = new Set([...this.#cut].map((workerId) => this.#lines.get(workerId)?.address))
+    const addressOf = (workerId: string) => this.#lines.get(workerId)?.address
+    const cutAddresses = new Set([...this.#cut].map(addressOf))
     for (const [workerId, { control, data }] of this.#lines) {
       const cut = this.#cut.has(workerId)
+      const others = [...this.#pairs].filter((pair) => pair.includes(workerId)).flatMap((pair) => pair.map(addressOf))
       control.cut(() => cut)
-      data.cut((source) => cut !== cutAddresses.has(source))
+      data.cut((source) => cut !== cutAddresses.has(source) || others.includes(source))
     }
   }
 }

@@ -27,7 +27,7 @@ export class SimulatedNetwork {
   readonly #random: () => number
   readonly #listeners = new Map<string, Listener>()
   readonly #connections = new Set<Connection>()
-  /** Names of processes that reach nobody, since when. */
+  /** Names of processes that reach nobody, and pairs of names that do not reach each other; since when. */
   readonly #cut = new Map<string, number>()
   /** Extra milliseconds for what a process sends or gets. */
   readonly #delays = new Map<string, number>()
@@ -82,17 +82,17 @@ export class SimulatedNetwork {
   }
 
   isCut(a: SimulatedProcess, b: SimulatedProcess): boolean {
-    return this.#cut.has(a.name) !== this.#cut.has(b.name)
+    return this.#cut.has(a.name) !== this.#cut.has(b.name) || this.#cut.has(pairOf(a.name, b.name))
   }
 
-  /** Cuts a process off from all others. */
-  cut(process: SimulatedProcess): void {
-    this.#cut.set(process.name, this.time.now)
+  /** Cuts a process off from all others, or from one. */
+  cut(process: SimulatedProcess, from?: string): void {
+    this.#cut.set(from === undefined ? process.name : pairOf(process.name, from), this.time.now)
     this.time.after(heartbeatTimeoutMs, () => this.#timeOut())
   }
 
-  heal(process: SimulatedProcess): void {
-    this.#cut.delete(process.name)
+  heal(process: SimulatedProcess, from?: string): void {
+    this.#cut.delete(from === undefined ? process.name : pairOf(process.name, from))
     for (const connection of this.#connections) connection.goOn()
   }
 
@@ -126,11 +126,14 @@ export class SimulatedNetwork {
     const old = (since: number | null | undefined) => since != null && this.time.now - since >= heartbeatTimeoutMs
     for (const connection of this.#connections) {
       const [a, b] = connection.processes()
-      const cut = this.isCut(a, b) && (old(this.#cut.get(a.name)) || old(this.#cut.get(b.name)))
+      const since = [a.name, b.name, pairOf(a.name, b.name)].map((name) => this.#cut.get(name))
+      const cut = this.isCut(a, b) && since.some(old)
       if (cut || old(a.stoppedSince) || old(b.stoppedSince)) connection.break()
     }
   }
 }
+
+const pairOf = (a: string, b: string): string => [a, b].sort().join(' ')
 
 export class Connection {
   far!: End

@@ -247,8 +247,9 @@ export class SimulatedRun {
           process.slowness = 1
         })
       case 'partition':
-        this.#network.cut(process)
-        return later(fault.seconds, () => this.#network.heal(process))
+        if (fault.from) this.#invariants.blame(fault.from, this.time.now, fault.seconds)
+        this.#network.cut(process, fault.from)
+        return later(fault.seconds, () => this.#network.heal(process, fault.from))
       case 'drop':
         return this.#network.reset(process)
       case 'delay':

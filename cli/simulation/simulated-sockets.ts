@@ -124,6 +124,7 @@ export class SimulatedDataTransport implements Transport {
       const entry = kept.get(endpoint) ?? this.#open(endpoint)
       kept.delete(endpoint)
       entry.rank = rank
+      this.#expectConnection(entry)
       this.#lines.set(endpoint, entry)
       this.#ranks.set(rank, entry.line)
     }
@@ -141,6 +142,14 @@ export class SimulatedDataTransport implements Transport {
   close(): void {
     this.disconnect()
     this.#stopListening()
+  }
+
+  #expectConnection(entry: { line: Line; rank: number }): void {
+    const ranks = this.#ranks
+    const look = () => {
+      if (!entry.line.connected && this.#ranks === ranks) this.#onLost(entry.rank)
+    }
+    this.#network.time.after(limits.connectMs, () => this.#process.enter(look))
   }
 
   #open(endpoint: string): { line: Line; rank: number } {
@@ -201,6 +210,10 @@ class Line {
         },
       )
     this.#reconnect()
+  }
+
+  get connected(): boolean {
+    return this.#connection?.open ?? false
   }
 
   send(frames: readonly Uint8Array[]): void {

@@ -1,3 +1,4 @@
+import { withoutApart } from './apart.ts'
 import { backOffMs } from './back-off.ts'
 import type { Decision, MembershipEffect } from './events.ts'
 import { ahead, type Member } from './member.ts'
@@ -10,10 +11,15 @@ export function candidates(state: Membership, now: number): Member[] {
   const waits = ({ workerId, standing, since }: Member) =>
     standing === 'ready' && now - since < backOffMs(state.losses.get(workerId), now)
   const others = willing.filter((member) => !waits(member))
-  return willing.filter((member) => {
+  const chosen = willing.filter((member) => {
     if (!waits(member)) return true
     return !isVoid(state, member.state) && others.every((other) => ahead(member.state, other.state))
   })
+  const place = ({ workerId }: Member) => state.group.indexOf(workerId) + 1 || Number.POSITIVE_INFINITY
+  const inOrder = chosen.sort((a, b) =>
+    ahead(a.state, b.state) ? -1 : ahead(b.state, a.state) ? 1 : place(a) - place(b),
+  )
+  return state.pairs.size === 0 ? chosen : withoutApart(inOrder, state.pairs, now)
 }
 
 /** Members out of sight may be stepping still, or hold what nobody else does. Not for ever: they stop in the end. */

@@ -27,8 +27,8 @@ export interface Member {
 
 export interface Loss {
   readonly workerId: string
-  /** `dead`: its process or its connection ended; `silent`; `stalled`: it answers but does not step; `left`; `diverged`. */
-  readonly kind: 'dead' | 'silent' | 'stalled' | 'left' | 'diverged'
+  /** `dead`: its process or its connection ended; `silent`; `stalled`: it answers but does not step; `left`; `diverged`; `apart`: it and another one do not reach each other. */
+  readonly kind: 'dead' | 'silent' | 'stalled' | 'left' | 'diverged' | 'apart'
   readonly reason: string
 }
 

@@ -1,3 +1,4 @@
+import { linkFailed, linksHold } from './apart.ts'
 import { noteLoss } from './back-off.ts'
 import { chain, type Decision, type MembershipEffect, type MembershipEvent, still } from './events.ts'
 import { arrival } from './failure-detector.ts'
@@ -105,7 +106,8 @@ function committed(state: Membership, event: Extract<MembershipEvent, { kind: 'c
   const stepMs = state.stepMs === 0 ? ms : state.stepMs + 0.1 * (ms - state.stepMs)
   const { generation, step } = event
   if (!state.group.includes(event.workerId) || generation !== state.generation) return state
-  return update({ ...note(state, { generation, step }), stepMs }, event.workerId, now, {
+  const pairs = linksHold(state.pairs)
+  return update({ ...note(state, { generation, step }), stepMs, pairs }, event.workerId, now, {
     step,
     state: { generation, step },
   })
@@ -150,8 +152,13 @@ function rollBack(state: Membership, event: Extract<MembershipEvent, { kind: 'ro
 }
 
 function suspect(state: Membership, event: Extract<MembershipEvent, { kind: 'suspect' }>, now: number): Decision {
-  if (event.generation !== state.generation || !state.group.includes(event.suspect)) return still(state)
-  return chain(abort(state, event.reason, now), (next) => formIfHalted(next, now))
+  const { workerId, suspect: other, generation } = event
+  if (generation !== state.generation || !state.group.includes(other)) return still(state)
+  const { pairs, apart } = linkFailed(state.pairs, workerId, other, generation, now)
+  const next = { ...state, pairs }
+  if (!apart) return chain(abort(next, event.reason, now), (after) => formIfHalted(after, now))
+  const [near = '', far = ''] = state.group.filter((id) => id === workerId || id === other) // the higher rank goes
+  return lose(next, { workerId: far, kind: 'apart', reason: `it and ${near} do not reach each other` }, false, now)
 }
 
 function halted(state: Membership, event: Extract<MembershipEvent, { kind: 'halted' }>, now: number): Decision {

@@ -1,4 +1,5 @@
 import type { StateIdentity } from '../../shared/protocol/control.ts'
+import type { Pairs } from './apart.ts'
 import type { Losses } from './back-off.ts'
 import { firstArrival } from './failure-detector.ts'
 import { ahead, type Member } from './member.ts'
@@ -50,6 +51,8 @@ export interface Membership {
   readonly formed: boolean
   readonly stopping: boolean
   readonly losses: ReadonlyMap<string, Losses>
+  /** Members whose links to each other failed. */
+  readonly pairs: Pairs
   /** Seconds of a step lately; a rank that lags by much more is stalled. */
   readonly stepMs: number
   readonly outcome: Outcome | null
@@ -77,6 +80,7 @@ export function initialMembership(
     formed: false,
     stopping: false,
     losses: new Map(),
+    pairs: new Map(),
     stepMs: 0,
     outcome: null,
   }

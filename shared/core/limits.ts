@@ -27,6 +27,8 @@ export const limits = {
   journalSegmentBytes: 64 << 20,
   /** A piece of state between workers, with its digest, is one data message. */
   statePieceBytes: 1 << 19,
+  /** A peer that is not reached within this time does not take part. */
+  connectMs: 5000,
   /** Pieces of state on the way. */
   stateWindow: 16,
   /** Commits that the coordinator has not noted yet; a group that reaches it waits for the coordinator. */

@@ -22,7 +22,7 @@ export interface Transport {
   /** The address that peers connect to. */
   readonly endpoint: string
   onFrame(handler: FrameHandler): void
-  /** Called with the rank of a peer whose link is lost. */
+  /** Called with the rank of a peer whose link is lost, or does not come to be within `limits.connectMs`. */
   onLost(handler: (rank: number) => void): void
   connect(peers: readonly PeerAddress[]): void
   send(rank: number, header: Uint8Array, payload: Uint8Array): void

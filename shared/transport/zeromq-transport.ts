@@ -8,6 +8,7 @@ interface Link {
   readonly queue: Uint8Array[][]
   rank: number
   sending: boolean
+  connected: boolean
   closed: boolean
 }
 
@@ -60,6 +61,7 @@ class ZeromqTransport implements Transport {
       kept.delete(endpoint)
       link.queue.length = 0
       link.rank = rank
+      this.#expectConnection(link)
       this.#links.set(endpoint, link)
       this.#ranks.set(rank, link)
     }
@@ -92,12 +94,25 @@ class ZeromqTransport implements Transport {
         ? { curveServerKey: publicKey, curvePublicKey: keys.publicKey, curveSecretKey: keys.secretKey }
         : {}),
     })
-    const link: Link = { socket, queue: [], rank: -1, sending: false, closed: false }
+    const link: Link = { socket, queue: [], rank: -1, sending: false, connected: false, closed: false }
+    socket.events.on('handshake', () => {
+      link.connected = true
+    })
     socket.events.on('disconnect', () => {
+      link.connected = false
       if (!link.closed) this.#onLost(link.rank)
     })
     socket.connect(endpoint.replace('tcp://', `tcp://${this.#source}`))
     return link
+  }
+
+  #expectConnection(link: Link): void {
+    if (link.connected) return
+    const ranks = this.#ranks
+    const look = () => {
+      if (!link.connected && !link.closed && this.#ranks === ranks) this.#onLost(link.rank)
+    }
+    setTimeout(look, limits.connectMs).unref()
   }
 
   async #drain(link: Link): Promise<void> {

@@ -1,0 +1,51 @@
+import type { Member } from './member.ts'
+
+/** Failed generations without a commit, after which two members are known not to reach each other. */
+const maximumFailures = 3
+/** So long are they kept out of each other's group; then it is tried once more. */
+const apartMs = 300_000
+
+/** Of two members, by their names: how often their link failed without a step in between, and until when they are apart. */
+interface Pair {
+  readonly failures: number
+  /** Generation of the last failure; both tell. */
+  readonly generation: number
+  readonly until: number
+}
+
+export type Pairs = ReadonlyMap<string, Pair>
+
+const keyOf = (a: string, b: string): string => [a, b].sort().join(' ')
+
+/** The link between two members failed in this generation. `apart`: they shall not be in one group for a while. */
+export function linkFailed(
+  pairs: Pairs,
+  a: string,
+  b: string,
+  generation: number,
+  now: number,
+): { pairs: Pairs; apart: boolean } {
+  const key = keyOf(a, b)
+  const before = pairs.get(key)
+  if (before?.generation === generation) return { pairs, apart: false }
+  const failures = (before?.failures ?? 0) + 1
+  const apart = failures >= maximumFailures
+  const pair = { failures, generation, until: apart ? now + apartMs : 0 }
+  return { pairs: new Map(pairs).set(key, pair), apart }
+}
+
+/** A step was committed: links that had failed before hold now. Pairs that are apart stay so, and are tried but once. */
+export function linksHold(pairs: Pairs): Pairs {
+  if ([...pairs.values()].every(({ until }) => until > 0)) return pairs
+  return new Map([...pairs].filter(([, { until }]) => until > 0))
+}
+
+/** Leaves out of two that do not reach each other the later one. */
+export function withoutApart(members: readonly Member[], pairs: Pairs, now: number): Member[] {
+  const chosen: Member[] = []
+  for (const member of members) {
+    const apart = chosen.some((other) => (pairs.get(keyOf(other.workerId, member.workerId))?.until ?? 0) > now)
+    if (!apart) chosen.push(member)
+  }
+  return chosen
+}
