@@ -56,7 +56,7 @@ export class Ledger {
     if (plan.epoch !== this.#epoch) this.#open(plan.epoch)
     for (const [index, range] of plan.batches.entries()) {
       const expected = sampleChecksum(this.#order.subarray(range.start, range.end))
-      const found = committed.batches[index] ?? [0, 0, 0, 0]
+      const found = committed.batches[index] ?? [0, 0, 0, 0, 0]
       if (expected.some((value, position) => value !== found[position])) {
         this.mismatches++
         continue

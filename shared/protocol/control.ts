@@ -42,8 +42,8 @@ export const committedStepSchema = z.object({
   /** When it was committed, by the clock of the rank that tells it: milliseconds since 1970. */
   time: z.number(),
   epoch: natural,
-  /** [count, low, high, mixed] of each batch, as reduced over all ranks (sample-checksum.ts). */
-  batches: z.array(z.tuple([z.number(), z.number(), z.number(), z.number()])),
+  /** Checksum of the samples of each batch, as reduced over all ranks (sample-checksum.ts). */
+  batches: z.array(z.tuple([z.number(), z.number(), z.number(), z.number(), z.number()])),
   images: natural,
   scalars: z.record(z.string(), z.number()),
   skipped: z.boolean(),

@@ -13,7 +13,7 @@ import { type ModelState, tailFloats } from './model-state.ts'
 import { type SampleSource, StepInputs } from './step-inputs.ts'
 
 /** Positions in the tail of a reduced bucket. */
-const tail = { loss: 0, scalars: 1, checksum: 16, stopVote: 20, pauseVote: 21 } as const
+const tail = { loss: 0, scalars: 1, checksum: 16, stopVote: 21, pauseVote: 22 } as const
 
 /** What a rank asks the others to do after this step. */
 export interface Votes {
@@ -87,9 +87,9 @@ export class Trainer {
         report.bytes += await this.#reduce(phase, index, step, group, parts)
         const tails = this.#state.tail(phase.updates[0] ?? '', 0)
         report.reduceMs += this.#clock.now() - reduceStarted
-        const [count = 0, low = 0, high = 0, mixed = 0] = tails.subarray(tail.checksum, tail.checksum + 4)
+        const [count = 0, low = 0, high = 0, mixedLow = 0, mixedHigh = 0] = tails.subarray(tail.checksum)
         if (range) {
-          report.batches.push([count, low, high, mixed])
+          report.batches.push([count, low, high, mixedLow, mixedHigh])
           report.images += count
         }
         agreed.stop ||= (tails[tail.stopVote] ?? 0) > 0
