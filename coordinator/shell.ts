@@ -257,9 +257,7 @@ export class Shell {
         })
         this.#peers.forget(effect.workerId)
         this.#record.metrics.gone(effect.workerId)
-        const { generation } = this.#membership
-        if (effect.wasMember)
-          this.#record.lost(effect.loss, { step: effect.step, generation, silentMs: effect.silentMs, now })
+        if (effect.wasMember) this.#record.lost(effect.loss, { ...effect, now })
         return
       }
       case 'released':

@@ -45,7 +45,7 @@ export class LocalGroup {
       restarts.started(performance.now())
       const { code, signal } = await this.#coordinate(current)
       const before = this.#listening
-      const delayMs = signal === null ? null : restarts.delayMs(performance.now())
+      const delayMs = signal === null ? null : restarts.delayMs(performance.now(), signal === 'SIGKILL')
       if (delayMs === null || before === null || this.#stopping) return this.#finish(code, signal)
       process.stderr.write(`ringleader: the coordinator was ended by ${signal}; it is started again\n`)
       await new Promise((resolve) => setTimeout(resolve, delayMs))
@@ -139,7 +139,7 @@ export class LocalGroup {
     const reason =
       exit.signal === null ? `its process exited with ${exit.code}` : `its process was ended by ${exit.signal}`
     this.#tell({ kind: 'workerExited', workerId, processId, reason })
-    const delayMs = this.#stopping ? null : restarts.delayMs(performance.now())
+    const delayMs = this.#stopping ? null : restarts.delayMs(performance.now(), exit.signal === 'SIGKILL')
     if (delayMs !== null) {
       const timer = setTimeout(() => {
         this.#timers.delete(timer)

@@ -168,7 +168,7 @@ export class SimulatedRun {
       if (this.#coordinator?.process.alive) this.#coordinator.shell.workerExited(exit)
       else this.#untold.push(exit)
     })
-    const delayMs = this.#settings.restarts ? this.#restarts.get(workerId)?.delayMs(this.time.now) : null
+    const delayMs = this.#settings.restarts ? this.#restarts.get(workerId)?.delayMs(this.time.now, true) : null
     if (delayMs != null) return this.time.after(delayMs + 10, () => this.#startWorker(workerId))
     if ([...this.#workers.values()].some(({ process }) => process.alive)) return
     this.time.after(50, () =>

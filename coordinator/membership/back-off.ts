@@ -5,7 +5,7 @@ export interface Losses {
 }
 
 const forgetMs = 60_000
-const free = 3
+const free = 5
 const maximumMs = 30_000
 
 export function noteLoss(before: Losses | undefined, now: number): Losses {
@@ -14,7 +14,7 @@ export function noteLoss(before: Losses | undefined, now: number): Losses {
 
 /**
  * A worker that comes and goes waits longer each time before it is let in again, so that it cannot keep the others from
- * stepping: 1, 2, 4 … 30 s from the fourth loss on; a minute without a loss clears it.
+ * stepping: 1, 2, 4 … 30 s from the sixth loss on; a minute without a loss clears it.
  */
 export function backOffMs(losses: Losses | undefined, now: number): number {
   if (!losses || losses.count <= free || now - losses.last >= forgetMs) return 0

@@ -41,7 +41,16 @@ export type MembershipEffect =
   | { kind: 'abort'; generation: number; workerIds: readonly string[]; reason: string }
   | { kind: 'pause'; generation: number; workerIds: readonly string[]; reason: string }
   | { kind: 'refuse'; workerId: string; code: string; message: string }
-  | { kind: 'lost'; workerId: string; loss: Loss; step: number; wasMember: boolean; silentMs: number }
+  /** `generation`: the one that it was in. */
+  | {
+      kind: 'lost'
+      workerId: string
+      loss: Loss
+      step: number
+      generation: number
+      wasMember: boolean
+      silentMs: number
+    }
   | { kind: 'released'; workerId: string; reason: string }
   | { kind: 'waiting'; ready: number; wanted: number; reason: string }
   | { kind: 'requestStop'; workerIds: readonly string[] }

@@ -5,14 +5,28 @@ import { ahead, type Member } from './member.ts'
 import { quorum } from './quorum.ts'
 import { isVoid, type Membership } from './state.ts'
 
-/** Workers that may be in the next generation. Those that come and go wait, but not where nobody else holds the state. */
+/** A state that one worker alone holds is lost with it. */
+const enoughHolders = 2
+
+/**
+ * Workers that may be in the next generation. Those that come and go wait, but not where they hold the state and nobody
+ * else does, and not where too few others would hold it.
+ */
 export function candidates(state: Membership, now: number): Member[] {
   const willing = [...state.members.values()].filter((member) => !member.draining && member.standing !== 'warming')
   const waits = ({ workerId, standing, since }: Member) =>
     standing === 'ready' && now - since < backOffMs(state.losses.get(workerId), now)
   const others = willing.filter((member) => !waits(member))
+  const needed = Math.max(state.options.minWorkers, enoughHolders) - others.length
+  const losses = ({ workerId }: Member) => state.losses.get(workerId)?.count ?? 0
+  const steadiest = new Set(
+    willing
+      .filter(waits)
+      .sort((a, b) => losses(a) - losses(b))
+      .slice(0, Math.max(0, needed)),
+  )
   const chosen = willing.filter((member) => {
-    if (!waits(member)) return true
+    if (!waits(member) || steadiest.has(member)) return true
     return !isVoid(state, member.state) && others.every((other) => ahead(member.state, other.state))
   })
   const place = ({ workerId }: Member) => state.group.indexOf(workerId) + 1 || Number.POSITIVE_INFINITY

@@ -244,6 +244,7 @@ function lose(state: Membership, loss: Loss, certain: boolean, now: number): Dec
     workerId: loss.workerId,
     loss,
     step: member.step,
+    generation: state.generation,
     wasMember: inGroup && state.phase !== 'waiting',
     silentMs: now - member.lastHeard,
   }
