@@ -19,12 +19,14 @@ export class Incidents {
   /** `silentMs`: since the last sign of life, the most that detection can have taken. */
   lost(
     loss: { kind: string; workerId: string; reason: string },
-    at: { step: number; generation: number; silentMs: number; now: number },
+    at: { step: number; generation: number; wasMember: boolean; silentMs: number; now: number },
   ): void {
-    const { step, generation, silentMs, now } = at
+    const { step, generation, wasMember, silentMs, now } = at
     const { kind, workerId, reason } = loss
     const incident = { kind, workerId, step, detectMs: Math.round(silentMs) }
-    this.#open.push({ incident, reason, generation, detectedAt: now, startedAt: null })
+    // The loss of one that was in no group stops nobody: it is over with the next step.
+    const open = wasMember ? { generation, startedAt: null } : { generation: generation - 1, startedAt: now }
+    this.#open.push({ incident, reason, detectedAt: now, ...open })
   }
 
   /** There are too few workers to go on. */

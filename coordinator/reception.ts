@@ -30,9 +30,9 @@ export class Reception {
     this.#parts = parts
   }
 
-  /** False where another process has the name by now. */
-  isProcess(workerId: string, processId: number): boolean {
-    return (this.#processes.get(workerId) ?? processId) === processId
+  /** Process id of the worker that said hello last under this name. */
+  processOf(workerId: string): number | undefined {
+    return this.#processes.get(workerId)
   }
 
   /** Number of the worker's last hello. */

@@ -106,9 +106,14 @@ export class Shell {
 
   /** Before the first group nobody would come in its place; later somebody may. */
   workerExited({ workerId, processId, reason }: { workerId: string; processId: number; reason: string }): void {
-    // The process after it may be here already.
-    if (!this.#reception.isProcess(workerId, processId)) return
-    const { formed } = this.#membership
+    const { formed, members, generation } = this.#membership
+    const isHere = members.has(workerId)
+    const last = this.#reception.processOf(workerId)
+    if (isHere && last !== undefined && last !== processId) return // the process after it is here already
+    if (!isHere && last !== processId) {
+      const at = { step: this.#record.ledger.steps, generation, wasMember: false, silentMs: 0, now: this.#clock.now() }
+      this.#record.lost({ kind: 'dead', workerId, reason }, at)
+    }
     this.apply({ kind: 'left', workerId, loss: 'dead', certain: true, reason })
     if (!formed) this.apply({ kind: 'failRun', reason: `worker ${workerId} did not come up: ${reason}` })
   }
@@ -257,7 +262,7 @@ export class Shell {
         })
         this.#peers.forget(effect.workerId)
         this.#record.metrics.gone(effect.workerId)
-        if (effect.wasMember) this.#record.lost(effect.loss, { ...effect, now })
+        if (effect.wasMember || effect.loss.kind !== 'left') this.#record.lost(effect.loss, { ...effect, now })
         return
       }
       case 'released':
