@@ -21,8 +21,10 @@ export async function chaosOfProcesses(
   parsed: Readonly<Record<string, unknown>>,
   { seed, workers, faults, backend, tell }: Settings,
 ): Promise<Verdict> {
-  const poisoned = faults.find((fault) => fault.kind === 'nan' || (fault.kind === 'kill' && fault.point !== undefined))
-  if (poisoned) throw usage(`--plan: ${JSON.stringify(poisoned)} is for simulations only; add --simulate`)
+  const inside = faults.find(
+    (fault) => ['nan', 'flip'].includes(fault.kind) || (fault.kind === 'kill' && fault.point !== undefined),
+  )
+  if (inside) throw usage(`--plan: ${JSON.stringify(inside)} is for simulations only; add --simulate`)
   const reproducible = parsed.reproducible !== false
   const base = resolve(String(parsed.runDir ?? join('runs', `chaos-${seed}`)))
   if (existsSync(base)) throw usage(`${base} is there already; write another --run-dir`)

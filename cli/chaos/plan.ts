@@ -33,6 +33,8 @@ export const faultSchema = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('join'), at, worker }),
   /** A worker is asked to go. */
   z.strictObject({ kind: z.literal('leave'), at, worker }),
+  /** One weight of a worker changes by itself (simulation only). */
+  z.strictObject({ kind: z.literal('flip'), at: z.strictObject({ step: z.number().int().min(1) }), worker }),
   /** A rank computes NaN in so many steps from this one on, until the run has been rolled back so often (simulation only). */
   z.strictObject({
     kind: z.literal('nan'),
@@ -112,6 +114,7 @@ export function planFromSeed(seed: number, { kinds, faults, workers, steps }: Pl
         return { kind, at: when, worker: `worker-${joined++}` }
       case 'nan':
         return { kind, at: when, steps: 1 + below(3) }
+      case 'flip':
       case 'drop':
       case 'leave':
         return { kind, at: when, worker: one }

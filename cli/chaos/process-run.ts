@@ -92,7 +92,7 @@ class Injector {
   /** False where there is nobody that it could happen to. */
   #fire(fault: Fault, now: number): boolean {
     const after = (seconds: number, work: () => void) => this.#later.push({ at: now + seconds * 1000, work })
-    if (fault.kind === 'nan') return false
+    if (fault.kind === 'nan' || fault.kind === 'flip') return false
     if (fault.kind === 'coordinator-kill') return signal(this.#group.processId(), 'SIGKILL')
     if (fault.kind === 'disk-full') {
       const processId = this.#group.processId()

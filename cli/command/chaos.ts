@@ -13,10 +13,10 @@ import { backendFlag, checkedBackend } from './worker.ts'
 const commonKinds = [
   ...(['kill', 'stop', 'slow', 'partition', 'drop', 'delay', 'coordinator-kill', 'join', 'leave'] as const),
 ] satisfies FaultKind[]
-const kindsOf = { simulation: [...commonKinds, 'nan'], processes: [...commonKinds, 'disk-full'] } satisfies Record<
-  string,
-  FaultKind[]
->
+const kindsOf = {
+  simulation: [...commonKinds, 'nan', 'flip'],
+  processes: [...commonKinds, 'disk-full'],
+} satisfies Record<string, FaultKind[]>
 const stepsPerEpoch = 6
 
 const { name: _, resume: __, config: ___, seed: ____, 'allow-changes': _____, ...chosenRunFlags } = runFlags
@@ -97,7 +97,8 @@ function plan(
     const cure = mode === 'simulation' ? 'leave out --simulate' : 'add --simulate'
     throw usage(`--plan ${parsed.plan}: there is no ${other.kind} in this mode; ${cure}`)
   }
-  const names = typeof parsed.kinds === 'string' ? parsed.kinds.split(',') : possible
+  const usual = possible.filter((kind) => kind !== 'flip') // which changes what is computed
+  const names = typeof parsed.kinds === 'string' ? parsed.kinds.split(',') : usual
   const kinds = names.map((name) => {
     const kind = possible.find((known) => known === name)
     if (!kind) throw usage(`--kinds ${name}: write some of ${possible.join(',')}`)

@@ -12,6 +12,7 @@ export class Invariants {
   /** Last commit of each worker that lives. */
   readonly #holds = new Map<string, number>()
   #newest = 0
+  #corrupted = false
   /** Commits of each worker in a generation, since a newer one has committed. */
   readonly #late = new Map<string, number>()
   /** Until when a worker may be lost. */
@@ -30,7 +31,7 @@ export class Invariants {
 
   /** Whether these are the bits after a step, with whatever roll-backs. */
   knows(step: number, sha256: string | null): boolean {
-    return [...this.#bits].some(([key, bits]) => key.endsWith(`/${step}`) && bits === sha256)
+    return this.#corrupted || [...this.#bits].some(([key, bits]) => key.endsWith(`/${step}`) && bits === sha256)
   }
 
   violated(what: string): void {
@@ -53,11 +54,16 @@ export class Invariants {
       this.violated(`${workerId} began step ${step + 1} in generation ${generation}, but had committed ${last}`)
   }
 
+  /** From here on nobody has the bits of an undisturbed run, and workers may be lost for theirs. */
+  corrupted(): void {
+    this.#corrupted = true
+  }
+
   committed(workerId: string, generation: number, { step, rollbacks, sha256 }: Bits): void {
     this.#holds.set(workerId, step)
     const expected = this.#bits.get(`${rollbacks}/${step}`)
     if (expected === undefined) this.#bits.set(`${rollbacks}/${step}`, sha256)
-    else if (expected !== sha256)
+    else if (expected !== sha256 && !this.#corrupted)
       this.violated(`${workerId} has other bits after step ${step}, in generation ${generation}`)
     if (generation >= this.#newest) {
       this.#newest = generation
@@ -75,7 +81,8 @@ export class Invariants {
     const lost = /^(\S+) is lost: (.*)$/.exec(reason)
     // One that never heard of the group that a dead coordinator was forming comes in again at once.
     const unaware = lost?.[2] === 'it is in another generation'
-    if (lost?.[1] && !unaware && (this.#blamed.get(lost[1]) ?? 0) < now)
+    const diverged = this.#corrupted && lost?.[2]?.endsWith('are not those of the others')
+    if (lost?.[1] && !unaware && !diverged && (this.#blamed.get(lost[1]) ?? 0) < now)
       this.violated(`${lost[1]} was lost without a fault, at ${Math.round(now)} ms: ${lost[2]}`)
     const rewound = /^goes on from step (\d+) \((.*)\): (\d+) steps/.exec(reason)
     if (!rewound) return

@@ -212,6 +212,16 @@ export class SimulatedRun {
     return poisoned !== undefined
   }
 
+  flips(workerId: string, step: number): boolean {
+    const fault = this.#settings.faults.find(
+      (some) => some.kind === 'flip' && some.worker === workerId && step >= some.at.step && !this.fired.includes(some),
+    )
+    if (!fault) return false
+    this.fired.push(fault)
+    this.#invariants.corrupted()
+    return true
+  }
+
   #kill(fault: Extract<Fault, { kind: 'kill' }>): void {
     this.fired.push(fault)
     this.#workers.get(fault.worker)?.process.kill()
@@ -219,7 +229,7 @@ export class SimulatedRun {
 
   #fire(fault: Fault): void {
     this.#trace?.(`fault: ${JSON.stringify(fault)}`)
-    if (this.summary || fault.kind === 'nan' || fault.kind === 'disk-full') return
+    if (this.summary || fault.kind === 'nan' || fault.kind === 'flip' || fault.kind === 'disk-full') return
     if (fault.kind === 'coordinator-kill') return this.#killCoordinator(fault)
     this.#invariants.blame(fault.worker, this.time.now, 'seconds' in fault ? (fault.seconds ?? 60) : 0)
     if (fault.kind === 'join') {

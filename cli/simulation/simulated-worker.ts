@@ -36,6 +36,8 @@ export interface StepObserver {
   /** Step count after the commit, and the bits that it left. */
   committed(workerId: string, generation: number, state: Bits): void
   reaches(workerId: string, step: number, point: KillPoint): void
+  /** Whether a weight of this worker changes by itself now. */
+  flips(workerId: string, step: number): boolean
   /** Whether the rank with lane 0 is to compute NaN. */
   poisoned(step: number, rollbacks: number): boolean
 }
@@ -136,6 +138,8 @@ function makeWorkshop(
     at.step = step
     at.leads = group.rank === 0
     observer.began(workerId, group.generation, step)
+    const weights = state.slots[0]?.weights
+    if (weights && observer.flips(workerId, step)) weights[0] = (weights[0] ?? 0) + 1
     const phases = schedule.plan(step).batches.length + 1
     let reduced = 0
     const watched: Group = {
