@@ -6,19 +6,31 @@ import type { StoredCheckpoint } from './checkpoint/checkpoint-store.ts'
 
 /** Everything that a worker may fetch, by SHA-256: the data set's chunks, and the state that it starts from. */
 export class BlobStore {
-  readonly #chunks = new Map<string, Uint8Array>()
+  #made: { manifest: ChunkManifest; chunks: Map<string, Uint8Array> } | null = null
+  readonly #dataset: ImageDataset
   /** Pieces of one checkpoint. */
   readonly #pieces = new Map<string, Uint8Array>()
-  readonly manifest: ChunkManifest
 
   constructor(dataset: ImageDataset) {
-    const { manifest, chunks } = makeChunks(dataset.train.images, dataset.height * dataset.width * dataset.channels)
-    this.manifest = manifest
-    for (const [index, chunk] of chunks.entries()) this.#chunks.set(manifest.chunks[index]?.sha256 ?? '', chunk)
+    this.#dataset = dataset
+  }
+
+  get manifest(): ChunkManifest {
+    return this.#chunked().manifest
   }
 
   get(sha256: string): Uint8Array | undefined {
-    return this.#chunks.get(sha256) ?? this.#pieces.get(sha256)
+    return this.#pieces.get(sha256) ?? this.#chunked().chunks.get(sha256)
+  }
+
+  /** When the first worker needs it. */
+  #chunked() {
+    if (this.#made) return this.#made
+    const { train, height, width, channels } = this.#dataset
+    const { manifest, chunks } = makeChunks(train.images, height * width * channels)
+    const named = chunks.map((chunk, index): [string, Uint8Array] => [manifest.chunks[index]?.sha256 ?? '', chunk])
+    this.#made = { manifest, chunks: new Map(named) }
+    return this.#made
   }
 
   /** Makes a checkpoint's state available, in place of the one before. */

@@ -6,7 +6,7 @@ import { type ImageDataset, openDataset } from '../shared/dataset/image-dataset.
 import { newestCheckpoint, type StoredCheckpoint } from './checkpoint/checkpoint-store.ts'
 import { readJournal } from './journal/journal.ts'
 import type { JournalRecord } from './journal/journal-record.ts'
-import { RunFolder } from './run-folder.ts'
+import { type RunFile, RunFolder } from './run-folder.ts'
 
 export interface RunRequest {
   readonly options: RunOptions
@@ -67,10 +67,12 @@ function newRun({ options, runDir, name, dataDir }: RunRequest, open: OpenDatase
     `${config.model}-${config.dataset}-${new Date().toISOString().slice(0, 19).replace(/[-:]/g, '').replace('T', '-')}-${randomBytes(2).toString('hex')}`
   checkedName('name', runId)
   const path = resolve(runDir ?? join('runs', runId))
+  const { train, height, width, channels } = dataset
   const folder = RunFolder.create(path, {
     formatVersion: 1,
     runId,
     dataDir: dataDir === null ? null : resolve(dataDir),
+    images: { count: train.count, height, width, channels },
     config,
   })
   return { runId, config, folder, dataset, checkpoint: null, takeover: null }
@@ -104,10 +106,11 @@ function resumedRun(
   const resolved = resolveConfig(withoutNulls(kept))
   const config =
     changes.learningRate === undefined ? { ...resolved, learningRates: file.config.learningRates } : resolved
-  const dataset = open(config.dataset, dataDir ?? file.dataDir ?? undefined)
   const checkpoint = newestCheckpoint(folder.checkpoints, warn)
-  const { totalSteps } = makeSchedule(config, dataset.train.count)
   const takeover = takeOver ? readJournal(folder.journal) : null
+  const load = () => open(config.dataset, dataDir ?? file.dataDir ?? undefined)
+  const dataset = takeover ? loadedWhenNeeded(config.dataset, file.images, load) : load()
+  const { totalSteps } = makeSchedule(config, dataset.train.count)
   const step = takeover ? lastStep(takeover) : (checkpoint?.manifest.step ?? 0)
   if (!takeover && step >= totalSteps)
     throw usage(`the run is at step ${step} of ${totalSteps} already; write a larger --steps or --epochs to train on`)
@@ -117,6 +120,34 @@ function resumedRun(
 }
 
 const mayChange = (key: string): boolean => changeable.has(key as keyof RunOptions)
+
+/** Members of a group that is taken over have their data; the cores are theirs meanwhile. */
+function loadedWhenNeeded(
+  name: string,
+  { count, ...shape }: RunFile['images'],
+  load: () => ImageDataset,
+): ImageDataset {
+  let loaded: ImageDataset | null = null
+  const all = () => {
+    loaded ??= load()
+    return loaded
+  }
+  const train = {
+    count,
+    get images() {
+      return all().train.images
+    },
+    get labels() {
+      return all().train.labels
+    },
+  }
+  return {
+    ...{ name, ...shape, train },
+    get test() {
+      return all().test
+    },
+  }
+}
 
 function lastStep(records: readonly JournalRecord[]): number {
   return records.reduce((step, record) => {

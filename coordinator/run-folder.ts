@@ -1,4 +1,14 @@
-import { appendFileSync, existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import {
+  appendFileSync,
+  closeSync,
+  existsSync,
+  fstatSync,
+  openSync,
+  readFileSync,
+  readSync,
+  renameSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { makeFolder, writeFileAtomic } from '../shared/core/atomic-file.ts'
@@ -12,6 +22,8 @@ const runFileSchema = z.object({
   formatVersion: z.literal(1),
   runId: z.string().min(1),
   dataDir: z.string().nullable(),
+  /** Of the training images. */
+  images: z.object({ count: z.number(), height: z.number(), width: z.number(), channels: z.number() }),
   config: runConfigSchema,
 })
 export type RunFile = z.infer<typeof runFileSchema>
@@ -52,6 +64,24 @@ const historySchema = z.union([
     }),
   }),
 ])
+
+/** More than a line of metrics. */
+const tailBytes = 16_384
+
+/** Step of the last line; infinite where that is not whole. */
+function lastStepIn(path: string): number {
+  const descriptor = openSync(path, 'r')
+  try {
+    const { size } = fstatSync(descriptor)
+    const tail = Buffer.alloc(Math.min(size, tailBytes))
+    readSync(descriptor, tail, 0, tail.byteLength, size - tail.byteLength)
+    const lines = tail.toString('utf8').split('\n')
+    const last = lines.at(-2)
+    return lines.at(-1) === '' && last ? (JSON.parse(last) as { step: number }).step : Number.POSITIVE_INFINITY
+  } finally {
+    closeSync(descriptor)
+  }
+}
 
 /** The files of one run. Only this class writes them, except for checkpoints. */
 export class RunFolder {
@@ -94,11 +124,11 @@ export class RunFolder {
     if (!existsSync(config))
       throw usage(`--resume ${path}: there is no config.json; write the folder of a run, such as runs/RUN_ID`)
     try {
-      const { formatVersion, runId, dataDir, ...rest } = JSON.parse(readFileSync(config, 'utf8')) as Record<
+      const { formatVersion, runId, dataDir, images, ...rest } = JSON.parse(readFileSync(config, 'utf8')) as Record<
         string,
         unknown
       >
-      const file = runFileSchema.parse({ formatVersion, runId, dataDir, config: rest })
+      const file = runFileSchema.parse({ formatVersion, runId, dataDir, images, config: rest })
       const { config: _, ...about } = file
       return { folder: new RunFolder(path, about), file }
     } catch (error) {
@@ -159,7 +189,7 @@ export class RunFolder {
   /** Steps after a checkpoint are computed again, so their lines go. */
   truncateMetrics(step: number): void {
     const path = join(this.path, 'metrics.jsonl')
-    if (!existsSync(path)) return
+    if (!existsSync(path) || lastStepIn(path) <= step) return
     const kept = this.#lines('metrics.jsonl').filter(
       (line) => ((line as { step?: number } | null)?.step ?? Number.POSITIVE_INFINITY) <= step,
     )
