@@ -34,10 +34,11 @@ export function linkFailed(
   return { pairs: new Map(pairs).set(key, pair), apart }
 }
 
-/** A step was committed: links that had failed before hold now. Pairs that are apart stay so, and are tried but once. */
-export function linksHold(pairs: Pairs): Pairs {
-  if ([...pairs.values()].every(({ until }) => until > 0)) return pairs
-  return new Map([...pairs].filter(([, { until }]) => until > 0))
+/** This group has committed a step: its links hold. Pairs that are apart stay so until then, and are tried but once. */
+export function linksHold(pairs: Pairs, group: readonly string[]): Pairs {
+  const holds = (key: string, { until }: Pair) => until === 0 || key.split(' ').every((id) => group.includes(id))
+  if (![...pairs].some(([key, pair]) => holds(key, pair))) return pairs
+  return new Map([...pairs].filter(([key, pair]) => !holds(key, pair)))
 }
 
 /** Leaves out of two that do not reach each other the later one. */

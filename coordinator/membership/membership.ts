@@ -106,7 +106,7 @@ function committed(state: Membership, event: Extract<MembershipEvent, { kind: 'c
   const stepMs = state.stepMs === 0 ? ms : state.stepMs + 0.1 * (ms - state.stepMs)
   const { generation, step } = event
   if (!state.group.includes(event.workerId) || generation !== state.generation) return state
-  const pairs = linksHold(state.pairs)
+  const pairs = linksHold(state.pairs, state.group)
   return update({ ...note(state, { generation, step }), stepMs, pairs }, event.workerId, now, {
     step,
     state: { generation, step },
