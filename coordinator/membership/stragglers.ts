@@ -1,6 +1,8 @@
 /** Of a step in the smoothed time: about the last ten count. */
 const weight = 0.2
-const minimumSteps = 10
+/** The first steps in a group compile kernels and fetch data. */
+const firstSteps = 5
+const minimumSteps = 15
 /** Slow from twice the time of the others on, until one and a half times it; less than this is noise. */
 const slowRatio = 2
 const overRatio = 1.5
@@ -31,7 +33,8 @@ export class Stragglers {
   /** What changes with a worker's next step; null: nothing. */
   report(workerId: string, seconds: number): Straggler | null {
     const before = this.#times.get(workerId)
-    const smoothed = before ? before.seconds + weight * (seconds - before.seconds) : seconds
+    const warm = before && before.steps >= firstSteps
+    const smoothed = warm ? before.seconds + weight * (seconds - before.seconds) : seconds
     this.#times.set(workerId, { steps: (before?.steps ?? 0) + 1, seconds: smoothed })
     const others = [...this.#times].filter(([id, { steps }]) => id !== workerId && steps >= minimumSteps)
     if (others.length === 0 || (before?.steps ?? 0) < minimumSteps) return null
