@@ -63,6 +63,7 @@ class Injector {
   /** Work for later, by when it is due. */
   #later: { at: number; work: () => void }[] = []
   #firstStepAt: number | null = null
+  #over = false
 
   constructor(group: LocalGroup, network: WorkerNetwork, steps: Steps, faults: readonly Fault[]) {
     this.#group = group
@@ -85,6 +86,7 @@ class Injector {
 
   /** What is stopped has to go on, to end. */
   end(): void {
+    this.#over = true
     for (const { work } of this.#later) work()
     this.#later = []
   }
@@ -138,7 +140,7 @@ class Injector {
   /** It runs for `1 / factor` of the time. */
   #slow(processId: number, factor: number, until: number): void {
     const round = (now: number): void => {
-      if (now >= until || !signal(processId, 'SIGSTOP')) return
+      if (this.#over || now >= until || !signal(processId, 'SIGSTOP')) return
       this.#later.push({ at: now + slowMs * (factor - 1), work: () => void signal(processId, 'SIGCONT') })
       this.#later.push({ at: now + slowMs * factor, work: () => round(performance.now()) })
     }
