@@ -246,7 +246,7 @@ function lose(state: Membership, loss: Loss, certain: boolean, now: number): Dec
     step: member.step,
     generation: state.generation,
     wasMember: inGroup && state.phase !== 'waiting',
-    silentMs: now - member.lastHeard,
+    silentMs: Math.max(0, now - member.lastHeard),
   }
   const losses = inGroup
     ? new Map(state.losses).set(loss.workerId, noteLoss(state.losses.get(loss.workerId), now))

@@ -46,6 +46,7 @@ function unanswering(state: Membership, group: readonly Member[], now: number): 
   const patienceMs = patience(state)
   return group
     .filter((member) => member.standing !== 'halted' && now - state.haltingSince > patienceMs)
+    .filter((member) => member.lastHeard <= now) // one that is to come back to a new coordinator has heard nothing yet
     .map(({ workerId }) => ({ workerId, kind: 'stalled', reason: `it does not halt after ${seconds(patienceMs)}` }))
 }
 

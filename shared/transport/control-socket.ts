@@ -66,6 +66,7 @@ export function openControlClient(address: string, workerId: string): ControlCli
   const socket = new Dealer({
     routingId: `${workerId}/${randomBytes(6).toString('hex')}`,
     linger: 500,
+    connectTimeout: 2000,
     reconnectInterval: 100,
     reconnectMaxInterval: 400,
     maxMessageSize: limits.maxControlFrameBytes,

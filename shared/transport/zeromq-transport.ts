@@ -3,6 +3,9 @@ import { limits } from '../core/limits.ts'
 import { frameHeaderBytes } from '../protocol/frame.ts'
 import type { FrameHandler, PeerAddress, Transport, TransportSecurity } from './transport.ts'
 
+/** An attempt that began before a cut healed would wait for TCP's next retransmission, which may be seconds away. */
+const reconnection = { connectTimeout: 1000, reconnectInterval: 100, reconnectMaxInterval: 400 }
+
 interface Link {
   readonly socket: Push
   readonly queue: Uint8Array[][]
@@ -89,7 +92,7 @@ class ZeromqTransport implements Transport {
   #open(endpoint: string, publicKey: string | undefined): Link {
     const keys = this.#security
     const socket = new Push({
-      ...{ linger: 0, sendHighWaterMark: 64, heartbeatInterval: 500, heartbeatTimeout: 2000 },
+      ...{ linger: 0, sendHighWaterMark: 64, heartbeatInterval: 500, heartbeatTimeout: 2000, ...reconnection },
       ...(keys && publicKey
         ? { curveServerKey: publicKey, curvePublicKey: keys.publicKey, curveSecretKey: keys.secretKey }
         : {}),

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
-import { Cli, readJson, readLines } from '../support/cli.ts'
+import { Cli, readJson, readLines, waitForStep } from '../support/cli.ts'
 import { temporaryFolder } from '../support/folder.ts'
 import { canMakeNamespaces, TwoHosts } from '../support/namespaces.ts'
 
@@ -103,6 +103,7 @@ describe.skipIf(!canMakeNamespaces)('in two network namespaces', () => {
     const near = start('near', first, firstAddress)
     const far = start('far', second, secondAddress)
     await coordinator.printed(/: 2 workers/)
+    await waitForStep(coordinator, folder, 20) // by then both hold the state
     hosts.cut()
     await coordinator.printed(/far is lost: silent for \d/)
     await coordinator.printed(/: 1 worker,/)

@@ -19,7 +19,7 @@ const mutants = [
     file: 'shared/collective/direct.js',
     from: 'header.run !== run || header.generation !== generation',
     to: 'header.run !== run',
-    kinds: 'kill,drop,delay',
+    kinds: 'drop',
   },
   {
     name: 'commits before the check',
