@@ -1,19 +1,10 @@
-import {
-  appendFileSync,
-  closeSync,
-  existsSync,
-  fstatSync,
-  openSync,
-  readFileSync,
-  readSync,
-  renameSync,
-  writeFileSync,
-} from 'node:fs'
+import { appendFileSync, existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { makeFolder, writeFileAtomic } from '../shared/core/atomic-file.ts'
 import { type RunConfig, runConfigSchema, usage } from '../shared/core/config.ts'
 import { exitCode, messageOf, RingleaderError } from '../shared/core/errors.ts'
+import { lastLine } from '../shared/core/json-lines.ts'
 import { limits } from '../shared/core/limits.ts'
 import { stepName } from './checkpoint/checkpoint-store.ts'
 
@@ -65,22 +56,10 @@ const historySchema = z.union([
   }),
 ])
 
-/** More than a line of metrics. */
-const tailBytes = 16_384
-
 /** Step of the last line; infinite where that is not whole. */
 function lastStepIn(path: string): number {
-  const descriptor = openSync(path, 'r')
-  try {
-    const { size } = fstatSync(descriptor)
-    const tail = Buffer.alloc(Math.min(size, tailBytes))
-    readSync(descriptor, tail, 0, tail.byteLength, size - tail.byteLength)
-    const lines = tail.toString('utf8').split('\n')
-    const last = lines.at(-2)
-    return lines.at(-1) === '' && last ? (JSON.parse(last) as { step: number }).step : Number.POSITIVE_INFINITY
-  } finally {
-    closeSync(descriptor)
-  }
+  const { line, torn } = lastLine(path)
+  return !torn && line ? (JSON.parse(line) as { step: number }).step : Number.POSITIVE_INFINITY
 }
 
 /** The files of one run. Only this class writes them, except for checkpoints. */

@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Summary } from '../../coordinator/summary.ts'
+import { readJsonLines } from '../../shared/core/json-lines.ts'
 import { LocalGroup } from '../process/local-group.ts'
 import type { CoordinatorSettings } from '../run-coordinator.ts'
 import type { Fault } from './plan.ts'
@@ -47,8 +48,8 @@ export async function runProcesses(
   return {
     summary: existsSync(summary) ? (JSON.parse(readFileSync(summary, 'utf8')) as Summary) : null,
     fired: injector.fired,
-    events: lines(join(settings.runDir, 'events.jsonl')),
-    metrics: lines(join(settings.runDir, 'metrics.jsonl')),
+    events: readJsonLines(join(settings.runDir, 'events.jsonl')),
+    metrics: readJsonLines(join(settings.runDir, 'metrics.jsonl')),
     seconds: (performance.now() - started) / 1000,
   }
 }
@@ -179,10 +180,4 @@ export function imagesPerWallSecond(metrics: ProcessRun['metrics']): number | nu
   if (!first || !last) return null
   const seconds = (Date.parse(String(last.time)) - Date.parse(String(first.time))) / 1000
   return rest.reduce((sum, { images }) => sum + Number(images), 0) / seconds
-}
-
-function lines(path: string): Record<string, unknown>[] {
-  if (!existsSync(path)) return []
-  const text = readFileSync(path, 'utf8')
-  return text.split('\n').flatMap((line) => (line === '' ? [] : [JSON.parse(line) as Record<string, unknown>]))
 }

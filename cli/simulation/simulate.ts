@@ -1,9 +1,10 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Incident } from '../../coordinator/run-folder.ts'
 import type { Summary } from '../../coordinator/summary.ts'
 import type { RunOptions } from '../../shared/core/config.ts'
+import { readJsonLines } from '../../shared/core/json-lines.ts'
 import type { Fault } from '../chaos/plan.ts'
 import { Invariants } from './invariants.ts'
 import { SimulatedRun } from './simulated-run.ts'
@@ -80,7 +81,7 @@ export async function simulate(options: SimulateOptions): Promise<Simulated> {
     const { summary, fired, time } = simulated
     if (!ended) invariants.violated(`did not come to its end: ${JSON.stringify(simulated.status())}`)
     if (summary) check(summary, steps, invariants)
-    const events = lines(join(runDir, 'events.jsonl'))
+    const events = readJsonLines(join(runDir, 'events.jsonl'))
     return {
       ...{ seed, workers, faults, fired, summary, events, violations: invariants.violations, bits: invariants.bits },
       ...{ stepsLost: invariants.rewound, virtualMs: Math.round(time.now), incidents: summary?.incidents ?? [] },
@@ -100,12 +101,4 @@ function check(summary: Summary, steps: number, invariants: Invariants): void {
   for (const { epoch, duplicates, missing } of summary.coverage)
     if (duplicates + missing > 0)
       invariants.violated(`epoch ${epoch}: ${duplicates} samples used twice, ${missing} not at all`)
-}
-
-function lines(path: string): Record<string, unknown>[] {
-  if (!existsSync(path)) return []
-  return readFileSync(path, 'utf8')
-    .split('\n')
-    .filter((line) => line !== '')
-    .map((line) => JSON.parse(line) as Record<string, unknown>)
 }
