@@ -270,13 +270,17 @@ function ended(state: Membership, workerId: string, now: number): Decision {
   return admit({ ...state, fenced: true, outOfSight: without(state.outOfSight, workerId) }, now)
 }
 
-/** This process was stopped for a while: whoever seems silent since then has not been listened to. */
+/**
+ * This process was stopped for a while: whoever seems silent since then has not been listened to. Those that are still to
+ * come back to a new coordinator keep the time that they have for it, which lies ahead.
+ */
 function slept(state: Membership, now: number): Membership {
-  const awake = [...state.members].map(([id, member]): [string, Member] => [
-    id,
-    { ...member, lastHeard: now, movedAt: now, heartbeats: { ...member.heartbeats, last: now } },
-  ])
-  return { ...state, members: new Map(awake), haltingSince: now }
+  const awake = [...state.members].map(([id, member]): [string, Member] => {
+    const lastHeard = Math.max(member.lastHeard, now)
+    const movedAt = Math.max(member.movedAt, now)
+    return [id, { ...member, lastHeard, movedAt, heartbeats: { ...member.heartbeats, last: lastHeard } }]
+  })
+  return { ...state, members: new Map(awake), haltingSince: Math.max(state.haltingSince, now) }
 }
 
 function tick(state: Membership, now: number): Decision {

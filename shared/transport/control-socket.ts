@@ -8,6 +8,7 @@ const heartbeat = { heartbeatInterval: 500, heartbeatTimeout: 3000 }
 /** The coordinator's end: frames from and to named peers. */
 export interface ControlServer {
   readonly endpoint: string
+  /** Once. What has come before waits in the socket: a worker that comes back says hello as soon as it is connected. */
   onMessage(handler: (peer: string, frames: Uint8Array[]) => void): void
   /** False once the peer turns out to have no connection any more. */
   send(peer: string, frames: readonly Uint8Array[]): Promise<boolean>
@@ -34,16 +35,14 @@ export async function openControlServer(bind: string): Promise<ControlServer> {
       { cause: error, exit: exitCode.failed },
     )
   }
-  let handler: (peer: string, frames: Uint8Array[]) => void = () => {}
   const sender = serialSender(socket)
-  const received = receive(socket, (frames) => {
-    const [id, ...rest] = frames
-    if (id) handler(Buffer.from(id).toString('latin1'), rest)
-  })
+  let received = Promise.resolve()
   return {
     endpoint: socket.lastEndpoint ?? bind,
-    onMessage: (next) => {
-      handler = next
+    onMessage(handler) {
+      received = receive(socket, ([id, ...frames]) => {
+        if (id) handler(Buffer.from(id).toString('latin1'), frames)
+      })
     },
     send: (peer, frames) => sender.push([Buffer.from(peer, 'latin1'), ...frames]),
     async close() {
@@ -56,6 +55,7 @@ export async function openControlServer(bind: string): Promise<ControlServer> {
 
 /** The worker's end. */
 export interface ControlClient {
+  /** Once. */
   onMessage(handler: (frames: Uint8Array[]) => void): void
   onConnection(handler: (connected: boolean) => void): void
   send(frames: readonly Uint8Array[]): void
@@ -72,16 +72,15 @@ export function openControlClient(address: string, workerId: string): ControlCli
     maxMessageSize: limits.maxControlFrameBytes,
     ...heartbeat,
   })
-  let handler: (frames: Uint8Array[]) => void = () => {}
   let connection: (connected: boolean) => void = () => {}
   socket.events.on('handshake', () => connection(true))
   socket.events.on('disconnect', () => connection(false))
   socket.connect(address)
   const sender = serialSender(socket)
-  const received = receive(socket, (frames) => handler(frames))
+  let received = Promise.resolve()
   return {
-    onMessage: (next) => {
-      handler = next
+    onMessage(handler) {
+      received = receive(socket, handler)
     },
     onConnection: (next) => {
       connection = next

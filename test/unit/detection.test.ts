@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { backOffMs, noteLoss } from '../../coordinator/membership/back-off.ts'
 import { arrival, firstArrival, phi, phiLimit } from '../../coordinator/membership/failure-detector.ts'
+import { inheritedMembership } from '../../coordinator/membership/state.ts'
 import { Play } from '../support/play.ts'
 
 describe('detection', () => {
@@ -17,6 +18,18 @@ describe('detection', () => {
     slept.take()
     slept.after(20_000).on({ kind: 'slept' }).on({ kind: 'tick' })
     expect(slept.effects).toEqual([])
+  })
+
+  it('members that are still to come back to a new coordinator keep their time when it was slow to start', () => {
+    const play = new Play(2)
+    const group = ['a', 'b'].map((workerId) => ({ workerId, endpoint: `tcp://${workerId}` }))
+    const from = { generation: 4, storedStep: 0, started: true, state: { generation: 4, step: 9 }, group }
+    play.state = inheritedMembership(play.state.options, from, play.now)
+    play.after(1500).on({ kind: 'slept' })
+    for (let time = 1500; time < 6400; time += 100) play.after(100).on({ kind: 'tick' })
+    expect(play.effects).toEqual([])
+    for (let time = 6400; time < 8000; time += 100) play.after(100).on({ kind: 'tick' })
+    expect(play.take().map(({ kind }) => kind)).toEqual(['lost', 'abort', 'lost', 'waiting'])
   })
 
   it('a rank that lives but does not enter the collective in which the others wait is stalled', () => {
