@@ -40,6 +40,7 @@ function phase(name: string, batch: number | null): Phase {
     updates: [name],
     batch,
     noiseSize: toySpec.latentSize,
+    prepare: null,
     scalars: [],
     evaluate(_ops, _parameters, images, noise): Evaluation {
       // [rows]: a whole number of each row, of its pixels and its noise
@@ -91,6 +92,7 @@ export function toyBackend(compute: () => Promise<void>, poisoned: () => boolean
       return { loss: rows.reduce((sum, row) => sum + row, 0) }
     },
     compute: (run) => Promise.resolve((run() as ToyTensor).values),
+    hold: (run) => ({ tensor: run(), release: () => {} }),
     tensorCount: () => 0,
   }
 }

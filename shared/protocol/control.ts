@@ -49,6 +49,8 @@ export const committedStepSchema = z.object({
   skipped: z.boolean(),
   seconds: z.number(),
   allReduceSeconds: z.number(),
+  /** Where the time of the step went, on the rank that tells it. */
+  phaseSeconds: z.record(z.string(), z.number()),
   allReduceBytes: z.number(),
 })
 export type CommittedStep = z.infer<typeof committedStepSchema>

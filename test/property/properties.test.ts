@@ -71,6 +71,7 @@ describe('the ledger', () => {
       skipped: false,
       seconds: 1,
       allReduceSeconds: 0,
+      phaseSeconds: {},
       time: 0,
       allReduceBytes: 0,
     }

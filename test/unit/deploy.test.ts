@@ -26,6 +26,7 @@ async function exposition(): Promise<string> {
       skipped: true,
       seconds: 0.2,
       allReduceSeconds: 0.1,
+      phaseSeconds: {},
       time: 0,
       allReduceBytes: 9,
     },

@@ -93,12 +93,8 @@ describe.each(cases)('gradients of $name', ({ options }) => {
             values(rows * pixels, 0.5).map((value) => value + 0.5),
             [rows, pixels],
           )
-    return phase.evaluate(
-      backend.ops,
-      parameters,
-      images,
-      backend.ops.input(values(rows * phase.noiseSize, 1), [rows, phase.noiseSize]),
-      rows,
-    )
+    const noise = backend.ops.input(values(rows * phase.noiseSize, 1), [rows, phase.noiseSize])
+    const given = phase.prepare ? phase.prepare(backend.ops, parameters, noise) : noise
+    return phase.evaluate(backend.ops, parameters, images, given, rows)
   }
 })

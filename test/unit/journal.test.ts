@@ -26,7 +26,7 @@ function committed(step: number, generation = 1): JournalRecord {
     incidentSeconds: 0,
     step: {
       ...{ step, epoch, images: 10, scalars: { vaeLoss: 200 - step }, skipped: false },
-      ...{ seconds: 0.5, allReduceSeconds: 0.1, time: 0, allReduceBytes: 7 },
+      ...{ seconds: 0.5, allReduceSeconds: 0.1, phaseSeconds: {}, time: 0, allReduceBytes: 7 },
       batches: batches.map(({ start, end }) => sampleChecksum(order.subarray(start, end))),
     },
   }

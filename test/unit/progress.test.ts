@@ -19,6 +19,7 @@ function committed(step: number): CommittedStep {
     skipped: false,
     seconds: 0.5,
     allReduceSeconds: 0,
+    phaseSeconds: {},
     time: 0,
     allReduceBytes: 0,
   }

@@ -1,11 +1,13 @@
 /** A tensor of some backend; models only pass it on. */
 export interface Tensor {
-  readonly shape: number[]
+  readonly shape: readonly number[]
 }
 
 /** The operations that models and losses are written in. Shapes broadcast as in NumPy. */
 export interface Ops {
   matMul(a: Tensor, b: Tensor): Tensor
+  /** x · kernel + bias; x [rows, in], kernel [in, out], bias [out]. */
+  dense(x: Tensor, kernel: Tensor, bias: Tensor): Tensor
   add(a: Tensor, b: Tensor): Tensor
   sub(a: Tensor, b: Tensor): Tensor
   mul(a: Tensor, b: Tensor): Tensor
@@ -40,6 +42,12 @@ export interface ParameterView {
   readonly weights: Float32Array
 }
 
+export interface GradientTarget {
+  readonly parameter: Tensor
+  /** Where d loss / d parameter goes. */
+  readonly gradient: Float32Array
+}
+
 export type Parameters = ReadonlyMap<string, Tensor>
 
 /** Where tensors are computed. Reads are asynchronous, since some devices allow no other. */
@@ -49,14 +57,25 @@ export interface Backend {
   readonly ops: Ops
   /** Tensors over the flat weights; call `refresh` after the weights changed. */
   bind(views: readonly ParameterView[]): BoundParameters
-  /** Runs `evaluate`, writes d loss / d parameter into each target, and returns the scalars, `loss` among them. */
+  /**
+   * Runs `evaluate`, writes d loss / d parameter into each target, and returns the scalars, `loss` among them. `ready` is told
+   * of each target as soon as its gradient is there, while the others are still computed.
+   */
   gradients(
     evaluate: () => Evaluation,
-    targets: readonly { parameter: Tensor; gradient: Float32Array }[],
+    targets: readonly GradientTarget[],
+    ready?: (target: GradientTarget) => void,
   ): Promise<Record<string, number>>
   /** Computes one tensor without gradients and reads it. */
   compute(run: () => Tensor): Promise<Float32Array>
+  /** Computes one tensor without gradients and keeps it until it is released. */
+  hold(run: () => Tensor): HeldTensor
   tensorCount(): number
+}
+
+export interface HeldTensor {
+  readonly tensor: Tensor
+  release(): void
 }
 
 export interface BoundParameters {

@@ -3,6 +3,7 @@ import { dirname } from 'node:path'
 import { RingleaderError } from '../../shared/core/errors.ts'
 import type { Backend } from './backend.ts'
 import { loadTensorFlowNode } from './native/load-native-binding.ts'
+import { makeNativeBackend } from './native/native-backend.ts'
 import { findNative } from './native/native-cache.ts'
 import { makeTfjsBackend } from './tfjs-backend.ts'
 
@@ -28,8 +29,8 @@ function openNative(threads: number): Backend {
   process.env.TF_NUM_INTRAOP_THREADS ??= String(threads)
   process.env.TF_NUM_INTEROP_THREADS ??= '1'
   process.env.OMP_NUM_THREADS ??= String(threads)
-  const { tf, native } = loadTensorFlowNode()
-  return makeTfjsBackend(tf, 'tensorflow', native.manifest.tensorflow)
+  const { binding, native } = loadTensorFlowNode()
+  return makeNativeBackend(binding, native.manifest.tensorflow, 'MatMul')
 }
 
 async function openWasm(threads: number): Promise<Backend> {

@@ -1,7 +1,7 @@
 import type { RunConfig } from '../../shared/core/config.ts'
 import type { ModelSpec, NetworkSpec } from '../../shared/core/model-spec.ts'
 import type { Ops, Tensor } from '../backend/backend.ts'
-import type { Model, Phase } from './model.ts'
+import type { Model, Phase, Prepare } from './model.ts'
 import { applySequential, dense } from './network.ts'
 
 const latentSize = 100
@@ -20,15 +20,17 @@ export function gan(config: RunConfig, pixels: number): Model {
   }
   const spec: ModelSpec = { name: 'gan', networks: [generator, discriminator], latentSize, pixelRange: [-1, 1] }
 
+  const fakes: Prepare = (ops, parameters, noise) => applySequential(ops, generator, parameters, noise)
+
   const discriminatorPhase = (batch: number): Phase => ({
     name: 'discriminator',
     updates: ['discriminator'],
     batch,
     noiseSize: latentSize,
+    prepare: fakes,
     scalars: ['realLoss', 'fakeLoss'],
-    evaluate(ops, parameters, images, noise, globalRows) {
-      const rows = noise.shape[0] ?? 0
-      const fake = applySequential(ops, generator, parameters, noise)
+    evaluate(ops, parameters, images, fake, globalRows) {
+      const rows = fake.shape[0] ?? 0
       const logits = applySequential(ops, discriminator, parameters, ops.concatRows(images as Tensor, fake))
       const realLoss = ops.scale(realTerm(ops, ops.rows(logits, 0, rows), config.realTarget), 1 / globalRows)
       const fakeLoss = ops.scale(ops.sum(ops.softplus(ops.rows(logits, rows, rows))), 1 / globalRows)
@@ -41,6 +43,7 @@ export function gan(config: RunConfig, pixels: number): Model {
     updates: ['generator'],
     batch: null,
     noiseSize: latentSize,
+    prepare: null,
     scalars: [],
     evaluate(ops, parameters, _images, noise, globalRows) {
       const logits = applySequential(ops, discriminator, parameters, applySequential(ops, generator, parameters, noise))

@@ -1,6 +1,12 @@
 import type { ModelSpec } from '../../shared/core/model-spec.ts'
 import type { Evaluation, Ops, Parameters, Tensor } from '../backend/backend.ts'
 
+/**
+ * A function of the noise, row by row, by networks that no phase before its last user moves. Phases with the same function
+ * share one evaluation.
+ */
+export type Prepare = (ops: Ops, parameters: Parameters, noise: Tensor) => Tensor
+
 /** One synchronous update inside a step: gradients of one loss for the networks that it moves. */
 export interface Phase {
   readonly name: string
@@ -9,11 +15,13 @@ export interface Phase {
   readonly batch: number | null
   /** Columns of noise per row. */
   readonly noiseSize: number
+  /** Makes of the noise what `evaluate` gets in its place; null: nothing. */
+  readonly prepare: Prepare | null
   /** Names of the further scalars of `evaluate`, fixed so that ranks can add them up. */
   readonly scalars: readonly string[]
   /**
-   * `images` [rows, pixels] in the model's pixel range, `noise` [rows, noiseSize] normal. The loss is the sum over
-   * these rows divided by `globalRows`, so that the ranks' gradients simply add up to that of the whole batch.
+   * `images` [rows, pixels] in the model's pixel range, `noise` [rows, noiseSize] normal, or what `prepare` made of it. The
+   * loss is the sum over these rows divided by `globalRows`, so that the ranks' gradients add up to that of the whole batch.
    */
   evaluate(ops: Ops, parameters: Parameters, images: Tensor | null, noise: Tensor, globalRows: number): Evaluation
 }

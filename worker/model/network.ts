@@ -20,7 +20,7 @@ export function applyNetwork(ops: Ops, network: NetworkSpec, parameters: Paramet
     const kernel = parameters.get(`${network.name}/${layer.name}/kernel`)
     const bias = parameters.get(`${network.name}/${layer.name}/bias`)
     assert(input && kernel && bias, `layer ${network.name}/${layer.name} has input and parameters`)
-    const linear = ops.add(ops.matMul(input, kernel), bias)
+    const linear = ops.dense(input, kernel, bias)
     current = layer.activation === 'linear' ? linear : ops[layer.activation](linear)
     outputs.set(layer.name, current)
   }

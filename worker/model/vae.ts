@@ -30,6 +30,7 @@ export function vae(pixels: number): Model {
     updates: ['encoder', 'decoder'],
     batch: 0,
     noiseSize: latentSize,
+    prepare: null,
     scalars: ['reconstruction', 'kl'],
     /**
      * −ELBO per image in nats (Kingma & Welling 2014, eq. 10 and appendix B), one sample of z = μ + σ ε:

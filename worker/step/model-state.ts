@@ -4,8 +4,8 @@ import { type ModelSpec, type ParameterSpec, parametersOf } from '../../shared/c
 import { randomStream } from '../../shared/core/random.ts'
 import { Arena, createSharedMemory, type Kernel, loadKernel } from '../../shared/kernel/kernel.ts'
 
-/** Floats behind a network's gradient that the all-reduce adds up too: scalars, sample checksums, votes. */
-export const tailFloats = 32
+/** What lies behind a network's gradient and is added up by the all-reduce too: its length, and positions in it. */
+export const tail = { floats: 32, loss: 0, scalars: 1, checksum: 16, stopVote: 21, pauseVote: 22 } as const
 
 export interface ParameterSlot extends ParameterSpec {
   readonly network: string
@@ -58,7 +58,7 @@ export class ModelState {
     const sizes = spec.networks.map((network) =>
       parametersOf(network).reduce((sum, parameter) => sum + padded(sizeOf(parameter)), 0),
     )
-    const total = sizes.reduce((sum, size) => sum + size * 6 + parts * (size + tailFloats), 0)
+    const total = sizes.reduce((sum, size) => sum + size * 6 + parts * (size + tail.floats), 0)
     this.memory = createSharedMemory(total * 4 + scratchBytes + 65_536 + 64 * spec.networks.length * (parts + 1))
     this.kernel = loadKernel(this.memory)
     this.arena = new Arena(this.memory)
@@ -72,7 +72,7 @@ export class ModelState {
         name: network.name,
         count,
         weights: region(),
-        gradients: Array.from({ length: parts }, () => region(tailFloats)),
+        gradients: Array.from({ length: parts }, () => region(tail.floats)),
         moment1: region(),
         moment2: region(),
         backup: this.arena.allocate(count * 12),
@@ -110,7 +110,7 @@ export class ModelState {
   /** What travels behind a network's gradient. */
   tail(name: string, part: number): Float32Array {
     const network = this.network(name)
-    return this.floats((network.gradients[part] ?? 0) + network.count * 4, tailFloats)
+    return this.floats((network.gradients[part] ?? 0) + network.count * 4, tail.floats)
   }
 
   floats(offset: number, count: number): Float32Array {

@@ -1,19 +1,17 @@
-import { type LaneNode, mergeHalves } from '../../shared/collective/lanes.ts'
 import type { Clock } from '../../shared/core/clock.ts'
 import type { RunConfig } from '../../shared/core/config.ts'
 import { type SampleChecksum, sampleChecksum } from '../../shared/core/sample-checksum.ts'
-import { type BatchRange, type LaneRange, lanesOfRank, rowsOfLane, type Schedule } from '../../shared/core/schedule.ts'
+import type { Schedule } from '../../shared/core/schedule.ts'
 import type { CommittedStep } from '../../shared/protocol/control.ts'
-import type { Backend, BoundParameters, Tensor } from '../backend/backend.ts'
+import type { Backend, BoundParameters } from '../backend/backend.ts'
 import type { Model, Phase } from '../model/model.ts'
 import { applyUpdate, learningRate } from '../optimizer/optimizer.ts'
 import type { Group } from './group.ts'
 import { generateImages } from './images.ts'
-import { type ModelState, tailFloats } from './model-state.ts'
+import { LaneGradients } from './lane-gradients.ts'
+import { type ModelState, tail } from './model-state.ts'
 import { type SampleSource, StepInputs } from './step-inputs.ts'
-
-/** Positions in the tail of a reduced bucket. */
-const tail = { loss: 0, scalars: 1, checksum: 16, stopVote: 21, pauseVote: 22 } as const
+import { Stopwatch } from './stopwatch.ts'
 
 /** What a rank asks the others to do after this step. */
 export interface Votes {
@@ -39,7 +37,7 @@ export class Trainer {
   readonly #state: ModelState
   readonly #backend: Backend
   readonly #inputs: StepInputs
-  readonly #sampleBytes: number
+  readonly #gradients: LaneGradients
   readonly #schedule: Schedule
   readonly #clock: Clock
   readonly #bound: BoundParameters
@@ -58,15 +56,15 @@ export class Trainer {
     this.#state = state
     this.#backend = backend
     this.#inputs = new StepInputs(config, state, source, model.spec.pixelRange)
-    this.#sampleBytes = source.sampleBytes
     this.#schedule = schedule
     this.#clock = clock
     this.#bound = backend.bind(state.slots)
+    this.#gradients = new LaneGradients(config, state, backend, this.#bound, this.#inputs, source.sampleBytes)
   }
 
   /** Computes, reduces, checks and commits step number `step` (0-based). On an error the state is as before. */
   async step(step: number, group: Group, votes: Votes): Promise<StepResult> {
-    const started = this.#clock.now()
+    const watch = new Stopwatch(this.#clock)
     const plan = this.#schedule.plan(step)
     const phases = this.#model.phases(plan.batches.length)
     const touched: string[] = []
@@ -74,19 +72,20 @@ export class Trainer {
       scalars: {} as Record<string, number>,
       batches: [] as SampleChecksum[],
       images: 0,
-      reduceMs: 0,
       bytes: 0,
     }
     const agreed = { stop: false, pause: false }
     let skipped = false
     try {
+      this.#gradients.begin(phases, plan, group)
+      watch.lap('prepare')
       for (const [index, phase] of phases.entries()) {
         const range = phase.batch === null ? null : (plan.batches[phase.batch] ?? null)
-        const parts = await this.#gradients(phase, index, step, plan.epoch, range, group, votes)
-        const reduceStarted = this.#clock.now()
+        const parts = await this.#gradients.compute(phase, index, plan, range, group, watch)
+        this.#vote(phase, votes)
         report.bytes += await this.#reduce(phase, index, step, group, parts)
         const tails = this.#state.tail(phase.updates[0] ?? '', 0)
-        report.reduceMs += this.#clock.now() - reduceStarted
+        watch.lap('allReduce')
         const [count = 0, low = 0, high = 0, mixedLow = 0, mixedHigh = 0] = tails.subarray(tail.checksum)
         if (range) {
           report.batches.push([count, low, high, mixedLow, mixedHigh])
@@ -102,10 +101,13 @@ export class Trainer {
         this.#scalars(report.scalars, phase, tails, norm)
         if (index < phases.length - 1) for (const name of phase.updates) this.#backup(name, touched)
         for (const name of phase.updates) this.#update(name, step)
+        watch.lap('optimizer')
       }
     } catch (error) {
       this.#rollback(touched)
       throw error
+    } finally {
+      this.#gradients.end()
     }
     if (skipped) {
       this.#rollback(touched)
@@ -113,6 +115,7 @@ export class Trainer {
       for (const range of plan.batches) report.batches.push(sampleChecksum(this.#inputs.ids(plan.epoch, range)))
       report.images = plan.batches.reduce((sum, range) => sum + range.end - range.start, 0)
     }
+    const phaseSeconds = watch.phaseSeconds()
     return {
       ...agreed,
       committed: {
@@ -123,8 +126,9 @@ export class Trainer {
         images: report.images,
         scalars: report.scalars,
         skipped,
-        seconds: (this.#clock.now() - started) / 1000,
-        allReduceSeconds: report.reduceMs / 1000,
+        seconds: watch.seconds,
+        allReduceSeconds: phaseSeconds.allReduce,
+        phaseSeconds,
         allReduceBytes: report.bytes,
       },
     }
@@ -141,87 +145,10 @@ export class Trainer {
     return generateImages(this.#model, this.#state, this.#backend, this.#bound, count, seed)
   }
 
-  /**
-   * Computes this rank's share of a phase and returns in how many partial sums it lies. Fast: all lanes as one batch, one
-   * sum. Reproducible: lane after lane, added up in the order of the lane tree as far as the halves are here.
-   */
-  async #gradients(
-    phase: Phase,
-    index: number,
-    step: number,
-    epoch: number,
-    range: BatchRange | null,
-    group: Group,
-    votes: Votes,
-  ): Promise<number> {
-    const { lanes, reproducible } = this.#config
-    const owned = lanesOfRank(group.rank, group.worldSize, lanes)
-    const evaluate = (some: LaneRange, part: number) => this.#evaluate(phase, index, step, epoch, range, some, part)
-    const stack: LaneNode[] = []
-    if (!reproducible) {
-      await evaluate(owned, 0)
-      stack.push({ first: owned.first, lanes: owned.last - owned.first })
-    } else {
-      for (let lane = owned.first; lane < owned.last; lane++) {
-        stack.push({ first: lane, lanes: 1 })
-        await evaluate({ first: lane, last: lane + 1 }, stack.length - 1)
-        mergeHalves(stack, (into, from) => {
-          for (const name of phase.updates) this.#addPart(name, into, from)
-        })
-      }
-    }
+  #vote(phase: Phase, votes: Votes): void {
     const tails = this.#state.tail(phase.updates[0] ?? '', 0)
     tails[tail.stopVote] = votes.stop ? 1 : 0
     tails[tail.pauseVote] = votes.pause ? 1 : 0
-    return stack.length
-  }
-
-  #addPart(name: string, into: number, from: number): void {
-    const { gradients, count } = this.#state.network(name)
-    this.#state.kernel.add(gradients[into] ?? 0, gradients[from] ?? 0, count + tailFloats)
-  }
-
-  /** Gradients of some lanes, with their tail, into one part of the state. */
-  async #evaluate(
-    phase: Phase,
-    index: number,
-    step: number,
-    epoch: number,
-    range: BatchRange | null,
-    owned: LaneRange,
-    part: number,
-  ): Promise<void> {
-    const { lanes, batchSize } = this.#config
-    const globalRows = range ? range.end - range.start : batchSize
-    const first = rowsOfLane(owned.first, lanes, globalRows).start
-    const last = owned.last > owned.first ? rowsOfLane(owned.last - 1, lanes, globalRows).end : first
-    const tails = this.#state.tail(phase.updates[0] ?? '', part)
-    for (const name of phase.updates) {
-      const network = this.#state.network(name)
-      this.#state.floats(network.gradients[part] ?? 0, network.count + tailFloats).fill(0)
-    }
-    const ids = range
-      ? this.#inputs.ids(epoch, { start: range.start + first, end: range.start + last })
-      : new Uint32Array(0)
-    tails.set(sampleChecksum(ids), tail.checksum)
-    const rows = last - first
-    if (rows === 0) return
-    const noise = this.#inputs.noise(step, index, owned, globalRows, phase.noiseSize)
-    const pixels = range ? await this.#inputs.pixels([...ids]) : null
-    const { ops } = this.#backend
-    const parameters = this.#bound.tensors
-    const targets = this.#state.slots
-      .filter((slot) => phase.updates.includes(slot.network))
-      .map((slot) => ({
-        parameter: parameters.get(slot.name) as Tensor,
-        gradient: slot.gradients[part] ?? new Float32Array(0),
-      }))
-    const scalars = await this.#backend.gradients(() => {
-      const images = pixels ? ops.input(pixels, [rows, this.#sampleBytes]) : null
-      return phase.evaluate(ops, parameters, images, ops.input(noise, [rows, phase.noiseSize]), globalRows)
-    }, targets)
-    tails[tail.loss] = scalars.loss ?? Number.NaN
-    for (const [position, name] of phase.scalars.entries()) tails[tail.scalars + position] = scalars[name] ?? Number.NaN
   }
 
   /** One bucket per network; the tail travels with the first. */
@@ -233,7 +160,7 @@ export class Trainer {
           step,
           index * 8 + position,
           network.gradients.slice(0, parts),
-          network.count + tailFloats,
+          network.count + tail.floats,
         )
       }),
     )

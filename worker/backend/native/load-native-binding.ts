@@ -1,13 +1,13 @@
 import { createRequire } from 'node:module'
-import type * as tfjs from '@tensorflow/tfjs'
 import { assert, exitCode, messageOf, RingleaderError } from '../../../shared/core/errors.ts'
+import type { Binding } from './eager.ts'
 import { findNative, type NativeLibrary } from './native-cache.ts'
 
 /**
  * Loads tfjs-node over the cached addon. The package asks `node-pre-gyp` for the addon's path; the answer is replaced,
  * so that nothing is written into node_modules and clones share one library.
  */
-export function loadTensorFlowNode(): { tf: typeof tfjs; native: NativeLibrary } {
+export function loadTensorFlowNode(): { binding: Binding; native: NativeLibrary } {
   const native = findNative()
   if (!native)
     throw new RingleaderError(
@@ -25,7 +25,8 @@ export function loadTensorFlowNode(): { tf: typeof tfjs; native: NativeLibrary }
   assert(cached, 'a module that was loaded is in the cache')
   cached.exports = Object.create(finder, { find: { value: () => native.addon } })
   try {
-    return { tf: require('@tensorflow/tfjs-node') as typeof tfjs, native }
+    const tf = require('@tensorflow/tfjs-node') as { backend(): { binding: Binding } }
+    return { binding: tf.backend().binding, native }
   } catch (error) {
     throw new RingleaderError(
       'native-broken',

@@ -1,0 +1,47 @@
+/** What every tensor of every backend has. */
+export interface Shaped {
+  readonly shape: readonly number[]
+}
+
+/**
+ * What a backend has to compute: the operations that models are written in, and those that their gradients are made of. No
+ * gradients here (tape.ts). T is the backend's own tensor.
+ */
+export interface Primitives<T extends Shaped> {
+  /** op(a) · op(b), op being the transpose where asked for. Matrices. */
+  matMul(a: T, b: T, transposeA: boolean, transposeB: boolean): T
+  /** x [rows, n] + bias [n]. */
+  addBias(x: T, bias: T): T
+  /** Elementwise; the smaller shape is broadcast as in NumPy. */
+  add(a: T, b: T): T
+  sub(a: T, b: T): T
+  mul(a: T, b: T): T
+  scale(a: T, factor: number): T
+  neg(a: T): T
+  exp(a: T): T
+  square(a: T): T
+  softplus(a: T): T
+  /** dy · sigmoid(x). */
+  softplusGradient(dy: T, x: T): T
+  sigmoid(a: T): T
+  relu(a: T): T
+  /** dy where y = relu(x) is above 0, else 0. */
+  reluGradient(dy: T, y: T): T
+  tanh(a: T): T
+  /** dy (1 − y²), y = tanh(x). */
+  tanhGradient(dy: T, y: T): T
+  /** Sum of all elements, a scalar. */
+  sum(a: T): T
+  /** Sum over what broadcasting had added to `shape`. */
+  sumTo(a: T, shape: readonly number[]): T
+  /** A scalar in every place of `shape`. */
+  fill(scalar: T, shape: readonly number[]): T
+  concatRows(a: T, b: T): T
+  /** Rows [start, start + count). */
+  rows(a: T, start: number, count: number): T
+  /** The rows of `a` from `start` on within `total` rows of zeros. */
+  padRows(a: T, start: number, total: number): T
+  input(values: Float32Array, shape: readonly number[]): T
+  /** Gives memory back early; whatever is left goes at the end of the evaluation. */
+  free(a: T): void
+}

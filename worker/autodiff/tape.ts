@@ -1,0 +1,251 @@
+import { assert } from '../../shared/core/errors.ts'
+import type { Evaluation, Ops, Tensor } from '../backend/backend.ts'
+import type { Primitives, Shaped } from './primitives.ts'
+
+/** A value, and where it came from if a gradient has to go back there. */
+export interface Traced<T extends Shaped> extends Tensor {
+  readonly value: T
+  /** Null: nothing that gradients are wanted for went in. */
+  node: Node<T> | null
+}
+
+interface Node<T extends Shaped> {
+  readonly inputs: readonly Traced<T>[]
+  /** d loss / d input for each input that has a node, given d loss / d output; null: a leaf. */
+  readonly backward: ((dy: T) => readonly (T | null)[]) | null
+  /** Set for a product with a parameter on the right, whose gradient aᵀ · dy may be written where it belongs at once. */
+  readonly product: { readonly a: T; readonly parameter: Node<T> } | null
+  gradient: T | null
+  /** Nodes that read this one and have not been gone back through yet. */
+  readers: number
+  /** The output, freed once nothing needs it any more; null where others own it. */
+  output: T | null
+}
+
+/** Where the gradients of parameters go, each as soon as it is whole. */
+export interface GradientSink<T extends Shaped> {
+  gradient(target: number, gradient: T): void
+  /** The gradient is aᵀ · dy and has not been computed yet. */
+  product(target: number, a: T, dy: T): void
+}
+
+/**
+ * Reverse-mode automatic differentiation over a backend's primitives. Operations on tensors that no target went into are
+ * not recorded. A node's output is freed when its readers have been gone back through, so at most the forward pass is held.
+ */
+export class Tape<T extends Shaped> implements Ops {
+  readonly #p: Primitives<T>
+  #nodes: Node<T>[] | null = null
+
+  constructor(primitives: Primitives<T>) {
+    this.#p = primitives
+  }
+
+  /** A tensor that is there already: a parameter, or what an earlier evaluation left. */
+  leaf(value: T): Traced<T> {
+    return { shape: [...value.shape], value, node: null }
+  }
+
+  /** Computes a loss and hands d loss / d target to the sink. What `evaluate` returned stays; other values are freed. */
+  gradients(evaluate: () => Evaluation, targets: readonly Traced<T>[], sink: GradientSink<T>): Evaluation {
+    assert(this.#nodes === null, 'one tape at a time')
+    const nodes: Node<T>[] = []
+    this.#nodes = nodes
+    const leaves = targets.map((target) => {
+      target.node = { inputs: [], backward: null, product: null, gradient: null, readers: 0, output: null }
+      return target.node
+    })
+    try {
+      const result = evaluate()
+      this.#nodes = null // what the backward pass computes is not recorded
+      const loss = traced<T>(result.loss)
+      for (const kept of [result.loss, ...Object.values(result.scalars)]) {
+        const { node } = traced<T>(kept)
+        if (node) node.output = null
+      }
+      this.#goBack(nodes, loss, leaves, sink)
+      return result
+    } finally {
+      this.#nodes = null
+      for (const target of targets) target.node = null
+    }
+  }
+
+  #goBack(nodes: Node<T>[], loss: Traced<T>, leaves: readonly Node<T>[], sink: GradientSink<T>): void {
+    if (loss.node) loss.node.gradient = this.#p.input(Float32Array.of(1), [])
+    const deliver = (leaf: Node<T>) => {
+      const target = leaves.indexOf(leaf)
+      if (target < 0 || leaf.readers > 0 || leaf.gradient === null) return
+      sink.gradient(target, leaf.gradient)
+      leaf.gradient = null
+    }
+    for (let node = nodes.pop(); node; node = nodes.pop()) {
+      const { inputs, gradient, product, output } = node
+      const direct = product && gradient && this.#isWhole(product.parameter) ? product : null
+      if (gradient && direct) sink.product(leaves.indexOf(direct.parameter), direct.a, gradient)
+      const back = gradient && node.backward ? node.backward(gradient) : []
+      for (const [index, { node: from }] of inputs.entries()) {
+        if (!from) continue
+        from.readers--
+        const part = direct?.parameter === from ? null : (back[index] ?? null)
+        if (part) from.gradient = from.gradient ? this.#p.add(from.gradient, part) : part
+        if (from.backward === null) deliver(from)
+      }
+      if (output) this.#p.free(output)
+    }
+    for (const leaf of leaves) {
+      leaf.readers = 0
+      deliver(leaf)
+    }
+  }
+
+  /** Its gradient is this one product: nothing was added before, and nothing else reads it. */
+  #isWhole(parameter: Node<T>): boolean {
+    return parameter.backward === null && parameter.gradient === null && parameter.readers === 1
+  }
+
+  #record(
+    value: T,
+    inputs: readonly Traced<T>[],
+    backward: (dy: T) => readonly (T | null)[],
+    product: Node<T>['product'] = null,
+  ): Traced<T> {
+    const result = this.leaf(value)
+    if (!this.#nodes || inputs.every(({ node }) => node === null)) return result
+    for (const { node } of inputs) if (node) node.readers++
+    result.node = { inputs, backward, product, gradient: null, readers: 0, output: value }
+    this.#nodes.push(result.node)
+    return result
+  }
+
+  #unary(a: Tensor, value: T, backward: (dy: T) => T): Traced<T> {
+    return this.#record(value, [traced<T>(a)], (dy) => [backward(dy)])
+  }
+
+  matMul(left: Tensor, right: Tensor): Traced<T> {
+    const p = this.#p
+    const [x, y] = [traced<T>(left), traced<T>(right)]
+    const product = y.node && y.node.backward === null ? { a: x.value, parameter: y.node } : null
+    return this.#record(
+      p.matMul(x.value, y.value, false, false),
+      [x, y],
+      (dy) => [
+        x.node ? p.matMul(dy, y.value, false, true) : null,
+        y.node && !(product && this.#isWhole(product.parameter)) ? p.matMul(x.value, dy, true, false) : null,
+      ],
+      product,
+    )
+  }
+
+  dense(input: Tensor, kernel: Tensor, bias: Tensor): Traced<T> {
+    const p = this.#p
+    const linear = this.matMul(input, kernel)
+    const b = traced<T>(bias)
+    return this.#record(p.addBias(linear.value, b.value), [linear, b], (dy) => [
+      dy,
+      b.node ? p.sumTo(dy, b.shape) : null,
+    ])
+  }
+
+  add(a: Tensor, b: Tensor): Traced<T> {
+    return this.#binary(a, b, this.#p.add(traced<T>(a).value, traced<T>(b).value), (dy) => [dy, dy])
+  }
+
+  sub(a: Tensor, b: Tensor): Traced<T> {
+    const p = this.#p
+    return this.#binary(a, b, p.sub(traced<T>(a).value, traced<T>(b).value), (dy) => [
+      dy,
+      traced<T>(b).node ? p.neg(dy) : null,
+    ])
+  }
+
+  mul(a: Tensor, b: Tensor): Traced<T> {
+    const p = this.#p
+    const [x, y] = [traced<T>(a), traced<T>(b)]
+    return this.#binary(a, b, p.mul(x.value, y.value), (dy) => [
+      x.node ? p.mul(dy, y.value) : null,
+      y.node ? p.mul(dy, x.value) : null,
+    ])
+  }
+
+  #binary(a: Tensor, b: Tensor, value: T, backward: (dy: T) => readonly [T, T | null] | readonly (T | null)[]) {
+    const inputs = [traced<T>(a), traced<T>(b)]
+    return this.#record(value, inputs, (dy) =>
+      backward(dy).map((part, index) => {
+        const shape = inputs[index]?.shape ?? []
+        return part === null || sameShape(part.shape, shape) ? part : this.#p.sumTo(part, shape)
+      }),
+    )
+  }
+
+  scale(a: Tensor, factor: number): Traced<T> {
+    return this.#unary(a, this.#p.scale(traced<T>(a).value, factor), (dy) => this.#p.scale(dy, factor))
+  }
+
+  neg(a: Tensor): Traced<T> {
+    return this.#unary(a, this.#p.neg(traced<T>(a).value), (dy) => this.#p.neg(dy))
+  }
+
+  exp(a: Tensor): Traced<T> {
+    const y = this.#p.exp(traced<T>(a).value)
+    return this.#unary(a, y, (dy) => this.#p.mul(dy, y))
+  }
+
+  square(a: Tensor): Traced<T> {
+    const x = traced<T>(a).value
+    return this.#unary(a, this.#p.square(x), (dy) => this.#p.scale(this.#p.mul(dy, x), 2))
+  }
+
+  softplus(a: Tensor): Traced<T> {
+    const x = traced<T>(a).value
+    return this.#unary(a, this.#p.softplus(x), (dy) => this.#p.softplusGradient(dy, x))
+  }
+
+  sigmoid(a: Tensor): Traced<T> {
+    const p = this.#p
+    const y = p.sigmoid(traced<T>(a).value)
+    return this.#unary(a, y, (dy) => p.mul(dy, p.sub(y, p.square(y))))
+  }
+
+  relu(a: Tensor): Traced<T> {
+    const y = this.#p.relu(traced<T>(a).value)
+    return this.#unary(a, y, (dy) => this.#p.reluGradient(dy, y))
+  }
+
+  tanh(a: Tensor): Traced<T> {
+    const y = this.#p.tanh(traced<T>(a).value)
+    return this.#unary(a, y, (dy) => this.#p.tanhGradient(dy, y))
+  }
+
+  sum(a: Tensor): Traced<T> {
+    const x = traced<T>(a)
+    return this.#unary(a, this.#p.sum(x.value), (dy) => this.#p.fill(dy, x.shape))
+  }
+
+  concatRows(a: Tensor, b: Tensor): Traced<T> {
+    const [x, y] = [traced<T>(a), traced<T>(b)]
+    const [first, second] = [x.shape[0] ?? 0, y.shape[0] ?? 0]
+    return this.#record(this.#p.concatRows(x.value, y.value), [x, y], (dy) => [
+      x.node ? this.#p.rows(dy, 0, first) : null,
+      y.node ? this.#p.rows(dy, first, second) : null,
+    ])
+  }
+
+  rows(a: Tensor, start: number, count: number): Traced<T> {
+    const x = traced<T>(a)
+    return this.#unary(a, this.#p.rows(x.value, start, count), (dy) => this.#p.padRows(dy, start, x.shape[0] ?? 0))
+  }
+
+  input(values: Float32Array, shape: readonly number[]): Traced<T> {
+    return this.leaf(this.#p.input(values, shape))
+  }
+}
+
+/** Models pass on what they were given, and that came from here. */
+export function traced<T extends Shaped>(tensor: Tensor): Traced<T> {
+  return tensor as Traced<T>
+}
+
+function sameShape(a: readonly number[], b: readonly number[]): boolean {
+  return a.length === b.length && a.every((extent, index) => extent === b[index])
+}

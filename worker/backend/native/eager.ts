@@ -1,0 +1,116 @@
+import { assert } from '../../../shared/core/errors.ts'
+
+/** The part of tfjs-node's addon that is used here. */
+export interface Binding {
+  readonly TF_FLOAT: number
+  readonly TF_INT32: number
+  readonly TF_ATTR_TYPE: number
+  readonly TF_ATTR_INT: number
+  readonly TF_ATTR_BOOL: number
+  createTensor(shape: readonly number[], type: number, values: Float32Array | Int32Array): number
+  deleteTensor(id: number): void
+  tensorDataSync(id: number): Float32Array
+  executeOp(name: string, attributes: readonly Attribute[], inputs: readonly number[], outputs: number): Output[]
+  getNumOfTensors(): number
+}
+
+export interface Attribute {
+  readonly name: string
+  readonly type: number
+  readonly value: number | boolean
+}
+
+interface Output {
+  readonly id: number
+  readonly shape: readonly number[]
+}
+
+/** A tensor of the native library. */
+export interface Handle {
+  readonly id: number
+  readonly shape: readonly number[]
+}
+
+const maxConstants = 512
+
+/**
+ * TensorFlow's own operations by name, straight through the addon: tfjs's engine costs more for a small operation than the
+ * operation itself. Types of inputs and defaults of attributes are filled in by TensorFlow.
+ */
+export class Eager {
+  readonly binding: Binding
+  readonly #constants = new Map<string, number>()
+  /** What belongs to the evaluation under way. */
+  #scope: Set<number> | null = null
+
+  constructor(binding: Binding) {
+    this.binding = binding
+  }
+
+  run(name: string, inputs: readonly number[], attributes: readonly Attribute[] = []): Handle {
+    const [output] = this.binding.executeOp(name, attributes, inputs, 1)
+    assert(output, `${name} has an output`)
+    this.#scope?.add(output.id)
+    return output
+  }
+
+  float(values: Float32Array, shape: readonly number[]): Handle {
+    const id = this.binding.createTensor(shape, this.binding.TF_FLOAT, values)
+    this.#scope?.add(id)
+    return { id, shape }
+  }
+
+  /** A small tensor that is used again and again; it belongs to nobody. */
+  constant(kind: 'float' | 'int', values: readonly number[], shape: readonly number[]): number {
+    const key = `${kind}:${shape.join(',')}:${values.join(',')}`
+    const known = this.#constants.get(key)
+    if (known !== undefined) return known
+    if (this.#constants.size >= maxConstants) this.#forgetConstants()
+    const { binding } = this
+    const id =
+      kind === 'int'
+        ? binding.createTensor(shape, binding.TF_INT32, Int32Array.from(values))
+        : binding.createTensor(shape, binding.TF_FLOAT, Float32Array.from(values))
+    this.#constants.set(key, id)
+    return id
+  }
+
+  read(handle: Handle): Float32Array {
+    return this.binding.tensorDataSync(handle.id)
+  }
+
+  /** Frees whatever `work` makes and does not return in `keeps`. */
+  scope<R>(work: () => R, keeps: (result: R) => readonly Handle[]): R {
+    assert(this.#scope === null, 'scopes do not nest')
+    const scope = new Set<number>()
+    this.#scope = scope
+    try {
+      const result = work()
+      for (const { id } of keeps(result)) scope.delete(id)
+      return result
+    } finally {
+      this.#scope = null
+      for (const id of scope) this.binding.deleteTensor(id)
+    }
+  }
+
+  /** Frees one tensor of the scope now; one that is not of the scope is somebody else's. */
+  free({ id }: Handle): void {
+    if (this.#scope?.delete(id)) this.binding.deleteTensor(id)
+  }
+
+  /** Frees a tensor that a scope has returned. */
+  release({ id }: Handle): void {
+    this.binding.deleteTensor(id)
+  }
+
+  /** Tensors that are held, without the constants. */
+  get count(): number {
+    return this.binding.getNumOfTensors() - this.#constants.size
+  }
+
+  #forgetConstants(): void {
+    for (const id of this.#constants.values()) this.binding.deleteTensor(id)
+    this.#constants.clear()
+  }
+}

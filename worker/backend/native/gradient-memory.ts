@@ -1,0 +1,111 @@
+import type { Primitives } from '../../autodiff/primitives.ts'
+import type { Eager, Handle } from './eager.ts'
+
+/** Bytes of a piece of a large product: small enough to be written on from a cache, large enough for a full-speed product. */
+const pieceBytes = 2 << 20
+
+/**
+ * Writes gradients into the flat buffer. tfjs-node hands TensorFlow the memory of a typed array; where that is a 64-byte
+ * aligned view of a shared wasm memory TensorFlow uses it as it is, and `InplaceUpdate` writes into it: no read, which would
+ * copy twice. Nothing promises that, so it is tried out first; elsewhere gradients are read.
+ */
+export class GradientMemory {
+  readonly #eager: Eager
+  #aliased: boolean | null = null
+  readonly #views = new Map<Float32Array, Handle[]>()
+
+  constructor(eager: Eager) {
+    this.#eager = eager
+  }
+
+  /** Whether TensorFlow computes on this memory, in both directions. */
+  aliases(values: Float32Array): boolean {
+    if (!isAligned(values) || values.length === 0) return false
+    this.#aliased ??= this.#probe(values)
+    return this.#aliased
+  }
+
+  write(into: Float32Array, gradient: Handle): void {
+    if (!this.#aliased || !isAligned(into)) return into.set(this.#eager.read(gradient))
+    const [view] = this.#viewsOf(into, gradient.shape, gradient.shape[0] ?? 1)
+    if (view) this.#update(view, gradient)
+  }
+
+  /** aᵀ · dy, large ones in pieces of rows: columns of `a` [rows, n], dy [rows, m], into [n, m]. */
+  writeProduct(into: Float32Array, a: Handle, dy: Handle, p: Primitives<Handle>): void {
+    const [rows = 0, n = 0] = a.shape
+    const m = dy.shape[1] ?? 0
+    const pieceRows = Math.max(16, Math.floor(pieceBytes / 4 / m / 16) * 16)
+    if (!this.#aliased || !isAligned(into) || n < 2 * pieceRows || (m * 4 * pieceRows) % 64 !== 0)
+      return this.write(into, p.matMul(a, dy, true, false))
+    for (const [piece, view] of this.#viewsOf(into, [n, m], pieceRows).entries()) {
+      const start = piece * pieceRows
+      const size = Math.min(pieceRows, n - start)
+      const columns = this.#eager.run('Slice', [
+        a.id,
+        this.#eager.constant('int', [0, start], [2]),
+        this.#eager.constant('int', [rows, size], [2]),
+      ])
+      const product = p.matMul(columns, dy, true, false)
+      this.#update(view, product)
+      this.#eager.free(columns)
+      this.#eager.free(product)
+    }
+  }
+
+  forget(): void {
+    for (const views of this.#views.values()) for (const view of views) this.#eager.release(view)
+    this.#views.clear()
+  }
+
+  #update(view: Handle, values: Handle): void {
+    const eager = this.#eager
+    const row = eager.run('ExpandDims', [values.id, eager.constant('int', [0], [])])
+    eager.free(eager.run('InplaceUpdate', [view.id, eager.constant('int', [0], [1]), row.id]))
+    eager.free(row)
+  }
+
+  /** Tensors [1, …] over pieces of so many rows of a gradient's place. */
+  #viewsOf(into: Float32Array, shape: readonly number[], pieceRows: number): Handle[] {
+    const known = this.#views.get(into)
+    if (known) return known
+    const [rows = 1, ...rest] = shape.length === 0 ? [1] : shape
+    const rowSize = rest.reduce((product, extent) => product * extent, 1)
+    const views: Handle[] = []
+    for (let start = 0; start < rows; start += pieceRows) {
+      const size = Math.min(pieceRows, rows - start)
+      const part = into.subarray(start * rowSize, (start + size) * rowSize)
+      const id = this.#eager.binding.createTensor([1, size, ...rest], this.#eager.binding.TF_FLOAT, part)
+      views.push({ id, shape: [1, size, ...rest] })
+    }
+    this.#views.set(into, views)
+    return views
+  }
+
+  #probe(values: Float32Array): boolean {
+    const kept = values[0] ?? 0
+    const first = values.subarray(0, 1)
+    try {
+      return this.#eager.scope(
+        () => {
+          values[0] = 1
+          const tensor = this.#eager.float(first, [1, 1])
+          const two = this.#eager.constant('float', [2], [1, 1])
+          values[0] = 3
+          const [read = 0] = this.#eager.read(this.#eager.run('Mul', [tensor.id, two]))
+          this.#eager.run('InplaceUpdate', [tensor.id, this.#eager.constant('int', [0], [1]), two])
+          return read === 6 && values[0] === 2
+        },
+        () => [],
+      )
+    } catch {
+      return false // an older library may not have the operation
+    } finally {
+      values[0] = kept
+    }
+  }
+}
+
+function isAligned(values: Float32Array): boolean {
+  return values.buffer instanceof SharedArrayBuffer && values.byteOffset % 64 === 0
+}

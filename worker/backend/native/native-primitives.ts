@@ -1,0 +1,65 @@
+import type { Primitives } from '../../autodiff/primitives.ts'
+import type { Attribute, Eager, Handle } from './eager.ts'
+
+/** Product of matrices: in float32 Eigen's kernel, `MatMul`; oneDNN's, `BatchMatMulV2`, is the one that knows bfloat16. */
+export type MatMulOp = 'MatMul' | 'BatchMatMulV2'
+
+export function nativePrimitives(eager: Eager, matMulOp: MatMulOp): Primitives<Handle> {
+  const { TF_ATTR_BOOL, TF_ATTR_INT, TF_ATTR_TYPE, TF_FLOAT } = eager.binding
+  const transposes = matMulOp === 'MatMul' ? ['transpose_a', 'transpose_b'] : ['adj_x', 'adj_y']
+  const flags = [false, true].map((a) =>
+    [false, true].map((b): readonly Attribute[] =>
+      [a, b].map((value, index) => ({ name: transposes[index] ?? '', type: TF_ATTR_BOOL, value })),
+    ),
+  )
+  // Types of single inputs are filled in, those of a list of inputs are not.
+  const pair: readonly Attribute[] = [
+    { name: 'N', type: TF_ATTR_INT, value: 2 },
+    { name: 'T', type: TF_ATTR_TYPE, value: TF_FLOAT },
+  ]
+  const int = (...values: number[]) => eager.constant('int', values, [values.length])
+  const rowAxis = () => eager.constant('int', [0], [])
+  const unary = (name: string) => (a: Handle) => eager.run(name, [a.id])
+  const binary = (name: string) => (a: Handle, b: Handle) => eager.run(name, [a.id, b.id])
+  return {
+    matMul: (a, b, transposeA, transposeB) =>
+      eager.run(matMulOp, [a.id, b.id], flags[Number(transposeA)]?.[Number(transposeB)]),
+    addBias: binary('BiasAdd'),
+    add: binary('AddV2'),
+    sub: binary('Sub'),
+    mul: binary('Mul'),
+    scale: (a, factor) => eager.run('Mul', [a.id, eager.constant('float', [factor], [])]),
+    neg: unary('Neg'),
+    exp: unary('Exp'),
+    square: unary('Square'),
+    softplus: unary('Softplus'),
+    softplusGradient: binary('SoftplusGrad'),
+    sigmoid: unary('Sigmoid'),
+    relu: unary('Relu'),
+    reluGradient: binary('ReluGrad'),
+    tanh: unary('Tanh'),
+    tanhGradient: (dy, y) => eager.run('TanhGrad', [y.id, dy.id]),
+    sum: (a) => eager.run('Sum', [a.id, eager.constant('int', axes(a.shape.length), [a.shape.length])]),
+    sumTo: (a, shape) => sumTo(eager, a, shape),
+    fill: (scalar, shape) => eager.run('Fill', [int(...shape), scalar.id]),
+    concatRows: (a, b) => eager.run('ConcatV2', [a.id, b.id, rowAxis()], pair),
+    rows: (a, start, count) => eager.run('Slice', [a.id, int(start, 0), int(count, a.shape[1] ?? 1)]),
+    padRows(a, start, total) {
+      const after = total - start - (a.shape[0] ?? 0)
+      return eager.run('Pad', [a.id, eager.constant('int', [start, after, 0, 0], [2, 2])])
+    },
+    input: (values, shape) => eager.float(values, shape),
+    free: (a) => eager.free(a),
+  }
+}
+
+const axes = (rank: number): number[] => Array.from({ length: rank }, (_, axis) => axis)
+
+/** Sums over the leading axes that `shape` has not; a bias gradient, mostly. */
+function sumTo(eager: Eager, a: Handle, shape: readonly number[]): Handle {
+  if (a.shape.length === 2 && shape.length === 1 && shape[0] === a.shape[1]) return eager.run('BiasAddGrad', [a.id])
+  const lead = a.shape.length - shape.length
+  const summed = axes(a.shape.length).filter((axis) => axis < lead || shape[axis - lead] !== a.shape[axis])
+  const sum = eager.run('Sum', [a.id, eager.constant('int', summed, [summed.length])])
+  return eager.run('Reshape', [sum.id, eager.constant('int', shape, [shape.length])])
+}

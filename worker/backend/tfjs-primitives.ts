@@ -1,0 +1,45 @@
+import type * as tfjs from '@tensorflow/tfjs'
+import type { Primitives } from '../autodiff/primitives.ts'
+
+/** Any TensorFlow.js engine. `naiveTransposes`: its product of transposed matrices is a slow one (wasm). */
+export function tfjsPrimitives(tf: typeof tfjs, naiveTransposes: boolean): Primitives<tfjs.Tensor> {
+  const turned = (a: tfjs.Tensor, transposed: boolean) => (transposed ? tf.transpose(a) : a)
+  return {
+    matMul: (a, b, transposeA, transposeB) =>
+      naiveTransposes
+        ? tf.matMul(turned(a, transposeA), turned(b, transposeB))
+        : tf.matMul(a, b, transposeA, transposeB),
+    addBias: (x, bias) => tf.add(x, bias),
+    add: (a, b) => tf.add(a, b),
+    sub: (a, b) => tf.sub(a, b),
+    mul: (a, b) => tf.mul(a, b),
+    scale: (a, factor) => tf.mul(a, factor),
+    neg: (a) => tf.neg(a),
+    exp: (a) => tf.exp(a),
+    square: (a) => tf.square(a),
+    softplus: (a) => tf.softplus(a),
+    softplusGradient: (dy, x) => tf.mul(dy, tf.sigmoid(x)),
+    sigmoid: (a) => tf.sigmoid(a),
+    relu: (a) => tf.relu(a),
+    reluGradient: (dy, y) => tf.mul(dy, tf.step(y)),
+    tanh: (a) => tf.tanh(a),
+    tanhGradient: (dy, y) => tf.mul(dy, tf.sub(1, tf.square(y))),
+    sum: (a) => tf.sum(a),
+    sumTo(a, shape) {
+      const lead = a.shape.length - shape.length
+      const axes = a.shape.map((_, axis) => axis)
+      const summed = axes.filter((axis) => axis < lead || shape[axis - lead] !== a.shape[axis])
+      return tf.reshape(tf.sum(a, summed), [...shape])
+    },
+    fill: (scalar, shape) => tf.mul(tf.ones([...shape]), scalar),
+    concatRows: (a, b) => tf.concat([a, b], 0),
+    rows: (a, start, count) => tf.slice(a, [start, 0], [count, -1]),
+    padRows: (a, start, total) =>
+      tf.pad(a, [
+        [start, total - start - (a.shape[0] ?? 0)],
+        [0, 0],
+      ]),
+    input: (values, shape) => tf.tensor(values, [...shape], 'float32'),
+    free: (a) => a.dispose(),
+  }
+}

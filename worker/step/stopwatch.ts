@@ -1,0 +1,41 @@
+import type { Clock } from '../../shared/core/clock.ts'
+
+/** Where a step's time goes; everything between two laps counts as the later one's. */
+export const stepPhases = ['prepare', 'input', 'forward', 'backward', 'allReduce', 'optimizer'] as const
+export type StepPhase = (typeof stepPhases)[number]
+
+export class Stopwatch {
+  readonly #clock: Clock
+  readonly #milliseconds = new Map<StepPhase, number>()
+  readonly #started: number
+  #last: number
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+    this.#started = clock.now()
+    this.#last = this.#started
+  }
+
+  lap(phase: StepPhase): void {
+    const now = this.#clock.now()
+    this.#milliseconds.set(phase, (this.#milliseconds.get(phase) ?? 0) + now - this.#last)
+    this.#last = now
+  }
+
+  /** Since the start. */
+  get seconds(): number {
+    return (this.#clock.now() - this.#started) / 1000
+  }
+
+  phaseSeconds(): Record<StepPhase, number> {
+    const seconds = (phase: StepPhase) => (this.#milliseconds.get(phase) ?? 0) / 1000
+    return {
+      prepare: seconds('prepare'),
+      input: seconds('input'),
+      forward: seconds('forward'),
+      backward: seconds('backward'),
+      allReduce: seconds('allReduce'),
+      optimizer: seconds('optimizer'),
+    }
+  }
+}
