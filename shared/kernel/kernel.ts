@@ -20,6 +20,8 @@ interface AdamArguments {
 export interface Kernel {
   add(target: number, source: number, count: number): void
   sumSquares(source: number, count: number): number
+  /** Bytes at `source` to floats at `target`: x · factor + shift. */
+  scaleBytes(target: number, source: number, count: number, factor: number, shift: number): void
   adam(update: AdamArguments): void
   rmsprop(update: {
     weights: number
@@ -61,6 +63,7 @@ export function loadKernel(memory: WebAssembly.Memory): Kernel {
   return {
     add: (target, source, count) => void call('add', target, source, count),
     sumSquares: (source, count) => call('sumSquares', source, count),
+    scaleBytes: (...values) => void call('scaleBytes', ...values),
     adam(u) {
       const stepSize = u.rate / (1 - u.beta1 ** u.step)
       const inverseRoot = 1 / Math.sqrt(1 - u.beta2 ** u.step)
@@ -93,7 +96,7 @@ export function createSharedMemory(bytes: number): WebAssembly.Memory {
   return new WebAssembly.Memory({ initial, maximum: maximumPages, shared: true })
 }
 
-/** Hands out 64-byte aligned regions of a memory, for good. */
+/** Hands out 64-byte aligned regions of a memory, for good; the memory grows where it has to. */
 export class Arena {
   readonly #memory: WebAssembly.Memory
   #next = pageBytes // AssemblyScript keeps its tables in the first page
@@ -106,7 +109,8 @@ export class Arena {
   allocate(bytes: number): number {
     const offset = this.#next
     this.#next = Math.ceil((offset + bytes) / 64) * 64
-    assert(this.#next <= this.#memory.buffer.byteLength, 'the memory holds what was planned')
+    const missing = this.#next - this.#memory.buffer.byteLength
+    if (missing > 0) this.#memory.grow(Math.ceil(missing / pageBytes)) // views that are there stay as they are
     return offset
   }
 

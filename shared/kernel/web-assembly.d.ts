@@ -9,6 +9,8 @@ declare namespace WebAssembly {
   }
   class Memory {
     readonly buffer: SharedArrayBuffer
+    /** Adds pages of 64 KiB; returns how many there were. */
+    grow(pages: number): number
     constructor(descriptor: { initial: number; maximum: number; shared: true })
   }
 }

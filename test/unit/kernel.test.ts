@@ -55,6 +55,25 @@ describe('kernels', () => {
     }
   })
 
+  it('turns bytes into floats of a range', () => {
+    const bytes = new Uint8Array(memory.buffer, first, count)
+    for (const length of [0, 1, 15, 16, 33, count]) {
+      view(weights).fill(-9)
+      for (let index = 0; index < count; index++) bytes[index] = (index * 37) % 256
+      kernel.scaleBytes(weights, first, length, 2 / 255, -1)
+      const factor = Math.fround(2 / 255)
+      const expected = Array.from({ length }, (_, index) =>
+        Math.fround(Math.fround(((index * 37) % 256) * factor) + Math.fround(-1)),
+      )
+      expect([...view(weights).subarray(0, length)]).toEqual(expected)
+      expect(
+        view(weights)
+          .subarray(length)
+          .every((value) => value === -9),
+      ).toBe(true)
+    }
+  })
+
   it('Adam follows algorithm 1 of Kingma & Ba', () => {
     const { w, m, v } = start()
     const [rate, beta1, beta2, epsilon] = [1e-3, 0.9, 0.999, 1e-8]
@@ -99,6 +118,17 @@ describe('kernels', () => {
     const [a, b] = [other.allocate(100), other.allocate(1)]
     expect([a % 64, b % 64]).toEqual([0, 0])
     expect(b).toBeGreaterThanOrEqual(a + 100)
-    expect(() => other.allocate(1 << 20)).toThrow('the memory holds what was planned')
+  })
+
+  it('a memory grows for a region that does not fit, and what is there stays', () => {
+    const small = createSharedMemory(10_000)
+    const other = new Arena(small)
+    const first = other.floats(other.allocate(400), 100).fill(7)
+    const large = other.allocate(8 << 20)
+    other.floats(large, 2 << 20).fill(1)
+    expect(small.buffer.byteLength).toBeGreaterThanOrEqual(large + (8 << 20))
+    expect(first.every((value) => value === 7)).toBe(true)
+    other.floats(first.byteOffset, 1)[0] = 9
+    expect(first[0]).toBe(9)
   })
 })

@@ -12,6 +12,11 @@ export interface Primitives<T extends Shaped> {
   matMul(a: T, b: T, transposeA: boolean, transposeB: boolean): T
   /** x [rows, n] + bias [n]. */
   addBias(x: T, bias: T): T
+  /**
+   * x · kernel + bias as one product of `a` = [x, 1] with the matrix that kernel and bias make up, where they lie one behind
+   * the other and `x` came from outside; null: elsewhere.
+   */
+  affine(x: T, kernel: T, bias: T): { readonly y: T; readonly a: T } | null
   /** Elementwise; the smaller shape is broadcast as in NumPy. */
   add(a: T, b: T): T
   sub(a: T, b: T): T
@@ -24,6 +29,10 @@ export interface Primitives<T extends Shaped> {
   /** dy · sigmoid(x). */
   softplusGradient(dy: T, x: T): T
   sigmoid(a: T): T
+  log(a: T): T
+  /** Elementwise. */
+  maximum(a: T, b: T): T
+  oneMinus(a: T): T
   relu(a: T): T
   /** dy where y = relu(x) is above 0, else 0. */
   reluGradient(dy: T, y: T): T

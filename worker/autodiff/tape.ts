@@ -14,7 +14,7 @@ interface Node<T extends Shaped> {
   /** d loss / d input for each input that has a node, given d loss / d output; null: a leaf. */
   readonly backward: ((dy: T) => readonly (T | null)[]) | null
   /** Set for a product with a parameter on the right, whose gradient aᵀ · dy may be written where it belongs at once. */
-  readonly product: { readonly a: T; readonly parameter: Node<T> } | null
+  readonly product: { readonly a: T; readonly parameter: Node<T>; readonly bias?: Node<T> } | null
   gradient: T | null
   /** Nodes that read this one and have not been gone back through yet. */
   readers: number
@@ -25,8 +25,8 @@ interface Node<T extends Shaped> {
 /** Where the gradients of parameters go, each as soon as it is whole. */
 export interface GradientSink<T extends Shaped> {
   gradient(target: number, gradient: T): void
-  /** The gradient is aᵀ · dy and has not been computed yet. */
-  product(target: number, a: T, dy: T): void
+  /** The gradient is aᵀ · dy and has not been computed yet; `bias`: its last row is that of this target. */
+  product(target: number, a: T, dy: T, bias?: number): void
 }
 
 /**
@@ -81,13 +81,19 @@ export class Tape<T extends Shaped> implements Ops {
     }
     for (let node = nodes.pop(); node; node = nodes.pop()) {
       const { inputs, gradient, product, output } = node
-      const direct = product && gradient && this.#isWhole(product.parameter) ? product : null
-      if (gradient && direct) sink.product(leaves.indexOf(direct.parameter), direct.a, gradient)
+      const direct = product && gradient && this.#isDirect(product) ? product : null
+      if (gradient && direct)
+        sink.product(
+          leaves.indexOf(direct.parameter),
+          direct.a,
+          gradient,
+          ...(direct.bias ? [leaves.indexOf(direct.bias)] : []),
+        )
       const back = gradient && node.backward ? node.backward(gradient) : []
       for (const [index, { node: from }] of inputs.entries()) {
         if (!from) continue
         from.readers--
-        const part = direct?.parameter === from ? null : (back[index] ?? null)
+        const part = direct?.parameter === from || direct?.bias === from ? null : (back[index] ?? null)
         if (part) from.gradient = from.gradient ? this.#p.add(from.gradient, part) : part
         if (from.backward === null) deliver(from)
       }
@@ -99,9 +105,9 @@ export class Tape<T extends Shaped> implements Ops {
     }
   }
 
-  /** Its gradient is this one product: nothing was added before, and nothing else reads it. */
-  #isWhole(parameter: Node<T>): boolean {
-    return parameter.backward === null && parameter.gradient === null && parameter.readers === 1
+  /** The parameter's gradient is this one product: nothing was added before, and nothing else reads it. */
+  #isDirect({ parameter, bias = parameter }: NonNullable<Node<T>['product']>): boolean {
+    return [parameter, bias].every((leaf) => leaf.gradient === null && leaf.readers === 1)
   }
 
   #record(
@@ -131,7 +137,7 @@ export class Tape<T extends Shaped> implements Ops {
       [x, y],
       (dy) => [
         x.node ? p.matMul(dy, y.value, false, true) : null,
-        y.node && !(product && this.#isWhole(product.parameter)) ? p.matMul(x.value, dy, true, false) : null,
+        y.node && !(product && this.#isDirect(product)) ? p.matMul(x.value, dy, true, false) : null,
       ],
       product,
     )
@@ -139,12 +145,31 @@ export class Tape<T extends Shaped> implements Ops {
 
   dense(input: Tensor, kernel: Tensor, bias: Tensor): Traced<T> {
     const p = this.#p
-    const linear = this.matMul(input, kernel)
     const b = traced<T>(bias)
+    const [x, k] = [traced<T>(input), traced<T>(kernel)]
+    const affine = x.node === null ? p.affine(x.value, k.value, b.value) : null
+    if (affine) return this.#affine(affine, k, b)
+    const linear = this.matMul(input, kernel)
     return this.#record(p.addBias(linear.value, b.value), [linear, b], (dy) => [
       dy,
       b.node ? p.sumTo(dy, b.shape) : null,
     ])
+  }
+
+  #affine({ y, a }: { y: T; a: T }, kernel: Traced<T>, bias: Traced<T>): Traced<T> {
+    const p = this.#p
+    const product = kernel.node && bias.node ? { a, parameter: kernel.node, bias: bias.node } : null
+    return this.#record(
+      y,
+      [kernel, bias],
+      (dy) => {
+        if (product && this.#isDirect(product)) return []
+        const both = p.matMul(a, dy, true, false)
+        const inputs = kernel.shape[0] ?? 0
+        return [p.rows(both, 0, inputs), p.sumTo(p.rows(both, inputs, 1), bias.shape)]
+      },
+      product,
+    )
   }
 
   add(a: Tensor, b: Tensor): Traced<T> {
@@ -205,6 +230,20 @@ export class Tape<T extends Shaped> implements Ops {
     const p = this.#p
     const y = p.sigmoid(traced<T>(a).value)
     return this.#unary(a, y, (dy) => p.mul(dy, p.sub(y, p.square(y))))
+  }
+
+  /**
+   * softplus(l) = relu(l) − log sigmoid(|l|), and sigmoid(|l|) = max(s, 1 − s) with s = sigmoid(l): the gradient, s − x, needs s
+   * anyway. The logarithm's argument is at least ½, so nothing overflows.
+   */
+  bernoulli(logits: Tensor, x: Tensor): Traced<T> {
+    const p = this.#p
+    const l = traced<T>(logits).value
+    const pixels = traced<T>(x).value
+    const s = p.sigmoid(l)
+    const logs = p.sum(p.log(p.maximum(s, p.oneMinus(s))))
+    const lines = p.sum(p.sub(p.relu(l), p.mul(pixels, l)))
+    return this.#unary(logits, p.sub(lines, logs), (dy) => p.mul(p.sub(s, pixels), dy))
   }
 
   relu(a: Tensor): Traced<T> {

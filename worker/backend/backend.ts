@@ -17,6 +17,11 @@ export interface Ops {
   square(a: Tensor): Tensor
   /** log(1 + e^a), stable for large |a|. */
   softplus(a: Tensor): Tensor
+  /**
+   * Σ softplus(logit) − x · logit, a scalar: −log p of x in 0…1 under Bernoulli distributions with these logits.
+   * Same shapes; no gradient goes to x.
+   */
+  bernoulli(logits: Tensor, x: Tensor): Tensor
   relu(a: Tensor): Tensor
   tanh(a: Tensor): Tensor
   sigmoid(a: Tensor): Tensor

@@ -10,6 +10,7 @@ export function tfjsPrimitives(tf: typeof tfjs, naiveTransposes: boolean): Primi
         ? tf.matMul(turned(a, transposeA), turned(b, transposeB))
         : tf.matMul(a, b, transposeA, transposeB),
     addBias: (x, bias) => tf.add(x, bias),
+    affine: () => null,
     add: (a, b) => tf.add(a, b),
     sub: (a, b) => tf.sub(a, b),
     mul: (a, b) => tf.mul(a, b),
@@ -20,6 +21,9 @@ export function tfjsPrimitives(tf: typeof tfjs, naiveTransposes: boolean): Primi
     softplus: (a) => tf.softplus(a),
     softplusGradient: (dy, x) => tf.mul(dy, tf.sigmoid(x)),
     sigmoid: (a) => tf.sigmoid(a),
+    log: (a) => tf.log(a),
+    maximum: (a, b) => tf.maximum(a, b),
+    oneMinus: (a) => tf.sub(1, a),
     relu: (a) => tf.relu(a),
     reluGradient: (dy, y) => tf.mul(dy, tf.step(y)),
     tanh: (a) => tf.tanh(a),

@@ -44,7 +44,7 @@ export function vae(pixels: number): Model {
       const z = ops.add(mean, ops.mul(noise, ops.exp(ops.scale(logVariance, 0.5))))
       const logits = applySequential(ops, decoder, parameters, z)
       const one = ops.input(new Float32Array([1]), [1])
-      const reconstruction = ops.scale(ops.sum(ops.sub(ops.softplus(logits), ops.mul(images, logits))), 1 / globalRows)
+      const reconstruction = ops.scale(ops.bernoulli(logits, images), 1 / globalRows)
       const divergence = ops.sub(ops.sub(ops.add(ops.exp(logVariance), ops.square(mean)), one), logVariance)
       const kl = ops.scale(ops.sum(divergence), 0.5 / globalRows)
       return { loss: ops.add(reconstruction, kl), scalars: { reconstruction, kl } }

@@ -117,6 +117,10 @@ export class ModelState {
     return this.arena.floats(offset, count)
   }
 
+  bytes(offset: number, count: number): Uint8Array {
+    return new Uint8Array(this.memory.buffer, offset, count)
+  }
+
   /** Weights in name order, as the checkpoint and the hash have them. */
   sortedSlots(): ParameterSlot[] {
     return [...this.slots].sort((a, b) => (a.name < b.name ? -1 : 1))

@@ -18,6 +18,9 @@ export class StepInputs {
   readonly #state: ModelState
   readonly #source: SampleSource
   readonly #pixelRange: readonly [number, number]
+  /** Regions of the shared memory: pixels as floats, and as bytes. */
+  readonly #floats: number
+  readonly #bytes: number
   #order: { epoch: number; ids: Uint32Array } | null = null
 
   constructor(config: RunConfig, state: ModelState, source: SampleSource, pixelRange: readonly [number, number]) {
@@ -25,6 +28,9 @@ export class StepInputs {
     this.#state = state
     this.#source = source
     this.#pixelRange = pixelRange
+    const pixels = config.batchSize * source.sampleBytes
+    this.#floats = state.arena.allocate(pixels * 4)
+    this.#bytes = state.arena.allocate(pixels)
   }
 
   /** Each lane draws its own noise, keyed by (seed, step, phase, lane): nobody's noise depends on the world size. */
@@ -46,18 +52,16 @@ export class StepInputs {
     return this.#state.floats(this.#state.scratch, floats).slice()
   }
 
-  /** Pixels [rows, pixels] in the model's range. */
+  /** Pixels [rows, pixels] in the model's range, in a place that the next call writes over. */
   async pixels(ids: readonly number[]): Promise<Float32Array> {
     const rows = await this.#source.rows(ids)
     const { sampleBytes } = this.#source
     const [low, high] = this.#pixelRange
-    const values = new Float32Array(ids.length * sampleBytes)
-    const factor = (high - low) / 255
-    for (const [row, bytes] of rows.entries()) {
-      const base = row * sampleBytes
-      for (let index = 0; index < sampleBytes; index++) values[base + index] = (bytes[index] ?? 0) * factor + low
-    }
-    return values
+    const { kernel } = this.#state
+    const bytes = this.#state.bytes(this.#bytes, ids.length * sampleBytes)
+    for (const [row, pixels] of rows.entries()) bytes.set(pixels, row * sampleBytes)
+    kernel.scaleBytes(this.#floats, this.#bytes, bytes.length, (high - low) / 255, low)
+    return this.#state.floats(this.#floats, bytes.length)
   }
 
   /** Numbers of the samples at these positions of an epoch's order. */

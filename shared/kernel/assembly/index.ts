@@ -17,20 +17,48 @@ export function add(target: usize, source: usize, count: i32): void {
   }
 }
 
-/** Σ x², in float64, four partial sums in a fixed order. NaN and Inf come through. */
-export function sumSquares(source: usize, count: i32): f64 {
-  let low = f64x2.splat(0)
-  let high = f64x2.splat(0)
-  const end = count & ~3
+/** Bytes to floats: x · factor + shift. */
+export function scaleBytes(target: usize, source: usize, count: i32, factor: f32, shift: f32): void {
+  const f = f32x4.splat(factor)
+  const s = f32x4.splat(shift)
+  const end = count & ~15
   let i = 0
-  for (; i < end; i += 4) {
-    const x = v128.load(source + (<usize>i << 2))
+  for (; i < end; i += 16) {
+    const bytes = v128.load(source + <usize>i)
+    const low = i16x8.extend_low_i8x16_u(bytes)
+    const high = i16x8.extend_high_i8x16_u(bytes)
+    const o = target + (<usize>i << 2)
+    v128.store(o, f32x4.add(f32x4.mul(f32x4.convert_i32x4_u(i32x4.extend_low_i16x8_u(low)), f), s))
+    v128.store(o, f32x4.add(f32x4.mul(f32x4.convert_i32x4_u(i32x4.extend_high_i16x8_u(low)), f), s), 16)
+    v128.store(o, f32x4.add(f32x4.mul(f32x4.convert_i32x4_u(i32x4.extend_low_i16x8_u(high)), f), s), 32)
+    v128.store(o, f32x4.add(f32x4.mul(f32x4.convert_i32x4_u(i32x4.extend_high_i16x8_u(high)), f), s), 48)
+  }
+  for (; i < count; i++) store<f32>(target + (<usize>i << 2), <f32>load<u8>(source + <usize>i) * factor + shift)
+}
+
+/** Σ x², in float64, eight partial sums in a fixed order. NaN and Inf come through. */
+export function sumSquares(source: usize, count: i32): f64 {
+  let s0 = f64x2.splat(0)
+  let s1 = f64x2.splat(0)
+  let s2 = f64x2.splat(0)
+  let s3 = f64x2.splat(0)
+  const end = count & ~7
+  let i = 0
+  for (; i < end; i += 8) {
+    const o = source + (<usize>i << 2)
+    const x = v128.load(o)
+    const y = v128.load(o, 16)
     const a = f64x2.promote_low_f32x4(x)
     const b = f64x2.promote_low_f32x4(v128.shuffle<i32>(x, x, 2, 3, 2, 3))
-    low = f64x2.add(low, f64x2.mul(a, a))
-    high = f64x2.add(high, f64x2.mul(b, b))
+    const c = f64x2.promote_low_f32x4(y)
+    const d = f64x2.promote_low_f32x4(v128.shuffle<i32>(y, y, 2, 3, 2, 3))
+    s0 = f64x2.add(s0, f64x2.mul(a, a))
+    s1 = f64x2.add(s1, f64x2.mul(b, b))
+    s2 = f64x2.add(s2, f64x2.mul(c, c))
+    s3 = f64x2.add(s3, f64x2.mul(d, d))
   }
-  let sum = f64x2.extract_lane(low, 0) + f64x2.extract_lane(low, 1) + f64x2.extract_lane(high, 0) + f64x2.extract_lane(high, 1)
+  const all = f64x2.add(f64x2.add(s0, s1), f64x2.add(s2, s3))
+  let sum = f64x2.extract_lane(all, 0) + f64x2.extract_lane(all, 1)
   for (; i < count; i++) {
     const x = <f64>load<f32>(source + (<usize>i << 2))
     sum += x * x

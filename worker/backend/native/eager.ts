@@ -29,6 +29,8 @@ interface Output {
 export interface Handle {
   readonly id: number
   readonly shape: readonly number[]
+  /** Where it was made of values from outside. */
+  readonly values?: Float32Array
 }
 
 const maxConstants = 512
@@ -57,7 +59,7 @@ export class Eager {
   float(values: Float32Array, shape: readonly number[]): Handle {
     const id = this.binding.createTensor(shape, this.binding.TF_FLOAT, values)
     this.#scope?.add(id)
-    return { id, shape }
+    return { id, shape, values }
   }
 
   /** A small tensor that is used again and again; it belongs to nobody. */

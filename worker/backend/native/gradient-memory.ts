@@ -13,6 +13,7 @@ export class GradientMemory {
   readonly #eager: Eager
   #aliased: boolean | null = null
   readonly #views = new Map<Float32Array, Handle[]>()
+  readonly #joined = new Map<Float32Array, Float32Array | null>()
 
   constructor(eager: Eager) {
     this.#eager = eager
@@ -31,9 +32,19 @@ export class GradientMemory {
     if (view) this.#update(view, gradient)
   }
 
-  /** aᵀ · dy, large ones in pieces of rows: columns of `a` [rows, n], dy [rows, m], into [n, m]. */
-  writeProduct(into: Float32Array, a: Handle, dy: Handle, p: Primitives<Handle>): void {
+  /**
+   * aᵀ · dy, large ones in pieces of rows: columns of `a` [rows, n], dy [rows, m], into [n, m]; the last row goes to the second
+   * place where there are two.
+   */
+  writeProduct(places: readonly Float32Array[], a: Handle, dy: Handle, p: Primitives<Handle>): void {
+    const [first = new Float32Array(0), second] = places
+    const into = second ? this.#whole(first, second) : first
     const [rows = 0, n = 0] = a.shape
+    if (!into) {
+      const both = p.matMul(a, dy, true, false)
+      this.write(first, p.rows(both, 0, n - 1))
+      return this.write(second ?? first, p.sumTo(p.rows(both, n - 1, 1), [dy.shape[1] ?? 0]))
+    }
     const m = dy.shape[1] ?? 0
     const pieceRows = Math.max(16, Math.floor(pieceBytes / 4 / m / 16) * 16)
     if (!this.#aliased || !isAligned(into) || n < 2 * pieceRows || (m * 4 * pieceRows) % 64 !== 0)
@@ -53,7 +64,16 @@ export class GradientMemory {
     }
   }
 
+  #whole(first: Float32Array, second: Float32Array): Float32Array | null {
+    const known = this.#joined.get(first)
+    if (known !== undefined) return known
+    const whole = behindEachOther(first, second)
+    this.#joined.set(first, whole)
+    return whole
+  }
+
   forget(): void {
+    this.#joined.clear()
     for (const views of this.#views.values()) for (const view of views) this.#eager.release(view)
     this.#views.clear()
   }
@@ -104,6 +124,13 @@ export class GradientMemory {
       values[0] = kept
     }
   }
+}
+
+/** One array over two that lie one behind the other in a shared memory; null where they do not. */
+export function behindEachOther(first: Float32Array, second: Float32Array): Float32Array | null {
+  const isNext = first.buffer === second.buffer && second.byteOffset === first.byteOffset + first.byteLength
+  if (!isNext || !isAligned(first)) return null
+  return new Float32Array(first.buffer, first.byteOffset, first.length + second.length)
 }
 
 function isAligned(values: Float32Array): boolean {

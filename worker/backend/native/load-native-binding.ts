@@ -25,8 +25,8 @@ export function loadTensorFlowNode(): { binding: Binding; native: NativeLibrary 
   assert(cached, 'a module that was loaded is in the cache')
   cached.exports = Object.create(finder, { find: { value: () => native.addon } })
   try {
-    const tf = require('@tensorflow/tfjs-node') as { backend(): { binding: Binding } }
-    return { binding: tf.backend().binding, native }
+    const tf = require('@tensorflow/tfjs-node') as { findBackend(name: 'tensorflow'): { binding: Binding } }
+    return { binding: tf.findBackend('tensorflow').binding, native }
   } catch (error) {
     throw new RingleaderError(
       'native-broken',

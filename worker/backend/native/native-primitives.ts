@@ -4,7 +4,13 @@ import type { Attribute, Eager, Handle } from './eager.ts'
 /** Product of matrices: in float32 Eigen's kernel, `MatMul`; oneDNN's, `BatchMatMulV2`, is the one that knows bfloat16. */
 export type MatMulOp = 'MatMul' | 'BatchMatMulV2'
 
-export function nativePrimitives(eager: Eager, matMulOp: MatMulOp): Primitives<Handle> {
+/** Kernels and biases that lie one behind the other, as one matrix [in + 1, out]; by the id of the kernel. */
+export type JoinedParameters = Map<number, { readonly matrix: Handle; readonly bias: number }>
+
+/** Where adding a bias to so many columns costs more than a column of ones in the input. */
+const wideColumns = 4096
+
+export function nativePrimitives(eager: Eager, matMulOp: MatMulOp, joined: JoinedParameters): Primitives<Handle> {
   const { TF_ATTR_BOOL, TF_ATTR_INT, TF_ATTR_TYPE, TF_FLOAT } = eager.binding
   const transposes = matMulOp === 'MatMul' ? ['transpose_a', 'transpose_b'] : ['adj_x', 'adj_y']
   const flags = [false, true].map((a) =>
@@ -25,6 +31,12 @@ export function nativePrimitives(eager: Eager, matMulOp: MatMulOp): Primitives<H
     matMul: (a, b, transposeA, transposeB) =>
       eager.run(matMulOp, [a.id, b.id], flags[Number(transposeA)]?.[Number(transposeB)]),
     addBias: binary('BiasAdd'),
+    affine(x, kernel, bias) {
+      const both = joined.get(kernel.id)
+      if (!both || both.bias !== bias.id || !x.values || (kernel.shape[1] ?? 0) < wideColumns) return null
+      const a = eager.float(withOnes(x.values, x.shape[0] ?? 0), [x.shape[0] ?? 0, (x.shape[1] ?? 0) + 1])
+      return { a, y: eager.run(matMulOp, [a.id, both.matrix.id], flags[0]?.[0]) }
+    },
     add: binary('AddV2'),
     sub: binary('Sub'),
     mul: binary('Mul'),
@@ -35,6 +47,9 @@ export function nativePrimitives(eager: Eager, matMulOp: MatMulOp): Primitives<H
     softplus: unary('Softplus'),
     softplusGradient: binary('SoftplusGrad'),
     sigmoid: unary('Sigmoid'),
+    log: unary('Log'),
+    maximum: binary('Maximum'),
+    oneMinus: (a) => eager.run('Sub', [eager.constant('float', [1], []), a.id]),
     relu: unary('Relu'),
     reluGradient: binary('ReluGrad'),
     tanh: unary('Tanh'),
@@ -51,6 +66,15 @@ export function nativePrimitives(eager: Eager, matMulOp: MatMulOp): Primitives<H
     input: (values, shape) => eager.float(values, shape),
     free: (a) => eager.free(a),
   }
+}
+
+/** [x, 1]: a column of ones behind the others. */
+function withOnes(values: Float32Array, rows: number): Float32Array {
+  const columns = rows === 0 ? 0 : values.length / rows
+  const wide = new Float32Array(rows * (columns + 1)).fill(1)
+  for (let row = 0; row < rows; row++)
+    wide.set(values.subarray(row * columns, (row + 1) * columns), row * (columns + 1))
+  return wide
 }
 
 const axes = (rank: number): number[] => Array.from({ length: rank }, (_, axis) => axis)

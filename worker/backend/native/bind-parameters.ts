@@ -1,0 +1,68 @@
+import type { Tape, Traced } from '../../autodiff/tape.ts'
+import type { BoundParameters, ParameterView } from '../backend.ts'
+import type { Eager, Handle } from './eager.ts'
+import { behindEachOther, type GradientMemory } from './gradient-memory.ts'
+import type { JoinedParameters } from './native-primitives.ts'
+
+interface Parts {
+  readonly eager: Eager
+  readonly tape: Tape<Handle>
+  readonly memory: GradientMemory
+  readonly joined: JoinedParameters
+}
+
+/** Tensors over the flat weights. TensorFlow computes on that memory itself where `aliases` finds that it does. */
+export function bindParameters(
+  { eager, tape, memory, joined }: Parts,
+  views: readonly ParameterView[],
+): BoundParameters {
+  const aliased = views[0] !== undefined && memory.aliases(views[0].weights)
+  const make = (view: ParameterView) => tape.leaf(eager.float(view.weights, view.shape))
+  const tensors = new Map<string, Traced<Handle>>(views.map((view) => [view.name, make(view)]))
+  const byName = new Map(views.map((view) => [view.name, view]))
+  const matrices = aliased ? joinedMatrices(eager, views, tensors) : []
+  for (const { kernel, bias, matrix } of matrices) joined.set(kernel, { matrix, bias })
+  const release = (name: string) => {
+    const tensor = tensors.get(name)
+    if (tensor) eager.release(tensor.value)
+  }
+  return {
+    tensors,
+    aliased,
+    refresh(names) {
+      if (aliased) return tensors
+      for (const name of names) {
+        const view = byName.get(name)
+        if (!view) continue
+        release(name)
+        tensors.set(name, make(view))
+      }
+      return tensors
+    },
+    dispose() {
+      for (const { kernel, matrix } of matrices) {
+        joined.delete(kernel)
+        eager.release(matrix)
+      }
+      for (const name of tensors.keys()) release(name)
+      memory.forget()
+    },
+  }
+}
+
+/** A kernel [in, out] with the bias [out] right behind it is a matrix [in + 1, out] too. */
+function joinedMatrices(
+  eager: Eager,
+  views: readonly ParameterView[],
+  tensors: ReadonlyMap<string, Traced<Handle>>,
+): { kernel: number; bias: number; matrix: Handle }[] {
+  return views.flatMap((view, index) => {
+    const next = views[index + 1]
+    const [inputs = 0, outputs = 0] = view.shape
+    const [kernel, bias] = [tensors.get(view.name), tensors.get(next?.name ?? '')]
+    if (!next || !kernel || !bias || view.shape.length !== 2 || next.shape.length !== 1) return []
+    const whole = next.shape[0] === outputs ? behindEachOther(view.weights, next.weights) : null
+    if (!whole) return []
+    return [{ kernel: kernel.value.id, bias: bias.value.id, matrix: eager.float(whole, [inputs + 1, outputs]) }]
+  })
+}
