@@ -43,6 +43,8 @@ const changeable = new Set<keyof RunOptions>([
   'maxSkips',
   'rollbackRate',
   'keepCheckpoints',
+  'algorithm',
+  'wire',
 ])
 
 /** Options that it may change when told so: the weights go on, the way they are trained does not. */

@@ -13,13 +13,14 @@ import type { ThreadData, ToThread } from './thread-messages.ts'
 const data = workerData as ThreadData
 assert(parentPort, 'runs as a thread')
 const port = parentPort
+const warn = (line: string) => void process.stderr.write(`ringleader ${line}\n`)
 const communicator = new Communicator({
   data,
   counters: new Int32Array(data.counters),
   control: openControlClient(data.coordinator, data.workerId),
-  transport: await openZeromqTransport(data.dataBind),
+  transport: await openZeromqTransport(data.dataBind, { warn }),
   clock: systemClock,
-  warn: (line) => void process.stderr.write(`ringleader ${line}\n`),
+  warn,
   post(message) {
     port.postMessage(message)
     if (message.kind === 'closed') port.close()

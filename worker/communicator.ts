@@ -1,16 +1,19 @@
 import { hostname } from 'node:os'
-import { DirectAllReduce } from '../shared/collective/direct.ts'
+import { chooseAlgorithm } from '../shared/collective/algorithm.ts'
+import { AllReduceGroup } from '../shared/collective/all-reduce.ts'
 import { type LaneNode, nodesOf } from '../shared/collective/lanes.ts'
+import type { AllReduceMemory } from '../shared/collective/sums.ts'
 import type { Clock } from '../shared/core/clock.ts'
 import { assert, messageOf } from '../shared/core/errors.ts'
 import { lanesOfRank } from '../shared/core/schedule.ts'
-import { type Kernel, loadKernel } from '../shared/kernel/kernel.ts'
+import { loadKernel } from '../shared/kernel/kernel.ts'
 import { decodeToWorker, encodeControl, type Peer, type ToCoordinator } from '../shared/protocol/control.ts'
 import { decodeFrameHeader, encodeFrameHeader, frameKind, runTag } from '../shared/protocol/frame.ts'
 import type { ControlClient } from '../shared/transport/control-socket.ts'
-import type { Transport } from '../shared/transport/transport.ts'
+import type { Payload, Transport } from '../shared/transport/transport.ts'
 import { CoordinatorWatch } from './coordinator-watch.ts'
 import { StateTransfer } from './state-transfer.ts'
+import type { MemoryRegion } from './step/model-state.ts'
 import { counter, type FromThread, type ThreadData, type ToThread } from './thread-messages.ts'
 
 type Hello = Extract<ToCoordinator, { kind: 'hello' }>
@@ -32,8 +35,7 @@ export class Communicator {
   readonly #parts: CommunicatorParts
   readonly #watch: CoordinatorWatch
   readonly #stopHeartbeat: (() => void)[] = []
-  #memory: WebAssembly.Memory | null = null
-  #kernel: Kernel | null = null
+  #memory: AllReduceMemory | null = null
   #state: StateTransfer | null = null
   #run = 0n
   #hello: Hello | null = null
@@ -41,7 +43,7 @@ export class Communicator {
   /** Times that this process has said hello. */
   #attempt = 0
   #expelled = false
-  #group: DirectAllReduce | null = null
+  #group: AllReduceGroup | null = null
   #peers: readonly Peer[] = []
   #rank = 0
   #generation = 0
@@ -72,8 +74,7 @@ export class Communicator {
   handle(message: ToThread): void {
     switch (message.kind) {
       case 'memory':
-        this.#memory = message.memory
-        this.#kernel = loadKernel(message.memory)
+        this.#memory = reduceMemory(message.memory, message.sumScratch)
         this.#state = new StateTransfer(message.memory, message.regions, (rank, kind, segment, payload) =>
           this.#sendState(rank, kind, segment, payload),
         )
@@ -163,36 +164,30 @@ export class Communicator {
   }
 
   #form(message: Extract<ToThread, { kind: 'form' }>): void {
-    assert(this.#memory && this.#kernel, 'the memory is there before a group is')
-    const { buffer } = this.#memory
-    const sums = this.#kernel
+    assert(this.#memory, 'the memory is there before a group is')
+    const memory = this.#memory
     this.#abort('a new generation')
     this.#counts.stale += this.#group?.staleFrames ?? 0
     this.#counts.malformed += this.#group?.malformedFrames ?? 0
-    const { generation, rank, peers, lanes } = message
+    const { generation, rank, peers, lanes, algorithm, wire } = message
     this.#generation = generation
     this.#rank = rank
     this.#peers = peers
     this.#halted = false
     const { transport } = this.#parts
-    this.#group = new DirectAllReduce({
-      run: this.#run,
-      generation,
-      rank,
-      worldSize: peers.length,
-      transport,
-      memory: {
-        bucket: (offset, count) => new Float32Array(buffer, offset * 4, count),
-        add: (target, source) => addInto(sums, target, source),
-      },
+    const run = this.#run
+    this.#group = new AllReduceGroup({
+      ...{ run, generation, rank, worldSize: peers.length, transport, memory },
+      algorithm: (bytes) => chooseAlgorithm(algorithm, peers.length, bytes, lanes !== null).name,
       ...(lanes === null ? {} : { lanes: peers.map((_, other) => nodesOfRank(other, peers.length, lanes)) }),
     })
-    transport.connect(peers.filter((peer) => peer.rank !== rank))
+    const others = peers.filter((peer) => peer.rank !== rank)
+    transport.connect({ run, generation, rank, peers: others, wire, memory: memory.buffer })
     this.#lastWord = { kind: 'joined', generation }
     this.#send(this.#lastWord)
   }
 
-  #frame(headerBytes: Uint8Array, payload: Uint8Array): void {
+  #frame(headerBytes: Uint8Array, payload: Payload): void {
     const header = decodeFrameHeader(headerBytes)
     const state = header && (header.kind === frameKind.stateRequest || header.kind === frameKind.statePiece)
     if (!state) return this.#group?.receive(headerBytes, payload)
@@ -205,7 +200,7 @@ export class Communicator {
       ...{ kind, run: this.#run, generation: this.#generation, step: 0, bucket: 0, sender: this.#rank },
       ...{ segment, part: 0, offset: 0, count: payload.byteLength / 4 },
     })
-    this.#parts.transport.send(rank, header, payload)
+    this.#parts.transport.send([rank], header, payload)
   }
 
   #linkLost(rank: number): void {
@@ -273,10 +268,13 @@ function nodesOfRank(rank: number, worldSize: number, lanes: number): LaneNode[]
   return nodesOf(first, last)
 }
 
-function addInto(sums: Kernel, target: Float32Array, source: Float32Array): void {
-  if (source.buffer === target.buffer) {
-    sums.add(target.byteOffset, source.byteOffset, source.length)
-    return
+function reduceMemory(memory: WebAssembly.Memory, { offset, bytes }: MemoryRegion): AllReduceMemory {
+  const { buffer } = memory
+  const kernel = loadKernel(memory)
+  return {
+    buffer,
+    floats: (first, count) => new Float32Array(buffer, first * 4, count),
+    scratch: new Float32Array(buffer, offset, bytes / 4),
+    add: (target, source) => kernel.add(target.byteOffset, source.byteOffset, source.length),
   }
-  for (let index = 0; index < target.length; index++) target[index] = (target[index] ?? 0) + (source[index] ?? 0)
 }

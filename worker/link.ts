@@ -1,7 +1,7 @@
 import { RingleaderError } from '../shared/core/errors.ts'
-import type { Peer, StateIdentity, ToCoordinator, ToWorker } from '../shared/protocol/control.ts'
-import type { MemoryRegion } from './step/model-state.ts'
-import { counter, type FromThread, type ToThread } from './thread-messages.ts'
+import type { StateIdentity, ToCoordinator, ToWorker } from '../shared/protocol/control.ts'
+import type { ModelState } from './step/model-state.ts'
+import { counter, type FromThread, type GroupPlan, type ToThread } from './thread-messages.ts'
 
 export type Incoming = { message: ToWorker; bytes: Uint8Array | null }
 
@@ -106,17 +106,16 @@ export class Link {
     this.#post(bytes ? { kind: 'send', message, bytes } : { kind: 'send', message })
   }
 
-  useMemory(memory: WebAssembly.Memory, regions: readonly MemoryRegion[]): void {
-    this.#post({ kind: 'memory', memory, regions })
+  useMemory({ memory, regions, sumScratch }: Pick<ModelState, 'memory' | 'regions' | 'sumScratch'>): void {
+    this.#post({ kind: 'memory', memory, regions, sumScratch })
   }
 
   welcomed(runId: string, heartbeatMs: number): void {
     this.#post({ kind: 'connected', runId, heartbeatMs })
   }
 
-  /** `lanes`: number of lanes where their sums must not depend on the world size; else null. */
-  form(generation: number, rank: number, peers: readonly Peer[], lanes: number | null): void {
-    this.#post({ kind: 'form', generation, rank, peers, lanes })
+  form(plan: GroupPlan): void {
+    this.#post({ kind: 'form', ...plan })
   }
 
   abort(reason: string): void {

@@ -5,6 +5,7 @@ import { BlobClient } from './data/blob-client.ts'
 import { type Formed, GroupOver, GroupRun, type WarmUp, type Workshop } from './group-run.ts'
 import type { Link } from './link.ts'
 import type { CheckpointSender } from './step/checkpoint-sender.ts'
+import type { GroupPlan } from './thread-messages.ts'
 
 /** A worker's life: hello, warm up, then one group after the other until the run is over. */
 export class Session {
@@ -129,7 +130,7 @@ export class Session {
 
   #warm(welcome: Welcome): Workshop {
     const workshop = this.#warmUp(welcome, this.#link, this.#blobs)
-    this.#link.useMemory(workshop.state.memory, workshop.state.regions)
+    this.#link.useMemory(workshop.state)
     this.#sender = workshop.sender
     return workshop
   }
@@ -144,7 +145,7 @@ export class Session {
           new RingleaderError(message.code, `the coordinator refused: ${message.message}`, { exit: exitCode.config }),
         )
       case 'form':
-        this.#link.form(message.generation, message.rank, message.peers, this.#reproducibleLanes)
+        this.#link.form(this.#planOf(message))
         this.#formed = message
         break
       case 'start':
@@ -184,9 +185,10 @@ export class Session {
     this.#wake()
   }
 
-  get #reproducibleLanes(): number | null {
+  #planOf({ generation, rank, peers }: Formed): GroupPlan {
     const config = this.#welcome?.config
-    return config?.reproducible ? config.lanes : null
+    const lanes = config?.reproducible ? config.lanes : null
+    return { generation, rank, peers, lanes, algorithm: config?.algorithm ?? 'auto', wire: config?.wire ?? 'auto' }
   }
 
   /** Waits until there is something, or the run is over. */

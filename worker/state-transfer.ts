@@ -3,6 +3,7 @@ import { RingleaderError } from '../shared/core/errors.ts'
 import { limits } from '../shared/core/limits.ts'
 import type { StateIdentity } from '../shared/protocol/control.ts'
 import { type FrameHeader, frameKind } from '../shared/protocol/frame.ts'
+import type { Payload } from '../shared/transport/transport.ts'
 import type { MemoryRegion } from './step/model-state.ts'
 
 const digestBytes = 32
@@ -49,13 +50,15 @@ export class StateTransfer {
     })
   }
 
-  receive(header: FrameHeader, payload: Uint8Array): void {
+  receive(header: FrameHeader, { byteLength, copyTo }: Payload): void {
     if (header.kind === frameKind.stateRequest) return this.#serve(header)
     const fetch = this.#fetch
     const piece = this.#pieces[header.segment]
     if (!fetch || !piece || header.sender !== fetch.source || !this.#asked.delete(header.segment)) return
-    const bytes = payload.subarray(digestBytes)
-    if (bytes.byteLength === piece.bytes && timingSafeEqual(digest(bytes), payload.subarray(0, digestBytes))) {
+    const answer = new Uint8Array(byteLength)
+    copyTo(answer)
+    const bytes = answer.subarray(digestBytes)
+    if (bytes.byteLength === piece.bytes && timingSafeEqual(digest(bytes), answer.subarray(0, digestBytes))) {
       new Uint8Array(this.#memory, piece.offset, piece.bytes).set(bytes)
       fetch.bytes += piece.bytes
       this.fetched++

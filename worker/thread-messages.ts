@@ -1,4 +1,6 @@
+import type { AlgorithmChoice } from '../shared/collective/algorithm.ts'
 import type { Peer, StateIdentity, ToCoordinator, ToWorker } from '../shared/protocol/control.ts'
+import type { Wire } from '../shared/transport/transport.ts'
 import type { MemoryRegion } from './step/model-state.ts'
 
 /** What the communication thread starts with. */
@@ -15,13 +17,24 @@ export interface ThreadData {
 /** Places in the shared counters. The identity of the state is `generation` and `step`; `holds` is 0 where there is none. */
 export const counter = { step: 0, tensors: 1, generation: 2, holds: 3, count: 4 } as const
 
+/** A group that this worker is to take part in. */
+export interface GroupPlan {
+  readonly generation: number
+  readonly rank: number
+  readonly peers: readonly Peer[]
+  /** Number of lanes where their sums must not depend on the world size; else null. */
+  readonly lanes: number | null
+  readonly algorithm: AlgorithmChoice
+  readonly wire: Wire
+}
+
 /** Main thread → communication thread. */
 export type ToThread =
-  | { kind: 'memory'; memory: WebAssembly.Memory; regions: readonly MemoryRegion[] }
+  | { kind: 'memory'; memory: WebAssembly.Memory; regions: readonly MemoryRegion[]; sumScratch: MemoryRegion }
   | { kind: 'send'; message: ToCoordinator; bytes?: Uint8Array }
   | { kind: 'hello'; message: Extract<ToCoordinator, { kind: 'hello' }> }
   | { kind: 'connected'; runId: string; heartbeatMs: number }
-  | { kind: 'form'; generation: number; rank: number; peers: readonly Peer[]; lanes: number | null }
+  | ({ kind: 'form' } & GroupPlan)
   | { kind: 'allReduce'; id: number; step: number; bucket: number; offsets: readonly number[]; count: number }
   | { kind: 'fetchState'; id: number; source: number; identity: StateIdentity }
   | { kind: 'abort'; reason: string }

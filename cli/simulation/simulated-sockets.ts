@@ -1,7 +1,12 @@
 import { limits } from '../../shared/core/limits.ts'
 import { decodeToCoordinator, decodeToWorker } from '../../shared/protocol/control.ts'
 import type { ControlClient, ControlServer } from '../../shared/transport/control-socket.ts'
-import type { FrameHandler, PeerAddress, Transport } from '../../shared/transport/transport.ts'
+import {
+  bytesPayload,
+  type FrameHandler,
+  type Transport,
+  type TransportGroup,
+} from '../../shared/transport/transport.ts'
 import type { Connection, SimulatedNetwork } from './simulated-network.ts'
 import type { SimulatedProcess } from './simulated-process.ts'
 
@@ -102,7 +107,7 @@ export class SimulatedDataTransport implements Transport {
     this.#stopListening = network.listen(endpoint, {
       process,
       accept: () => ({
-        receive: ([header = empty, payload = empty]) => this.#onFrame(header, payload),
+        receive: ([header = empty, payload = empty]) => this.#onFrame(header, bytesPayload(payload)),
         broken: () => {},
       }),
     })
@@ -116,7 +121,7 @@ export class SimulatedDataTransport implements Transport {
     this.#onLost = handler
   }
 
-  connect(peers: readonly PeerAddress[]): void {
+  connect({ peers }: Pick<TransportGroup, 'peers'>): void {
     const kept = this.#lines
     this.#lines = new Map()
     this.#ranks = new Map()
@@ -131,12 +136,12 @@ export class SimulatedDataTransport implements Transport {
     for (const { line } of kept.values()) line.close()
   }
 
-  send(rank: number, header: Uint8Array, payload: Uint8Array): void {
-    this.#ranks.get(rank)?.send([header, payload])
+  send(ranks: readonly number[], header: Uint8Array, payload: Uint8Array): void {
+    for (const rank of ranks) this.#ranks.get(rank)?.send([header, payload])
   }
 
   disconnect(): void {
-    this.connect([])
+    this.connect({ peers: [] })
   }
 
   close(): void {

@@ -17,6 +17,10 @@ export const runConfigSchema = z.strictObject({
   batchSize: count.max(limits.maxBatchSize),
   seed: z.number().int().min(0).max(Number.MAX_SAFE_INTEGER),
   lanes: count.max(limits.maxLanes),
+  /** How gradients are added up over the ranks; `auto` picks by size and world size (algorithm.ts). */
+  algorithm: z.enum(['auto', 'direct', 'ring', 'tree']).default('auto'),
+  /** `auto`: shared memory between workers of one host, else TCP (transport.ts). */
+  wire: z.enum(['auto', 'shm', 'tcp']).default('auto'),
   /** The same bits for any number of workers: every lane's gradient is computed alone and added in a fixed tree. */
   reproducible: z.boolean(),
   /** Threads of each worker, which are part of a reproducible run's identity; null in any other. */
@@ -67,6 +71,8 @@ const shared = {
   batchSize: 128,
   seed: 1,
   lanes: 8,
+  algorithm: 'auto',
+  wire: 'auto',
   reproducible: false,
   threads: null,
   backend: null,
@@ -142,6 +148,11 @@ export function resolveConfig(options: RunOptions): RunConfig {
   }
   const config = parseConfig(merged)
   if (config.reproducible) config.threads ??= 1
+  if (config.reproducible && (config.algorithm === 'ring' || config.algorithm === 'tree')) {
+    throw usage(
+      `--algorithm ${config.algorithm} adds in an order that depends on the number of workers; with --reproducible write --algorithm auto`,
+    )
+  }
   if (!Number.isInteger(Math.log2(config.lanes)))
     throw usage(`--lanes ${config.lanes}: write a power of two, such as 8`)
   if (config.maxWorkers > config.lanes) {

@@ -8,6 +8,15 @@ export const limits = {
   maxBatchSize: 4096,
   /** Bytes of one data message: large enough to amortise ZeroMQ's cost, small enough to pipeline. */
   segmentBytes: 1 << 20,
+  /** A payload up to this travels in its message, also between workers of one host: a file costs two calls more. */
+  inlineBytes: 32 << 10,
+  /** A bucket up to this, in a group up to that, is reduced in one hop (algorithm.ts). Measured on one host. */
+  exchangeBytes: 64 << 10,
+  exchangeRanks: 8,
+  /** In larger groups a bucket up to this costs what its messages cost: by the tree. */
+  treeBytes: 256 << 10,
+  /** Room in a worker's memory for parts on their way into a sum; small enough to stay in a core's cache. */
+  sumScratchBytes: 512 << 10,
   /** A control frame: the largest is a welcome with the chunk list, or one blob of 4 MiB. */
   maxControlFrameBytes: 8 << 20,
   /** Frames of collectives that this rank has not started yet; a peer can be one step ahead at most. */

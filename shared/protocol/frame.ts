@@ -6,13 +6,16 @@ import { createHash } from 'node:crypto'
  */
 export const frameHeaderBytes = 40
 const magic = 0x4c474e52 // "RNGL"
-export const frameVersion = 2
+export const frameVersion = 3
 export const frameKind = {
   contribution: 1,
   reduced: 2,
-  probe: 3,
+  /** Where the sender's file is, and what proves it (same-host-lane.ts). */
+  fileOffer: 3,
   stateRequest: 4,
   statePiece: 5,
+  /** The receiver of an offer can read the file. */
+  fileAccept: 6,
 } as const
 
 export interface FrameHeader {
@@ -37,7 +40,7 @@ export function runTag(runId: string): bigint {
 }
 
 export function encodeFrameHeader(header: FrameHeader): Uint8Array {
-  const bytes = Buffer.alloc(frameHeaderBytes)
+  const bytes = Buffer.allocUnsafe(frameHeaderBytes) // every byte is written
   bytes.writeUInt32LE(magic, 0)
   bytes.writeUInt16LE(frameVersion, 4)
   bytes.writeUInt16LE(header.kind, 6)
@@ -59,7 +62,7 @@ export function decodeFrameHeader(data: Uint8Array): FrameHeader | null {
   const bytes = Buffer.from(data.buffer, data.byteOffset, data.byteLength)
   if (bytes.readUInt32LE(0) !== magic || bytes.readUInt16LE(4) !== frameVersion) return null
   const kind = bytes.readUInt16LE(6)
-  if (kind < 1 || kind > 5) return null
+  if (kind < 1 || kind > 6) return null
   return {
     kind,
     run: bytes.readBigUInt64LE(8),

@@ -1,5 +1,5 @@
 import { assert } from '../core/errors.ts'
-import type { FrameHandler, PeerAddress, Transport } from './transport.ts'
+import { bytesPayload, type FrameHandler, type Transport, type TransportGroup } from './transport.ts'
 
 /** An in-memory network. `pick` chooses which link delivers next, so that a seed replays any order. */
 export class SimulatedNetwork {
@@ -72,14 +72,16 @@ class SimulatedTransport implements Transport {
     this.#onLost = handler
   }
 
-  connect(peers: readonly PeerAddress[]): void {
+  connect({ peers }: TransportGroup): void {
     this.#peers = new Map(peers.map((peer) => [peer.rank, peer.endpoint]))
   }
 
-  send(rank: number, header: Uint8Array, payload: Uint8Array): void {
-    const to = this.#peers.get(rank)
-    assert(to !== undefined, `no link to rank ${rank}`)
-    this.#network.enqueue(this.endpoint, to, header, payload)
+  send(ranks: readonly number[], header: Uint8Array, payload: Uint8Array): void {
+    for (const rank of ranks) {
+      const to = this.#peers.get(rank)
+      assert(to !== undefined, `no link to rank ${rank}`)
+      this.#network.enqueue(this.endpoint, to, header, payload)
+    }
   }
 
   disconnect(): void {
@@ -91,7 +93,7 @@ class SimulatedTransport implements Transport {
   }
 
   deliver(header: Uint8Array, payload: Uint8Array): void {
-    this.#onFrame(header, payload)
+    this.#onFrame(header, bytesPayload(payload))
   }
 
   lost(endpoint: string): void {

@@ -1,5 +1,14 @@
+/** What a frame carries. It may still lie elsewhere; `copyTo` brings it. Whoever keeps one keeps no more than this object. */
+export interface Payload {
+  readonly byteLength: number
+  /** Bytes of this process's memory that it occupies until it is dropped. */
+  readonly heldBytes: number
+  /** Fills `target` with the bytes from `from` on. Throws where they are gone: the sender's generation is over. */
+  copyTo(target: Uint8Array, from?: number): void
+}
+
 /** Where a frame goes or comes from in the data plane. */
-export type FrameHandler = (header: Uint8Array, payload: Uint8Array) => void
+export type FrameHandler = (header: Uint8Array, payload: Payload) => void
 
 export interface PeerAddress {
   readonly rank: number
@@ -14,9 +23,32 @@ export interface TransportSecurity {
   readonly secretKey: string
 }
 
+/** `auto`: through a file between workers of one host, else TCP. `shm`: the same, and a line for each link that is not. */
+export type Wire = 'auto' | 'shm' | 'tcp'
+
+/** One end's place in a generation. */
+export interface TransportGroup {
+  readonly run: bigint
+  readonly generation: number
+  readonly rank: number
+  /** The other ranks. */
+  readonly peers: readonly PeerAddress[]
+  readonly wire: Wire
+  /** Memory whose parts may travel through a file; null: all payloads travel in their messages. */
+  readonly memory: ArrayBufferLike | null
+}
+
+/**
+ * Which of two places a payload has in the sender's file: partial sums and results do not overwrite each other. Null:
+ * in the message itself.
+ */
+export type Plane = 0 | 1 | null
+
 /**
  * Moves data frames between the ranks of one generation. Frames from one sender arrive in order or not at all.
- * `send` has copied the payload when it returns, so the caller may reuse the memory at once.
+ * `send` has copied the payload when it returns, so the caller may reuse the memory at once. What goes through a file
+ * (`plane`) stays there until the same bytes of memory are sent in the same plane again: whoever sends sees to it that all
+ * receivers have read it by then.
  */
 export interface Transport {
   /** The address that peers connect to. */
@@ -24,9 +56,18 @@ export interface Transport {
   onFrame(handler: FrameHandler): void
   /** Called with the rank of a peer whose link is lost, or does not come to be within `limits.connectMs`. */
   onLost(handler: (rank: number) => void): void
-  connect(peers: readonly PeerAddress[]): void
-  send(rank: number, header: Uint8Array, payload: Uint8Array): void
+  connect(group: TransportGroup): void
+  send(ranks: readonly number[], header: Uint8Array, payload: Uint8Array, plane?: Plane): void
   /** Drops all links and what is queued on them; the endpoint stays. */
   disconnect(): void
   close(): void
+}
+
+/** A payload that came with its message. */
+export function bytesPayload(bytes: Uint8Array): Payload {
+  return {
+    byteLength: bytes.byteLength,
+    heldBytes: bytes.byteLength,
+    copyTo: (target, from = 0) => target.set(bytes.subarray(from, from + target.byteLength)),
+  }
 }

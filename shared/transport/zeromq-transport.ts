@@ -1,34 +1,51 @@
 import { Pull, Push } from 'zeromq'
 import { limits } from '../core/limits.ts'
-import { frameHeaderBytes } from '../protocol/frame.ts'
-import type { FrameHandler, PeerAddress, Transport, TransportSecurity } from './transport.ts'
+import { decodeFrameHeader, frameHeaderBytes, frameKind } from '../protocol/frame.ts'
+import { SameHostLane } from './same-host-lane.ts'
+import type { TransportGroup, TransportSecurity } from './transport.ts'
+import { bytesPayload, type FrameHandler, type Plane, type Transport } from './transport.ts'
 
 /** An attempt that began before a cut healed would wait for TCP's next retransmission, which may be seconds away. */
 const reconnection = { connectTimeout: 1000, reconnectInterval: 100, reconnectMaxInterval: 400 }
 
 interface Link {
   readonly socket: Push
-  readonly queue: Uint8Array[][]
+  /** Messages: header and payload in one part, or header and place in a file in two. */
+  readonly queue: (Uint8Array | Uint8Array[])[]
   rank: number
   sending: boolean
   connected: boolean
   closed: boolean
 }
 
-/** The wire between hosts: one bound PULL socket for what comes in, one PUSH socket for each peer. */
-export async function openZeromqTransport(bind: string, security: TransportSecurity | null = null): Promise<Transport> {
+const empty = new Uint8Array(0)
+
+export interface ZeromqOptions {
+  readonly security?: TransportSecurity
+  /** Hears of a link that was to go through shared memory and does not. */
+  warn?(line: string): void
+  /** Payloads up to this travel in their message where others go through a file. */
+  readonly inlineBytes?: number
+}
+
+/**
+ * One bound PULL socket for what comes in, one PUSH socket for each peer. Between workers of one host large payloads go
+ * through files, and only their headers this way.
+ */
+export async function openZeromqTransport(bind: string, options: ZeromqOptions = {}): Promise<Transport> {
+  const { security } = options
   const inbound = new Pull({
     ...{ linger: 0, receiveHighWaterMark: 64, maxMessageSize: limits.segmentBytes + frameHeaderBytes },
     ...(security ? { curveServer: true, curvePublicKey: security.publicKey, curveSecretKey: security.secretKey } : {}),
   })
   await inbound.bind(bind)
-  return new ZeromqTransport(inbound, security, sourceOf(bind))
+  return new ZeromqTransport(inbound, options, sourceOf(bind))
 }
 
 class ZeromqTransport implements Transport {
   readonly endpoint: string
   readonly #inbound: Pull
-  readonly #security: TransportSecurity | null
+  readonly #options: ZeromqOptions
   /** Prefix of addresses to connect to: frames leave by the interface that they come in by. */
   readonly #source: string
   /** By endpoint. */
@@ -37,10 +54,14 @@ class ZeromqTransport implements Transport {
   #onFrame: FrameHandler = () => {}
   #onLost: (rank: number) => void = () => {}
   #closed = false
+  #lane: SameHostLane | null = null
+  #generation = 0
+  /** Offers of a generation that this end has not joined yet, at most one of each worker. */
+  #earlyOffers: Uint8Array[] = []
 
-  constructor(inbound: Pull, security: TransportSecurity | null, source: string) {
+  constructor(inbound: Pull, options: ZeromqOptions, source: string) {
     this.#inbound = inbound
-    this.#security = security
+    this.#options = options
     this.#source = source
     this.endpoint = inbound.lastEndpoint ?? ''
     void this.#receive()
@@ -54,8 +75,25 @@ class ZeromqTransport implements Transport {
     this.#onLost = handler
   }
 
+  connect(group: TransportGroup): void {
+    this.#link(group.peers)
+    this.#lane?.close()
+    const lane = new SameHostLane(group, (rank, header, payload) => this.send([rank], header, payload, null))
+    this.#lane = lane
+    this.#generation = group.generation
+    for (const offer of this.#earlyOffers.splice(0)) this.#toLane(offer)
+    if (group.wire !== 'shm') return
+    const look = () => {
+      if (this.#lane !== lane || this.#closed) return
+      for (const { rank } of group.peers)
+        if (!lane.readers.has(rank))
+          this.#options.warn?.(`--wire shm: the link to rank ${rank} stays on TCP, it shares no /dev/shm`)
+    }
+    setTimeout(look, limits.connectMs).unref()
+  }
+
   /** A link to an endpoint outlives the generation, so that a survivor of a change of membership is reached at once. */
-  connect(peers: readonly PeerAddress[]): void {
+  #link(peers: TransportGroup['peers']): void {
     const kept = new Map(this.#links)
     this.#links = new Map()
     this.#ranks = new Map()
@@ -71,16 +109,27 @@ class ZeromqTransport implements Transport {
     for (const link of kept.values()) close(link)
   }
 
-  send(rank: number, header: Uint8Array, payload: Uint8Array): void {
-    const link = this.#ranks.get(rank)
-    if (!link) return // the link went down with its generation; the collective is aborted elsewhere
-    // ZeroMQ reads the memory after `send` has resolved, so each message gets memory of its own.
-    link.queue.push([Uint8Array.from(header), Uint8Array.from(payload)])
-    if (!link.sending) void this.#drain(link)
+  /** A rank without a link has gone down with its generation: the collective is aborted elsewhere. */
+  send(ranks: readonly number[], header: Uint8Array, payload: Uint8Array, plane: Plane = null): void {
+    let inline: Uint8Array | null = null
+    let placed: Uint8Array[] | null = null
+    const byFile = plane !== null && payload.byteLength > (this.#options.inlineBytes ?? limits.inlineBytes)
+    for (const rank of ranks) {
+      const link = this.#ranks.get(rank)
+      if (!link) continue
+      const reads = byFile && this.#lane?.readers.has(rank)
+      if (reads) placed ??= this.#lane?.place(header, payload, plane) ?? null
+      if (!reads || !placed) inline ??= joined(header, payload)
+      const message = reads ? (placed ?? inline) : inline
+      if (message) link.queue.push(message)
+      if (!link.sending) void this.#drain(link)
+    }
   }
 
   disconnect(): void {
-    this.connect([])
+    this.#link([])
+    this.#lane?.close()
+    this.#lane = null
   }
 
   close(): void {
@@ -90,7 +139,7 @@ class ZeromqTransport implements Transport {
   }
 
   #open(endpoint: string, publicKey: string | undefined): Link {
-    const keys = this.#security
+    const keys = this.#options.security
     const socket = new Push({
       ...{ linger: 0, sendHighWaterMark: 64, heartbeatInterval: 500, heartbeatTimeout: 2000, ...reconnection },
       ...(keys && publicKey
@@ -130,13 +179,36 @@ class ZeromqTransport implements Transport {
   }
 
   async #receive(): Promise<void> {
-    const empty = new Uint8Array(0)
     try {
-      for await (const frames of this.#inbound) this.#onFrame(frames[0] ?? empty, frames[1] ?? empty)
+      for await (const [message, place] of this.#inbound) this.#deliver(message ?? empty, place)
     } catch (error) {
       if (!this.#closed) throw error
     }
   }
+
+  #deliver(message: Uint8Array, place: Uint8Array | undefined): void {
+    const kind = message[6]
+    if (kind === frameKind.fileOffer || kind === frameKind.fileAccept) return this.#toLane(message)
+    const header = message.subarray(0, frameHeaderBytes)
+    if (place && this.#lane) this.#onFrame(header, this.#lane.payload(header, place))
+    else this.#onFrame(header, bytesPayload(message.subarray(frameHeaderBytes)))
+  }
+
+  #toLane(message: Uint8Array): void {
+    const header = message.subarray(0, frameHeaderBytes)
+    const generation = decodeFrameHeader(header)?.generation ?? 0
+    if (generation > this.#generation) {
+      if (this.#earlyOffers.length < limits.maxWorkers) this.#earlyOffers.push(message)
+    } else this.#lane?.receive(header, message.subarray(frameHeaderBytes))
+  }
+}
+
+/** ZeroMQ reads the memory after `send` has resolved, so each message gets memory of its own. */
+function joined(header: Uint8Array, payload: Uint8Array): Uint8Array {
+  const message = Buffer.allocUnsafe(header.byteLength + payload.byteLength)
+  message.set(header)
+  message.set(payload, header.byteLength)
+  return message
 }
 
 /** Of an address that names one interface; a host name, or all of them, leave the choice to the system. */

@@ -1,10 +1,11 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { DirectAllReduce } from '../../shared/collective/direct.ts'
+import type { Algorithm } from '../../shared/collective/algorithm.ts'
+import { AllReduceGroup } from '../../shared/collective/all-reduce.ts'
 import { nodesOf } from '../../shared/collective/lanes.ts'
 import { lanesOfRank } from '../../shared/core/schedule.ts'
 import { SimulatedNetwork } from '../../shared/transport/simulated-transport.ts'
-import { lcg, plainMemory, rankData, sumInRankOrder, testRun } from '../support/ranks.ts'
+import { groupOf, lcg, plainMemory, rankData, sumOf, testRun } from '../support/ranks.ts'
 
 const u32 = fc.integer({ min: 0, max: 2 ** 32 - 1 })
 
@@ -16,9 +17,10 @@ describe('the lane tree', () => {
       elements: fc.integer({ min: 1, max: 400 }),
       segmentElements: fc.integer({ min: 20, max: 200 }),
       seed: u32,
+      algorithm: fc.constantFrom<Algorithm>('direct', 'exchange'),
     })
     await fc.assert(
-      fc.asyncProperty(sizes, async ({ power, worldSize: wanted, elements, segmentElements, seed }) => {
+      fc.asyncProperty(sizes, async ({ power, worldSize: wanted, elements, segmentElements, seed, algorithm }) => {
         const lanes = 2 ** power
         const worldSize = Math.min(wanted, lanes)
         const network = new SimulatedNetwork(lcg(seed))
@@ -32,12 +34,14 @@ describe('the lane tree', () => {
           const data = new Float32Array(own.length * elements)
           for (const [part, { first, lanes: count }] of own.entries())
             data.set(treeSum(first, count, elements), part * elements)
-          const group = new DirectAllReduce({
+          const group = new AllReduceGroup({
             ...{ run: testRun, generation: 1, rank, worldSize, transport, segmentElements, lanes: nodes },
+            algorithm: () => algorithm,
             memory: plainMemory(data),
           })
           transport.onFrame((header, payload) => group.receive(header, payload))
-          transport.connect(transports.map(({ endpoint }, peer) => ({ rank: peer, endpoint })))
+          const peers = transports.map(({ endpoint }, peer) => ({ rank: peer, endpoint }))
+          transport.connect(groupOf(rank, peers))
           return { group, data, offsets: own.map((_, part) => part * elements) }
         })
         await Promise.all(ranks.map(({ group, offsets }) => group.allReduce(0, 0, offsets, elements)))
@@ -56,39 +60,42 @@ function treeSum(first: number, lanes: number, elements: number): Float32Array {
   return treeSum(first, lanes / 2, elements).map((value, index) => value + (right[index] ?? 0))
 }
 
-describe('direct all-reduce', () => {
-  it('equals the naive sum in rank order, bit for bit, in any order of delivery', async () => {
+describe('every algorithm', () => {
+  it('equals the naive sum in its order, bit for bit, in any order of delivery', async () => {
     const sizes = fc.record({
       worldSize: fc.integer({ min: 1, max: 9 }),
       elements: fc.nat({ max: 3000 }),
       segmentElements: fc.integer({ min: 1, max: 700 }),
       seed: u32,
+      algorithm: fc.constantFrom<Algorithm>('direct', 'exchange', 'ring', 'tree'),
     })
     await fc.assert(
-      fc.asyncProperty(sizes, async ({ worldSize, elements, segmentElements, seed }) => {
+      fc.asyncProperty(sizes, async ({ worldSize, elements, segmentElements, seed, algorithm }) => {
         const segment = Math.max(segmentElements, Math.ceil(elements / 20))
         const network = new SimulatedNetwork(lcg(seed))
         const transports = Array.from({ length: worldSize }, () => network.create())
         const data = transports.map((_, rank) => rankData(rank, elements))
         const groups = transports.map((transport, rank) => {
-          const group = new DirectAllReduce({
+          const group = new AllReduceGroup({
             run: testRun,
             generation: 1,
             rank,
             worldSize,
             transport,
+            algorithm: () => algorithm,
             memory: plainMemory(data[rank] ?? new Float32Array()),
             segmentElements: segment,
           })
           transport.onFrame((header, payload) => group.receive(header, payload))
-          transport.connect(transports.map(({ endpoint }, peer) => ({ rank: peer, endpoint })))
+          const peers = transports.map(({ endpoint }, peer) => ({ rank: peer, endpoint }))
+          transport.connect(groupOf(rank, peers))
           return group
         })
         await Promise.all(groups.map((group) => group.allReduce(0, 0, [0], elements)))
-        const expected = sumInRankOrder(worldSize, elements)
+        const expected = sumOf(algorithm, worldSize, elements)
         for (const values of data) expect(values).toEqual(expected)
       }),
-      { numRuns: 60 },
+      { numRuns: 150 },
     )
   })
 })

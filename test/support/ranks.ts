@@ -1,7 +1,10 @@
 import { context } from 'zeromq'
-import { type AllReduceMemory, DirectAllReduce } from '../../shared/collective/direct.ts'
+import type { Algorithm } from '../../shared/collective/algorithm.ts'
+import { AllReduceGroup } from '../../shared/collective/all-reduce.ts'
+import { chunkOf } from '../../shared/collective/chunks.ts'
+import type { AllReduceMemory } from '../../shared/collective/sums.ts'
 import { SimulatedNetwork } from '../../shared/transport/simulated-transport.ts'
-import type { Transport } from '../../shared/transport/transport.ts'
+import type { PeerAddress, Transport, TransportGroup, Wire } from '../../shared/transport/transport.ts'
 import { openZeromqTransport } from '../../shared/transport/zeromq-transport.ts'
 
 // Sixteen ranks in one process, links and their monitors: more than libzmq's default of 1023 sockets.
@@ -11,34 +14,46 @@ export const testRun = 77n
 
 export interface Rank {
   readonly transport: Transport
-  readonly group: DirectAllReduce
+  readonly group: AllReduceGroup
   readonly data: Float32Array
 }
 
 export interface TransportKind {
   readonly name: string
+  readonly wire: Wire
   /** Opens so many endpoints that can reach each other. */
   open(count: number): Promise<Transport[]>
 }
 
+const openZeromq = (count: number, inlineBytes: number) =>
+  Promise.all(Array.from({ length: count }, () => openZeromqTransport('tcp://127.0.0.1:0', { inlineBytes })))
+
 export const transportKinds: readonly TransportKind[] = [
   {
-    name: 'simulated',
+    ...{ name: 'sim', wire: 'auto' },
     open(count) {
       const network = new SimulatedNetwork(lcg(count))
       return Promise.resolve(Array.from({ length: count }, () => network.create()))
     },
   },
-  {
-    name: 'zeromq',
-    open: (count) => Promise.all(Array.from({ length: count }, () => openZeromqTransport('tcp://127.0.0.1:0'))),
-  },
+  { name: 'tcp', wire: 'tcp', open: (count) => openZeromq(count, 0) },
+  { name: 'shm', wire: 'shm', open: (count) => openZeromq(count, 0) },
 ]
 
-/** Plain memory: the sum that the wasm kernel computes, one element after the other. */
+export function groupOf(
+  rank: number,
+  peers: readonly PeerAddress[],
+  more: Partial<TransportGroup> = {},
+): TransportGroup {
+  return { run: testRun, generation: 1, rank, peers, wire: 'auto', memory: null, ...more }
+}
+
+/** Plain memory: the sum that the wasm kernel computes, one element after the other. Small blocks, so that there are many. */
 export function plainMemory(data: Float32Array): AllReduceMemory {
   return {
-    bucket: (offset, count) => data.subarray(offset, offset + count),
+    buffer: data.buffer,
+    floats: (offset, count) => data.subarray(offset, offset + count),
+    scratch: new Float32Array(8192),
     add: (target, source) => {
       for (let index = 0; index < target.length; index++) target[index] = (target[index] ?? 0) + (source[index] ?? 0)
     },
@@ -48,19 +63,23 @@ export function plainMemory(data: Float32Array): AllReduceMemory {
 export interface GroupOptions {
   readonly generation?: number
   readonly segmentElements?: number
+  readonly algorithm?: Algorithm
+  readonly wire?: Wire
 }
 
 /** One group over `transports`, each rank with `elements` floats of its own. */
 export function formGroup(transports: readonly Transport[], elements: number, options: GroupOptions = {}): Rank[] {
   const worldSize = transports.length
+  const { generation = 1, algorithm = 'direct', wire = 'auto' } = options
   const ranks = transports.map((transport, rank) => {
     const data = rankData(rank, elements)
-    const group = new DirectAllReduce({
+    const group = new AllReduceGroup({
       run: testRun,
-      generation: options.generation ?? 1,
+      generation,
       rank,
       worldSize,
       transport,
+      algorithm: () => algorithm,
       memory: plainMemory(data),
       ...(options.segmentElements ? { segmentElements: options.segmentElements } : {}),
     })
@@ -69,7 +88,10 @@ export function formGroup(transports: readonly Transport[], elements: number, op
     return { transport, group, data }
   })
   const peers = transports.map((transport, rank) => ({ rank, endpoint: transport.endpoint }))
-  for (const [rank, transport] of transports.entries()) transport.connect(peers.filter((peer) => peer.rank !== rank))
+  for (const [rank, { transport, data }] of ranks.entries()) {
+    const others = peers.filter((peer) => peer.rank !== rank)
+    transport.connect(groupOf(rank, others, { generation, wire, memory: data.buffer }))
+  }
   return ranks
 }
 
@@ -89,6 +111,37 @@ export function sumInRankOrder(worldSize: number, elements: number): Float32Arra
     for (let index = 0; index < elements; index++) sum[index] = (sum[index] ?? 0) + (values[index] ?? 0)
   }
   return sum
+}
+
+/** What each algorithm adds up, in its order, in float32. */
+export function sumOf(algorithm: Algorithm, worldSize: number, elements: number): Float32Array {
+  if (algorithm === 'ring') return ringSum(worldSize, elements)
+  return algorithm === 'tree' ? pairwiseSum(worldSize, elements) : sumInRankOrder(worldSize, elements)
+}
+
+/** Chunk c: rank c + rank c + 1 + … around the ring. */
+function ringSum(worldSize: number, elements: number): Float32Array {
+  const data = Array.from({ length: worldSize }, (_, rank) => rankData(rank, elements))
+  const sum = new Float32Array(elements)
+  for (let chunk = 0; chunk < worldSize; chunk++) {
+    const { start, end } = chunkOf(chunk, worldSize, elements)
+    for (let index = start; index < end; index++)
+      for (let hop = 0; hop < worldSize; hop++)
+        sum[index] = (sum[index] ?? 0) + (data[(chunk + hop) % worldSize]?.[index] ?? 0)
+  }
+  return sum
+}
+
+/** Ranks beyond the last power of two are added first, then pairs at distance P/2, P/4, … 1. */
+function pairwiseSum(worldSize: number, elements: number): Float32Array {
+  const power = 2 ** Math.floor(Math.log2(worldSize))
+  let sums = Array.from({ length: power }, (_, rank) => rankData(rank, elements))
+  const plus = (a: Float32Array, b: Float32Array) => a.map((value, index) => value + (b[index] ?? 0))
+  for (let rank = power; rank < worldSize; rank++)
+    sums[rank - power] = plus(sums[rank - power] ?? new Float32Array(), rankData(rank, elements))
+  for (let distance = power / 2; distance >= 1; distance /= 2)
+    sums = sums.map((sum, rank) => plus(sum, sums[rank ^ distance] ?? sum))
+  return sums[0] ?? new Float32Array(elements)
 }
 
 /** Seeded picks for the simulated network's order of delivery. */

@@ -1,5 +1,6 @@
 import type { RunConfig } from '../../shared/core/config.ts'
 import { assert } from '../../shared/core/errors.ts'
+import { limits } from '../../shared/core/limits.ts'
 import { type ModelSpec, type ParameterSpec, parametersOf } from '../../shared/core/model-spec.ts'
 import { randomStream } from '../../shared/core/random.ts'
 import { Arena, createSharedMemory, type Kernel, loadKernel } from '../../shared/kernel/kernel.ts'
@@ -52,6 +53,8 @@ export class ModelState {
   /** Byte offset of a region for random draws, copied out before anything else runs. */
   readonly scratch: number
   readonly scratchBytes: number
+  /** Where the communication thread adds up what comes from other ranks. */
+  readonly sumScratch: MemoryRegion
 
   /** `parts`: gradients that are held at once, for sums in the order of the lane tree (lanes.ts). */
   constructor(spec: ModelSpec, scratchBytes: number, parts = 1) {
@@ -59,11 +62,13 @@ export class ModelState {
       parametersOf(network).reduce((sum, parameter) => sum + padded(sizeOf(parameter)), 0),
     )
     const total = sizes.reduce((sum, size) => sum + size * 6 + parts * (size + tail.floats), 0)
-    this.memory = createSharedMemory(total * 4 + scratchBytes + 65_536 + 64 * spec.networks.length * (parts + 1))
+    const scratches = scratchBytes + limits.sumScratchBytes
+    this.memory = createSharedMemory(total * 4 + scratches + 65_536 + 64 * spec.networks.length * (parts + 1))
     this.kernel = loadKernel(this.memory)
     this.arena = new Arena(this.memory)
     this.scratch = this.arena.allocate(scratchBytes)
     this.scratchBytes = scratchBytes
+    this.sumScratch = { offset: this.arena.allocate(limits.sumScratchBytes), bytes: limits.sumScratchBytes }
     for (const [index, network] of spec.networks.entries()) {
       const count = sizes[index] ?? 0
       const region = (extra = 0) => this.arena.allocate((count + extra) * 4)

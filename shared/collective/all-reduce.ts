@@ -1,0 +1,196 @@
+import { assert, messageOf } from '../core/errors.ts'
+import { limits } from '../core/limits.ts'
+import { decodeFrameHeader, encodeFrameHeader, type FrameHeader, frameKind } from '../protocol/frame.ts'
+import type { Payload, Transport } from '../transport/transport.ts'
+import type { Algorithm } from './algorithm.ts'
+import { DirectReduction } from './direct.ts'
+import { ExchangeReduction } from './exchange.ts'
+import type { LaneNode } from './lanes.ts'
+import type { BucketView, Reduction } from './reduction.ts'
+import { RingReduction } from './ring.ts'
+import { type AllReduceMemory, bytesOf, Sums } from './sums.ts'
+import { TreeReduction } from './tree.ts'
+
+const reductions = {
+  direct: DirectReduction,
+  exchange: ExchangeReduction,
+  ring: RingReduction,
+  tree: TreeReduction,
+} satisfies Record<Algorithm, new (bucket: BucketView) => Reduction>
+
+export interface AllReduceOptions {
+  readonly run: bigint
+  readonly generation: number
+  readonly rank: number
+  readonly worldSize: number
+  readonly transport: Transport
+  readonly memory: AllReduceMemory
+  /** For a bucket of so many bytes; the same on all ranks. */
+  algorithm(bytes: number): Algorithm
+  readonly segmentElements?: number
+  /** Subtrees that each rank offers, by rank; left out: one sum for each rank, added in rank order. */
+  readonly lanes?: readonly (readonly LaneNode[])[]
+}
+
+export interface AllReduceReport {
+  /** Payload bytes that this rank sent, whatever wire they took. */
+  readonly bytes: number
+}
+
+interface Operation {
+  readonly key: string
+  readonly reduction: Reduction
+  bytes: number
+  resolve(report: AllReduceReport): void
+  reject(error: Error): void
+}
+
+/** All reductions of one rank in one generation: whose frame is whose, what came early, and the end of all by an abort. */
+export class AllReduceGroup {
+  /** Frames of another run or generation, and frames that are none: dropped and counted. */
+  staleFrames = 0
+  malformedFrames = 0
+  /** Reductions that this rank has begun, and those that are done: who waits for whom. */
+  entered = 0
+  reduced = 0
+  readonly #options: AllReduceOptions
+  readonly #sums: Sums
+  readonly #operations = new Map<string, Operation>()
+  readonly #early = new Map<string, [FrameHeader, Payload][]>()
+  #earlyBytes = 0
+  #aborted: Error | null = null
+
+  constructor(options: AllReduceOptions) {
+    this.#options = options
+    const { lanes, worldSize, memory } = options
+    this.#sums = new Sums(memory, worldSize, lanes ?? null)
+  }
+
+  /** Adds a bucket over all ranks, into the first of this rank's partial sums. Rejects, on every rank, once aborted. */
+  allReduce(step: number, bucket: number, offsets: readonly number[], count: number): Promise<AllReduceReport> {
+    if (this.#aborted) return Promise.reject(this.#aborted)
+    const { rank, worldSize, lanes, algorithm } = this.#options
+    this.entered++
+    if (worldSize === 1 || count === 0) return Promise.resolve({ bytes: 0 })
+    assert(offsets.length === (lanes?.[rank]?.length ?? 1), 'a rank offers the partial sums that its lanes make')
+    const key = `${step}/${bucket}`
+    assert(!this.#operations.has(key), `bucket ${bucket} of step ${step} is reduced twice`)
+    return new Promise((resolve, reject) => {
+      const send: BucketView['send'] = (...frame) => this.#send(operation, step, bucket, offsets, ...frame)
+      const reduction = new reductions[algorithm(count * 4)](this.#view(offsets, count, send))
+      const operation: Operation = { key, reduction, bytes: 0, resolve, reject }
+      this.#operations.set(key, operation)
+      this.#work(() => {
+        reduction.begin()
+        this.#takeEarly(operation)
+        this.#finish(operation)
+      })
+    })
+  }
+
+  receive(headerBytes: Uint8Array, payload: Payload): void {
+    const header = decodeFrameHeader(headerBytes)
+    if (!header || payload.byteLength !== header.count * 4) {
+      this.malformedFrames++
+      return
+    }
+    const { run, generation, worldSize, rank } = this.#options
+    if (header.run !== run || header.generation !== generation) {
+      this.staleFrames++
+      return
+    }
+    if (this.#aborted) return
+    const collective = header.kind === frameKind.contribution || header.kind === frameKind.reduced
+    if (header.sender >= worldSize || header.sender === rank || !collective) {
+      this.malformedFrames++
+      return
+    }
+    const key = `${header.step}/${header.bucket}`
+    const operation = this.#operations.get(key)
+    if (!operation) return this.#keep(key, header, payload)
+    this.#work(() => {
+      this.#accept(operation, header, payload)
+      this.#finish(operation)
+    })
+  }
+
+  /** Fails every open operation, and every later one. */
+  abort(reason: Error): void {
+    if (this.#aborted) return
+    this.#aborted = reason
+    const open = [...this.#operations.values()]
+    this.#operations.clear()
+    this.#early.clear()
+    for (const operation of open) operation.reject(reason)
+  }
+
+  #view(offsets: readonly number[], count: number, send: BucketView['send']): BucketView {
+    const { rank, worldSize, memory, segmentElements = limits.segmentBytes / 4 } = this.#options
+    const values: BucketView['values'] = ({ start, end }, part = 0) =>
+      memory.floats((offsets[part] ?? 0) + start, end - start)
+    return { rank, worldSize, count, segmentElements, sums: this.#sums, parts: offsets.length, values, send }
+  }
+
+  #send(
+    operation: Operation,
+    step: number,
+    bucket: number,
+    offsets: readonly number[],
+    to: Parameters<BucketView['send']>[0],
+    { kind, range, part = 0, plane }: Parameters<BucketView['send']>[1],
+  ): void {
+    if (to.length === 0) return
+    const { run, generation, rank, transport, memory } = this.#options
+    const values = memory.floats((offsets[part] ?? 0) + range.start, range.end - range.start)
+    const header = encodeFrameHeader({
+      ...{ kind, run, generation, step, bucket, sender: rank },
+      ...{ segment: 0, part, offset: range.start, count: values.length },
+    })
+    operation.bytes += values.byteLength * to.length
+    transport.send(to, header, bytesOf(values), plane)
+  }
+
+  /** A frame of a reduction that this rank has not begun. */
+  #keep(key: string, header: FrameHeader, payload: Payload): void {
+    this.#earlyBytes += payload.heldBytes
+    if (this.#earlyBytes > limits.maxEarlyBytes) {
+      this.abort(new Error(`rank ${header.sender} sent more than ${limits.maxEarlyBytes} bytes ahead`))
+      return
+    }
+    const waiting = this.#early.get(key)
+    if (waiting) waiting.push([header, payload])
+    else this.#early.set(key, [[header, payload]])
+  }
+
+  #takeEarly(operation: Operation): void {
+    const early = this.#early.get(operation.key) ?? []
+    this.#early.delete(operation.key)
+    for (const [header, payload] of early) {
+      this.#earlyBytes -= payload.heldBytes
+      if (!this.#aborted) this.#accept(operation, header, payload)
+    }
+  }
+
+  #accept({ reduction }: Operation, header: FrameHeader, payload: Payload): void {
+    const verdict = reduction.accept(header, payload)
+    if (verdict === 'taken') return
+    this.malformedFrames++
+    if (verdict === 'foreign')
+      this.abort(new Error(`rank ${header.sender} cut bucket ${header.bucket} of step ${header.step} otherwise`))
+  }
+
+  /** A payload that cannot be read fails the group. */
+  #work(work: () => void): void {
+    try {
+      work()
+    } catch (error) {
+      this.abort(new Error(messageOf(error), { cause: error }))
+    }
+  }
+
+  #finish(operation: Operation): void {
+    if (!operation.reduction.done || !this.#operations.delete(operation.key)) return
+    this.reduced++
+    operation.resolve({ bytes: operation.bytes })
+  }
+}

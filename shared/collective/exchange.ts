@@ -1,0 +1,55 @@
+import { type FrameHeader, frameKind } from '../protocol/frame.ts'
+import type { Payload } from '../transport/transport.ts'
+import { ranksBut, segmentsOf } from './chunks.ts'
+import { PartsBySegment } from './parts.ts'
+import { type BucketView, plane, type Reduction, type Verdict } from './reduction.ts'
+
+/**
+ * One hop: every rank sends its whole bucket to every other, and adds all of them itself, in rank order or in the order
+ * of the lane tree. The same order on every rank makes the same bits. Each rank moves E (N−1) elements, N/2 times what
+ * direct moves, but waits for one message instead of two: for small buckets.
+ *
+ * Files: a rank is done when it has the others' parts, which says nothing about whether they have read its own. So
+ * payloads travel in their messages.
+ */
+export class ExchangeReduction implements Reduction {
+  readonly #bucket: BucketView
+  readonly #parts: PartsBySegment
+  readonly #ends: ReadonlyMap<number, number>
+  #remaining: number
+
+  constructor(bucket: BucketView) {
+    this.#bucket = bucket
+    this.#parts = new PartsBySegment(bucket)
+    this.#ends = new Map(this.#segments().map(({ start, end }) => [start, end]))
+    this.#remaining = this.#ends.size
+  }
+
+  get done(): boolean {
+    return this.#remaining === 0
+  }
+
+  begin(): void {
+    const { rank, worldSize, parts, send } = this.#bucket
+    const others = ranksBut(rank, worldSize)
+    for (const range of this.#segments())
+      for (let part = 0; part < parts; part++)
+        send(others, { kind: frameKind.contribution, range, part, plane: plane.message })
+  }
+
+  accept(header: FrameHeader, payload: Payload): Verdict {
+    const end = this.#ends.get(header.offset)
+    if (header.kind !== frameKind.contribution || header.offset + header.count !== end) return 'foreign'
+    const all = this.#parts.take(header, payload)
+    if (all === 'repeated') return all
+    if (!all) return 'taken'
+    const { values, sums } = this.#bucket
+    sums.sum(values({ start: header.offset, end }), all)
+    this.#remaining--
+    return 'taken'
+  }
+
+  #segments() {
+    return segmentsOf({ start: 0, end: this.#bucket.count }, this.#bucket.segmentElements)
+  }
+}

@@ -1,0 +1,52 @@
+import type { FrameHeader } from '../protocol/frame.ts'
+import type { Payload, Plane } from '../transport/transport.ts'
+import type { Range } from './chunks.ts'
+import type { Sums } from './sums.ts'
+
+/** Partial sums and results have a plane each of a file between workers of one host. */
+export const plane = { partial: 0, result: 1, message: null } as const satisfies Record<string, Plane>
+
+/** One bucket that is reduced, as its algorithm sees it. */
+export interface BucketView {
+  readonly rank: number
+  readonly worldSize: number
+  /** Elements of the bucket, and of one message. */
+  readonly count: number
+  readonly segmentElements: number
+  readonly sums: Sums
+  /** Partial sums that this rank offers; the result goes to the first. */
+  readonly parts: number
+  /** Elements of a partial sum in this rank's memory. */
+  values(range: Range, part?: number): Float32Array
+  /** Sends elements of this rank's memory. */
+  send(to: readonly number[], frame: OutgoingFrame): void
+}
+
+export interface OutgoingFrame {
+  readonly kind: number
+  readonly range: Range
+  readonly part?: number
+  readonly plane: Plane
+}
+
+/** What became of a frame. `repeated`: dropped and counted. `foreign`: the sender cuts buckets otherwise, which aborts. */
+export type Verdict = 'taken' | 'repeated' | 'foreign'
+
+/**
+ * One all-reduce under way on one rank: one class for each algorithm.
+ *
+ * Why nothing in a file is overwritten before it was read, whatever the algorithm: let rank r write x of reduction k + 1
+ * where x of reduction k of the same memory lies.
+ * - Partial sums (plane 0). An algorithm sends each element as a partial sum once at most. r has finished k, so it has
+ *   the result at x, and whoever makes that has read all partial sums that flow into it.
+ * - Results (plane 1). The result at x of k + 1 has a part of every rank in it, so every rank has begun k + 1, in the
+ *   memory where it finished k: it has read all results of k. Within one reduction an element's result may be written
+ *   again for another reader; the bytes are the same.
+ * An algorithm for which one of the two does not hold sends in messages (exchange.ts).
+ */
+export interface Reduction {
+  /** Sends what needs nobody else's part. */
+  begin(): void
+  accept(header: FrameHeader, payload: Payload): Verdict
+  readonly done: boolean
+}

@@ -1,0 +1,104 @@
+import { decodeFrameHeader, encodeFrameHeader, frameKind } from '../protocol/frame.ts'
+import { MirrorFile, PeerFile, type Place } from './mirror-file.ts'
+import type { Payload, Plane, TransportGroup } from './transport.ts'
+
+/** Bytes of the second part of a message whose payload lies in the sender's file: u32 plane, u32 offset. */
+const placeBytes = 8
+
+/**
+ * The lane between workers of one host, for one generation (docs/adr/0009-same-host-lane.md). Each rank offers its mirror
+ * file to every other; one that can read it accepts, and from then on large payloads for it are written to the file and
+ * only their headers travel by ZeroMQ. A link over which no acceptance comes stays as it is.
+ */
+export class SameHostLane {
+  readonly #group: TransportGroup
+  readonly #send: (rank: number, header: Uint8Array, payload: Uint8Array) => void
+  /** Null where there is none, or no room for it any more. */
+  #own: MirrorFile | null
+  readonly #readers = new Set<number>()
+  readonly #files = new Map<number, PeerFile>()
+
+  constructor(group: TransportGroup, send: (rank: number, header: Uint8Array, payload: Uint8Array) => void) {
+    this.#group = group
+    this.#send = send
+    const wanted = group.wire !== 'tcp' && group.memory !== null && group.peers.length > 0
+    this.#own = wanted ? MirrorFile.create() : null
+    if (this.#own) for (const { rank } of group.peers) this.#tell(rank, frameKind.fileOffer, this.#own.offer)
+  }
+
+  /** Ranks that read this end's file. */
+  get readers(): ReadonlySet<number> {
+    return this.#readers
+  }
+
+  /** An offer or an acceptance. */
+  receive(headerBytes: Uint8Array, payload: Uint8Array): void {
+    const header = decodeFrameHeader(headerBytes)
+    const { run, generation, peers, wire } = this.#group
+    if (!header || header.run !== run || header.generation !== generation || wire === 'tcp') return
+    if (!peers.some(({ rank }) => rank === header.sender)) return
+    if (header.kind === frameKind.fileAccept) {
+      this.#readers.add(header.sender)
+      return
+    }
+    const file = this.#files.has(header.sender) ? null : PeerFile.open(payload)
+    if (!file) return
+    this.#files.set(header.sender, file)
+    this.#tell(header.sender, frameKind.fileAccept, new Uint8Array(0))
+  }
+
+  /** Puts a payload into the file, and makes the message that says where. Null where it has to travel in its message. */
+  place(header: Uint8Array, payload: Uint8Array, plane: Plane): Uint8Array[] | null {
+    if (!this.#own || plane === null || payload.buffer !== this.#group.memory) return null
+    const place = { plane, offset: payload.byteOffset }
+    try {
+      this.#own.write(payload, place)
+    } catch {
+      this.#own.close() // full: what is in it stays readable for those who have opened it
+      this.#own = null
+      return null
+    }
+    return [header, encodePlace(place)]
+  }
+
+  /** What a peer's message says lies in its file. Reading it fails where this end has not opened that file. */
+  payload(headerBytes: Uint8Array, placed: Uint8Array): Payload {
+    const header = decodeFrameHeader(headerBytes)
+    const byteLength = header ? header.count * 4 : 0
+    const file = header?.generation === this.#group.generation ? this.#files.get(header.sender) : undefined
+    if (file && placed.byteLength === placeBytes) return file.payload(decodePlace(placed), byteLength)
+    const copyTo = () => {
+      throw new Error('a payload lies in a file that was not accepted')
+    }
+    return { byteLength, heldBytes: 0, copyTo }
+  }
+
+  close(): void {
+    this.#own?.close()
+    this.#own = null
+    this.#readers.clear()
+    for (const file of this.#files.values()) file.close()
+    this.#files.clear()
+  }
+
+  #tell(to: number, kind: number, payload: Uint8Array): void {
+    const { run, generation, rank } = this.#group
+    const header = encodeFrameHeader({
+      ...{ kind, run, generation, step: 0, bucket: 0, sender: rank },
+      ...{ segment: 0, part: 0, offset: 0, count: payload.byteLength / 4 },
+    })
+    this.#send(to, header, payload)
+  }
+}
+
+function encodePlace({ plane, offset }: Place): Uint8Array {
+  const bytes = Buffer.allocUnsafe(placeBytes)
+  bytes.writeUInt32LE(plane, 0)
+  bytes.writeUInt32LE(offset, 4)
+  return bytes
+}
+
+function decodePlace(bytes: Uint8Array): Place {
+  const view = Buffer.from(bytes.buffer, bytes.byteOffset, placeBytes)
+  return { plane: view.readUInt32LE(0), offset: view.readUInt32LE(4) }
+}
