@@ -89,6 +89,20 @@ describe('kernels', () => {
     expectClose(view(weights), w)
   })
 
+  it('moments of weights whose gradient is gone fall to 0, not into the denormal numbers; NaN comes through', () => {
+    start()
+    setGradient(1)
+    const update = { weights, gradient, m: first, v: second, count, rate: 1e-3, beta1: 0.5, beta2: 0.5, epsilon: 1e-8 }
+    kernel.adam({ ...update, step: 1 })
+    view(gradient).fill(0)
+    for (let step = 2; step < 200; step++) kernel.adam({ ...update, step })
+    expect(view(first).every((value) => value === 0)).toBe(true)
+    expect(view(second).every((value) => value === 0)).toBe(true)
+    view(gradient).fill(Number.NaN)
+    kernel.adam({ ...update, step: 200 })
+    expect(view(first).every((value) => Number.isNaN(value))).toBe(true)
+  })
+
   it('RMSprop follows Tieleman & Hinton', () => {
     const { w, v } = start()
     for (let step = 1; step <= 5; step++) {

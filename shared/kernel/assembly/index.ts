@@ -67,6 +67,16 @@ export function sumSquares(source: usize, count: i32): f64 {
 }
 
 /**
+ * Moments of weights whose gradient has become 0 fall towards it by a factor a step and stay for ever in the denormal numbers,
+ * where arithmetic is tens of times slower. So small they do not move a weight: they count as 0.
+ */
+const tiny: f32 = 1e-34
+
+function flushed(x: v128): v128 {
+  return v128.andnot(x, f32x4.le(f32x4.abs(x), f32x4.splat(tiny)))
+}
+
+/**
  * Adam (Kingma & Ba 2015, algorithm 1): m ← β₁ m + (1−β₁) g; v ← β₂ v + (1−β₂) g²;
  * w ← w − stepSize · m / (√v · inverseRoot + ε), stepSize = rate / (1−β₁ᵗ), inverseRoot = 1 / √(1−β₂ᵗ).
  * `count` is a multiple of 4.
@@ -82,8 +92,8 @@ export function adam(weights: usize, gradient: usize, m: usize, v: usize, count:
   for (let i = 0; i < count; i += 4) {
     const o = <usize>i << 2
     const g = v128.load(gradient + o)
-    const mm = f32x4.add(f32x4.mul(b1, v128.load(m + o)), f32x4.mul(c1, g))
-    const vv = f32x4.add(f32x4.mul(b2, v128.load(v + o)), f32x4.mul(c2, f32x4.mul(g, g)))
+    const mm = flushed(f32x4.add(f32x4.mul(b1, v128.load(m + o)), f32x4.mul(c1, g)))
+    const vv = flushed(f32x4.add(f32x4.mul(b2, v128.load(v + o)), f32x4.mul(c2, f32x4.mul(g, g))))
     v128.store(m + o, mm)
     v128.store(v + o, vv)
     const denominator = f32x4.add(f32x4.mul(f32x4.sqrt(vv), root), e)
@@ -100,7 +110,7 @@ export function rmsprop(weights: usize, gradient: usize, v: usize, count: i32, r
   for (let i = 0; i < count; i += 4) {
     const o = <usize>i << 2
     const g = v128.load(gradient + o)
-    const vv = f32x4.add(f32x4.mul(a, v128.load(v + o)), f32x4.mul(c, f32x4.mul(g, g)))
+    const vv = flushed(f32x4.add(f32x4.mul(a, v128.load(v + o)), f32x4.mul(c, f32x4.mul(g, g))))
     v128.store(v + o, vv)
     v128.store(weights + o, f32x4.sub(v128.load(weights + o), f32x4.div(f32x4.mul(r, g), f32x4.add(f32x4.sqrt(vv), e))))
   }
@@ -112,7 +122,7 @@ export function sgd(weights: usize, gradient: usize, buffer: usize, count: i32, 
   const k = f32x4.splat(momentum)
   for (let i = 0; i < count; i += 4) {
     const o = <usize>i << 2
-    const b = f32x4.add(f32x4.mul(k, v128.load(buffer + o)), v128.load(gradient + o))
+    const b = flushed(f32x4.add(f32x4.mul(k, v128.load(buffer + o)), v128.load(gradient + o)))
     v128.store(buffer + o, b)
     v128.store(weights + o, f32x4.sub(v128.load(weights + o), f32x4.mul(r, b)))
   }
