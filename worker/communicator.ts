@@ -6,12 +6,13 @@ import type { AllReduceMemory } from '../shared/collective/sums.ts'
 import type { Clock } from '../shared/core/clock.ts'
 import { assert, messageOf } from '../shared/core/errors.ts'
 import { lanesOfRank } from '../shared/core/schedule.ts'
-import { loadKernel } from '../shared/kernel/kernel.ts'
+import { type Kernel, loadKernel } from '../shared/kernel/kernel.ts'
 import { decodeToWorker, encodeControl, type Peer, type ToCoordinator } from '../shared/protocol/control.ts'
 import { decodeFrameHeader, encodeFrameHeader, frameKind, runTag } from '../shared/protocol/frame.ts'
 import type { ControlClient } from '../shared/transport/control-socket.ts'
 import type { Payload, Transport } from '../shared/transport/transport.ts'
 import { CoordinatorWatch } from './coordinator-watch.ts'
+import { runUpdate } from './optimizer/optimizer.ts'
 import { StateTransfer } from './state-transfer.ts'
 import type { MemoryRegion } from './step/model-state.ts'
 import { counter, type FromThread, type ThreadData, type ToThread } from './thread-messages.ts'
@@ -36,6 +37,7 @@ export class Communicator {
   readonly #watch: CoordinatorWatch
   readonly #stopHeartbeat: (() => void)[] = []
   #memory: AllReduceMemory | null = null
+  #kernel: Kernel | null = null
   #state: StateTransfer | null = null
   #run = 0n
   #hello: Hello | null = null
@@ -74,7 +76,8 @@ export class Communicator {
   handle(message: ToThread): void {
     switch (message.kind) {
       case 'memory':
-        this.#memory = reduceMemory(message.memory, message.sumScratch)
+        this.#kernel = loadKernel(message.memory)
+        this.#memory = reduceMemory(this.#kernel, message.memory, message.sumScratch)
         this.#state = new StateTransfer(message.memory, message.regions, (rank, kind, segment, payload) =>
           this.#sendState(rank, kind, segment, payload),
         )
@@ -103,6 +106,12 @@ export class Communicator {
           assert(this.#group, 'a group is formed before it reduces')
           const offsets = message.offsets.map((offset) => offset / 4)
           return (await this.#group.allReduce(message.step, message.bucket, offsets, message.count)).bytes
+        })
+      case 'update':
+        return this.#answer(message.id, () => {
+          assert(this.#kernel, 'the memory is there before an update is')
+          runUpdate(this.#kernel, message.update, message.first, message.count)
+          return Promise.resolve(0)
         })
       case 'fetchState':
         return this.#answer(message.id, () => {
@@ -268,9 +277,8 @@ function nodesOfRank(rank: number, worldSize: number, lanes: number): LaneNode[]
   return nodesOf(first, last)
 }
 
-function reduceMemory(memory: WebAssembly.Memory, { offset, bytes }: MemoryRegion): AllReduceMemory {
+function reduceMemory(kernel: Kernel, memory: WebAssembly.Memory, { offset, bytes }: MemoryRegion): AllReduceMemory {
   const { buffer } = memory
-  const kernel = loadKernel(memory)
   return {
     buffer,
     floats: (first, count) => new Float32Array(buffer, first * 4, count),

@@ -23,6 +23,8 @@ export interface Workshop {
   readonly sender: CheckpointSender
   readonly blobs: BlobClient
   readonly clock: Clock
+  /** That this worker may use. */
+  readonly threads: number
 }
 
 export type WarmUp = (welcome: Welcome, link: Link, blobs: BlobClient) => Workshop
@@ -140,6 +142,7 @@ export class GroupRun {
       rank,
       worldSize: peers.length,
       allReduce: (...bucket: Parameters<Link['allReduce']>) => this.#link.allReduce(...bucket),
+      assist: this.#workshop.threads > 1 ? (...part: Parameters<Link['update']>) => this.#link.update(...part) : null,
     }
     const leads = rank === 0
     let step = this.holds?.step ?? 0

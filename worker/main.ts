@@ -37,7 +37,7 @@ export function startWorker(options: WorkerOptions): RunningWorker {
     const backend = await openBackend(options.backend, options.threads)
     const counters = new SharedArrayBuffer(4 * counter.count)
     const link = new Link(openThread({ ...options, counters }), new Int32Array(counters))
-    session = new Session(link, warmUpWith(backend), options.advertise, {
+    session = new Session(link, warmUpWith(backend, options.threads), options.advertise, {
       kind: 'hello',
       protocolVersion,
       workerId: options.workerId,

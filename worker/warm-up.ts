@@ -14,7 +14,7 @@ import { ModelState } from './step/model-state.ts'
 import { Trainer } from './step/trainer.ts'
 
 /** Model, memory and data of a worker, beside the run that it is going to join. */
-export function warmUpWith(backend: Backend): WarmUp {
+export function warmUpWith(backend: Backend, threads: number): WarmUp {
   return (welcome, link, blobs) => {
     const { config, manifest } = welcome
     const clock = systemClock
@@ -26,6 +26,6 @@ export function warmUpWith(backend: Backend): WarmUp {
     const schedule = makeSchedule(config, manifest.sampleCount)
     const trainer = new Trainer(config, model, state, backend, source, schedule, clock)
     const sender = new CheckpointSender(model.spec, (message, bytes) => link.send(message, bytes))
-    return { welcome, backend, state, schedule, trainer, sender, blobs, clock }
+    return { welcome, backend, state, schedule, trainer, sender, blobs, clock, threads }
   }
 }

@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { assert } from '../core/errors.ts'
 import { type RandomKey, seedWords } from '../core/random.ts'
 
-interface AdamArguments {
+export interface AdamArguments {
   weights: number
   gradient: number
   m: number
@@ -16,6 +16,25 @@ interface AdamArguments {
   step: number
 }
 
+export interface RmspropArguments {
+  weights: number
+  gradient: number
+  v: number
+  count: number
+  rate: number
+  alpha: number
+  epsilon: number
+}
+
+export interface SgdArguments {
+  weights: number
+  gradient: number
+  momentumBuffer: number
+  count: number
+  rate: number
+  momentum: number
+}
+
 /** Kernels over a shared wasm memory; places are byte offsets, counts are float32 elements. */
 export interface Kernel {
   add(target: number, source: number, count: number): void
@@ -23,23 +42,8 @@ export interface Kernel {
   /** Bytes at `source` to floats at `target`: x · factor + shift. */
   scaleBytes(target: number, source: number, count: number, factor: number, shift: number): void
   adam(update: AdamArguments): void
-  rmsprop(update: {
-    weights: number
-    gradient: number
-    v: number
-    count: number
-    rate: number
-    alpha: number
-    epsilon: number
-  }): void
-  sgd(update: {
-    weights: number
-    gradient: number
-    momentumBuffer: number
-    count: number
-    rate: number
-    momentum: number
-  }): void
+  rmsprop(update: RmspropArguments): void
+  sgd(update: SgdArguments): void
   philoxU32(target: number, count: number, key: RandomKey): void
   philoxUniform(target: number, count: number, key: RandomKey): void
   philoxNormal(target: number, count: number, key: RandomKey): void

@@ -31,7 +31,7 @@ export function makeTrainer(
   }
 }
 
-export const alone: Group = { generation: 1, rank: 0, worldSize: 1, allReduce: () => Promise.resolve(0) }
+export const alone: Group = { generation: 1, rank: 0, worldSize: 1, allReduce: () => Promise.resolve(0), assist: null }
 export const noVotes: Votes = { stop: false, pause: false }
 
 /** Ranks of one process: a reduction is done when the last rank has come to it. */
@@ -41,6 +41,7 @@ export function localGroups(states: readonly ModelState[]): Group[] {
     generation: 1,
     rank,
     worldSize: states.length,
+    assist: null,
     async allReduce(step, bucket, [offset = 0], count) {
       const key = `${step}/${bucket}`
       let finish: () => void = () => {}

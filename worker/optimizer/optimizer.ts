@@ -1,36 +1,46 @@
 import type { RunConfig } from '../../shared/core/config.ts'
-import type { Kernel } from '../../shared/kernel/kernel.ts'
+import type { AdamArguments, Kernel, RmspropArguments, SgdArguments } from '../../shared/kernel/kernel.ts'
 import type { NetworkState } from '../step/model-state.ts'
 
-/** One update of a network's flat weights by its reduced gradient; the moments live beside the weights. */
-export function applyUpdate(kernel: Kernel, config: RunConfig, network: NetworkState, rate: number): void {
+/** One update of a network's flat weights by its reduced gradient; the moments lie beside the weights. */
+export type Update =
+  | ({ readonly kind: 'adam' } & AdamArguments)
+  | ({ readonly kind: 'rmsprop' } & RmspropArguments)
+  | ({ readonly kind: 'sgd' } & SgdArguments)
+
+/** The network's next update; it counts as made. */
+export function nextUpdate(config: RunConfig, network: NetworkState, rate: number): Update {
   const step = (network.counter[0] ?? 0) + 1
   network.counter[0] = step
   const { weights, moment1, moment2, count } = network
-  const gradient = network.gradients[0] ?? 0
+  const common = { weights, gradient: network.gradients[0] ?? 0, count, rate }
   switch (config.optimizer) {
-    case 'adam':
-      kernel.adam({
-        weights,
-        gradient,
-        m: moment1,
-        v: moment2,
-        count,
-        rate,
-        beta1: config.beta1,
-        beta2: config.beta2,
-        epsilon: 1e-8,
-        step,
-      })
-      return
+    case 'adam': {
+      const { beta1, beta2 } = config
+      return { kind: 'adam', ...common, m: moment1, v: moment2, beta1, beta2, epsilon: 1e-8, step }
+    }
     case 'rmsprop':
-      kernel.rmsprop({ weights, gradient, v: moment2, count, rate, alpha: 0.99, epsilon: 1e-8 })
-      return
+      return { kind: 'rmsprop', ...common, v: moment2, alpha: 0.99, epsilon: 1e-8 }
     case 'sgd':
-      kernel.sgd({ weights, gradient, momentumBuffer: moment1, count, rate, momentum: 0 })
-      return
+      return { kind: 'sgd', ...common, momentumBuffer: moment1, momentum: 0 }
     default:
-      config.optimizer satisfies never
+      throw config.optimizer satisfies never
+  }
+}
+
+/** Runs it for elements [first, first + count); `first` is a multiple of 16. The bits do not depend on how it is cut. */
+export function runUpdate(kernel: Kernel, update: Update, first: number, count: number): void {
+  const shift = first * 4
+  const part = { weights: update.weights + shift, gradient: update.gradient + shift, count }
+  switch (update.kind) {
+    case 'adam':
+      return kernel.adam({ ...update, ...part, m: update.m + shift, v: update.v + shift })
+    case 'rmsprop':
+      return kernel.rmsprop({ ...update, ...part, v: update.v + shift })
+    case 'sgd':
+      return kernel.sgd({ ...update, ...part, momentumBuffer: update.momentumBuffer + shift })
+    default:
+      update satisfies never
   }
 }
 

@@ -5,7 +5,7 @@ import type { Schedule } from '../../shared/core/schedule.ts'
 import type { CommittedStep } from '../../shared/protocol/control.ts'
 import type { Backend, BoundParameters } from '../backend/backend.ts'
 import type { Model, Phase } from '../model/model.ts'
-import { applyUpdate, learningRate } from '../optimizer/optimizer.ts'
+import { learningRate, nextUpdate, runUpdate } from '../optimizer/optimizer.ts'
 import type { Group } from './group.ts'
 import { generateImages } from './images.ts'
 import { LaneGradients } from './lane-gradients.ts'
@@ -26,6 +26,9 @@ export interface StepResult {
   /** The same for a pause. */
   readonly pause: boolean
 }
+
+/** An update of fewer floats is done before another thread has heard of it. */
+const sharedUpdateFloats = 1 << 18
 
 /**
  * Computes steps. A step is atomic over all networks: those that move before the last reduction are backed up first and
@@ -100,7 +103,7 @@ export class Trainer {
         }
         this.#scalars(report.scalars, phase, tails, norm)
         if (index < phases.length - 1) for (const name of phase.updates) this.#backup(name, touched)
-        for (const name of phase.updates) this.#update(name, step)
+        for (const name of phase.updates) await this.#update(name, step, group)
         watch.lap('optimizer')
       }
     } catch (error) {
@@ -182,9 +185,14 @@ export class Trainer {
     into[`${phase.name}GradientNorm`] = norm
   }
 
-  #update(name: string, step: number): void {
+  async #update(name: string, step: number, { assist }: Group): Promise<void> {
     const rate = learningRate(this.#config, name, step, this.#schedule.stepsPerEpoch)
-    applyUpdate(this.#state.kernel, this.#config, this.#state.network(name), rate)
+    const network = this.#state.network(name)
+    const update = nextUpdate(this.#config, network, rate)
+    const own = assist && network.count >= sharedUpdateFloats ? Math.ceil(network.count / 32) * 16 : network.count
+    const rest = own < network.count ? assist?.(update, own, network.count - own) : null
+    runUpdate(this.#state.kernel, update, 0, own)
+    await rest
     this.#bound.refresh(this.#state.slots.filter((slot) => slot.network === name).map((slot) => slot.name))
   }
 
