@@ -18,6 +18,7 @@ export const runFlags = {
     group: 'Run:',
   },
   algorithm: { type: 'string', describe: 'all-reduce: auto, direct, ring or tree (default: auto)', group: 'Run:' },
+  math: { type: 'string', describe: 'products of matrices: fp32 or bf16 (default: fp32)', group: 'Run:' },
   wire: {
     type: 'string',
     describe: 'gradients between workers of one host: auto, shm (and tell where not) or tcp (default: auto)',
@@ -104,6 +105,7 @@ export function runRequest(
     reproducible: parsed.reproducible,
     algorithm: parsed.algorithm,
     wire: parsed.wire,
+    math: parsed.math,
     optimizer: parsed.optimizer,
     learningRate: parsed.learningRate,
     loss: parsed.loss,

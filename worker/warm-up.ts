@@ -17,6 +17,7 @@ import { Trainer } from './step/trainer.ts'
 export function warmUpWith(backend: Backend, threads: number): WarmUp {
   return (welcome, link, blobs) => {
     const { config, manifest } = welcome
+    backend.useMath(config.math)
     const clock = systemClock
     const model = makeModel(config, manifest.sampleBytes)
     const scratchBytes = Math.max(config.batchSize, 100) * model.spec.latentSize * 4 + 65_536

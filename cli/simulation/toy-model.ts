@@ -71,6 +71,7 @@ export function toyBackend(compute: () => Promise<void>, poisoned: () => boolean
   return {
     name: 'toy',
     version: '1',
+    useMath: () => {},
     ops: { input: (values: Float32Array, shape: readonly number[]) => tensor(values, shape) } as unknown as Ops,
     bind: (views) => {
       const tensors = new Map(views.map((view) => [view.name, tensor(view.weights, view.shape)]))

@@ -27,6 +27,8 @@ export const runConfigSchema = z.strictObject({
   threads: count.max(256).nullable(),
   /** Backend and version that a reproducible run is bound to; set by its first worker. */
   backend: z.string().nullable(),
+  /** Products of matrices: float32, or bfloat16 with sums in float32. Everything else is float32. */
+  math: z.enum(['fp32', 'bf16']).default('fp32'),
   optimizer: z.enum(['adam', 'rmsprop', 'sgd']),
   /** Rate of each network, by its name. */
   learningRates: z.record(z.string(), positive),
@@ -76,6 +78,7 @@ const shared = {
   reproducible: false,
   threads: null,
   backend: null,
+  math: 'fp32',
   optimizer: 'adam',
   beta2: 0.999,
   loss: 'non-saturating',

@@ -2,11 +2,15 @@ import { beforeAll, describe, expect, it } from 'vitest'
 import { RingleaderError } from '../../shared/core/errors.ts'
 import { sha256 } from '../../shared/dataset/chunk.ts'
 import type { Backend } from '../../worker/backend/backend.ts'
+import { findNative } from '../../worker/backend/native/native-cache.ts'
 import { openBackend } from '../../worker/backend/open-backend.ts'
+import { runUpdate, type Update } from '../../worker/optimizer/optimizer.ts'
 import { encodeCheckpoint, restoreCheckpoint, weightsSha256 } from '../../worker/step/checkpoint-files.ts'
+import { available } from '../support/cli.ts'
 import { alone, localGroups, makeTrainer, noVotes, tinySource } from '../support/training.ts'
 
 const source = tinySource(100, 16)
+const native = available(findNative() !== null, 'native TensorFlow')
 let backend: Backend
 
 beforeAll(async () => {
@@ -96,12 +100,62 @@ describe.each(['vae', 'gan'] as const)('%s steps', (model) => {
     expect(snapshot(second.state)).toEqual(snapshot(whole.state))
   })
 
+  it('have the same bits when another thread runs a part of the updates', async () => {
+    const hashes = []
+    for (const shared of [false, true]) {
+      const { state, trainer } = makeTrainer(backend, { model }, source)
+      const parts: number[] = []
+      const assist = (update: Update, first: number, count: number) => {
+        parts.push(count)
+        runUpdate(state.kernel, update, first, count)
+        return Promise.resolve()
+      }
+      for (let step = 0; step < 3; step++) await trainer.step(step, shared ? { ...alone, assist } : alone, noVotes)
+      expect(parts.length > 0).toBe(shared && model === 'gan') // a VAE this small is not worth it
+      hashes.push(weightsSha256(state))
+    }
+    expect(hashes[1]).toBe(hashes[0])
+  })
+
   it('hold no tensor more after two hundred steps than after one', async () => {
     const { trainer } = makeTrainer(backend, { model, steps: 300 }, source)
     await trainer.step(0, alone, noVotes)
     const tensors = backend.tensorCount()
     for (let step = 1; step < (model === 'vae' ? 200 : 40); step++) await trainer.step(step, alone, noVotes)
     expect(backend.tensorCount()).toBe(tensors)
+  })
+})
+
+describe.runIf(native)('native TensorFlow', () => {
+  it.each([
+    ['vae', 'fp32', 1e-4],
+    ['gan', 'fp32', 1e-4],
+    ['vae', 'bf16', 2e-2],
+  ] as const)('trains a %s in %s to the losses of the plain engine', async (model, math, tolerance) => {
+    const losses = []
+    for (const name of ['wasm', 'tensorflow'] as const) {
+      const engine = await openBackend(name, 1)
+      engine.useMath(name === 'wasm' ? 'fp32' : math)
+      const { trainer } = makeTrainer(engine, { model, learningRate: 1e-3 }, source)
+      const steps = []
+      for (let step = 0; step < 4; step++) steps.push((await trainer.step(step, alone, noVotes)).committed.scalars)
+      losses.push(steps)
+    }
+    const [plain = [], found = []] = losses
+    for (const [step, scalars] of plain.entries()) {
+      for (const [name, value] of Object.entries(scalars)) {
+        const difference = Math.abs((found[step]?.[name] ?? Number.NaN) - value)
+        expect(difference, `${name} of step ${step}`).toBeLessThan(tolerance * Math.max(1, Math.abs(value)))
+      }
+    }
+    backend.useMath('fp32')
+  })
+
+  it('is the only one with bf16', async () => {
+    const plain = await openBackend('wasm', 1)
+    expect(() => plain.useMath('bf16')).toThrow(
+      '--math bf16 needs the tensorflow backend, this worker has wasm; write --math fp32',
+    )
   })
 })
 

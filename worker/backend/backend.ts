@@ -1,3 +1,5 @@
+import type { RunConfig } from '../../shared/core/config.ts'
+
 /** A tensor of some backend; models only pass it on. */
 export interface Tensor {
   readonly shape: readonly number[]
@@ -60,6 +62,8 @@ export interface Backend {
   readonly name: string
   readonly version: string
   readonly ops: Ops
+  /** Before the first operation. Throws a RingleaderError where this backend has no such products. */
+  useMath(math: RunConfig['math']): void
   /** Tensors over the flat weights; call `refresh` after the weights changed. */
   bind(views: readonly ParameterView[]): BoundParameters
   /**

@@ -30,7 +30,7 @@ function openNative(threads: number): Backend {
   process.env.TF_NUM_INTEROP_THREADS ??= '1'
   process.env.OMP_NUM_THREADS ??= String(threads)
   const { binding, native } = loadTensorFlowNode()
-  return makeNativeBackend(binding, native.manifest.tensorflow, 'MatMul')
+  return makeNativeBackend(binding, native.manifest.tensorflow)
 }
 
 async function openWasm(threads: number): Promise<Backend> {

@@ -1,4 +1,5 @@
 import type * as tfjs from '@tensorflow/tfjs'
+import { exitCode, RingleaderError } from '../../shared/core/errors.ts'
 import { Tape, type Traced, traced } from '../autodiff/tape.ts'
 import type { Backend, BoundParameters, Evaluation, GradientTarget, ParameterView, Tensor } from './backend.ts'
 import { tfjsPrimitives } from './tfjs-primitives.ts'
@@ -12,6 +13,16 @@ export function makeTfjsBackend(tf: typeof tfjs, name: string, version: string):
     name,
     version,
     ops: tape,
+    useMath(math) {
+      if (math === 'fp32') return
+      throw new RingleaderError(
+        'math',
+        `--math ${math} needs the tensorflow backend, this worker has ${name}; write --math fp32`,
+        {
+          exit: exitCode.config,
+        },
+      )
+    },
     bind: (views) => bind(tf, tape, views),
     async gradients(evaluate, targets, ready) {
       const waiting = new Map<GradientTarget, tfjs.Tensor>()

@@ -6,10 +6,11 @@ import { GradientMemory } from './gradient-memory.ts'
 import { type JoinedParameters, type MatMulOp, nativePrimitives } from './native-primitives.ts'
 
 /** TensorFlow's CPU kernels, with gradients by our own tape. */
-export function makeNativeBackend(binding: Binding, version: string, matMulOp: MatMulOp): Backend {
+export function makeNativeBackend(binding: Binding, version: string): Backend {
   const eager = new Eager(binding)
   const joined: JoinedParameters = new Map()
-  const primitives = nativePrimitives(eager, matMulOp, joined)
+  const product: { op: MatMulOp } = { op: 'MatMul' }
+  const primitives = nativePrimitives(eager, product, joined)
   const tape = new Tape<Handle>(primitives)
   const memory = new GradientMemory(eager)
   const value = (tensor: Tensor) => traced<Handle>(tensor).value
@@ -40,6 +41,10 @@ export function makeNativeBackend(binding: Binding, version: string, matMulOp: M
     name: 'tensorflow',
     version,
     ops: tape,
+    useMath(math) {
+      if (math === 'bf16') process.env.ONEDNN_DEFAULT_FPMATH_MODE = 'BF16' // read at oneDNN's first product
+      product.op = math === 'bf16' ? 'BatchMatMulV2' : 'MatMul'
+    },
     bind: (views) => bindParameters({ eager, tape, memory, joined }, views),
     gradients(evaluate, targets, ready = () => {}) {
       const scalars = eager.scope(

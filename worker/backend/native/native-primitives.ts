@@ -10,14 +10,21 @@ export type JoinedParameters = Map<number, { readonly matrix: Handle; readonly b
 /** Where adding a bias to so many columns costs more than a column of ones in the input. */
 const wideColumns = 4096
 
-export function nativePrimitives(eager: Eager, matMulOp: MatMulOp, joined: JoinedParameters): Primitives<Handle> {
+export function nativePrimitives(
+  eager: Eager,
+  product: { readonly op: MatMulOp },
+  joined: JoinedParameters,
+): Primitives<Handle> {
   const { TF_ATTR_BOOL, TF_ATTR_INT, TF_ATTR_TYPE, TF_FLOAT } = eager.binding
-  const transposes = matMulOp === 'MatMul' ? ['transpose_a', 'transpose_b'] : ['adj_x', 'adj_y']
-  const flags = [false, true].map((a) =>
-    [false, true].map((b): readonly Attribute[] =>
-      [a, b].map((value, index) => ({ name: transposes[index] ?? '', type: TF_ATTR_BOOL, value })),
-    ),
-  )
+  const flagsOf = (...names: readonly string[]) =>
+    [false, true].map((a) =>
+      [false, true].map((b): readonly Attribute[] =>
+        [a, b].map((value, index) => ({ name: names[index] ?? '', type: TF_ATTR_BOOL, value })),
+      ),
+    )
+  const flags = { MatMul: flagsOf('transpose_a', 'transpose_b'), BatchMatMulV2: flagsOf('adj_x', 'adj_y') }
+  const matMul = (a: Handle, b: Handle, transposeA: boolean, transposeB: boolean) =>
+    eager.run(product.op, [a.id, b.id], flags[product.op][Number(transposeA)]?.[Number(transposeB)])
   // Types of single inputs are filled in, those of a list of inputs are not.
   const pair: readonly Attribute[] = [
     { name: 'N', type: TF_ATTR_INT, value: 2 },
@@ -28,14 +35,13 @@ export function nativePrimitives(eager: Eager, matMulOp: MatMulOp, joined: Joine
   const unary = (name: string) => (a: Handle) => eager.run(name, [a.id])
   const binary = (name: string) => (a: Handle, b: Handle) => eager.run(name, [a.id, b.id])
   return {
-    matMul: (a, b, transposeA, transposeB) =>
-      eager.run(matMulOp, [a.id, b.id], flags[Number(transposeA)]?.[Number(transposeB)]),
+    matMul,
     addBias: binary('BiasAdd'),
     affine(x, kernel, bias) {
       const both = joined.get(kernel.id)
       if (!both || both.bias !== bias.id || !x.values || (kernel.shape[1] ?? 0) < wideColumns) return null
       const a = eager.float(withOnes(x.values, x.shape[0] ?? 0), [x.shape[0] ?? 0, (x.shape[1] ?? 0) + 1])
-      return { a, y: eager.run(matMulOp, [a.id, both.matrix.id], flags[0]?.[0]) }
+      return { a, y: matMul(a, both.matrix, false, false) }
     },
     add: binary('AddV2'),
     sub: binary('Sub'),
