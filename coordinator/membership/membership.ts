@@ -270,10 +270,7 @@ function ended(state: Membership, workerId: string, now: number): Decision {
   return admit({ ...state, fenced: true, outOfSight: without(state.outOfSight, workerId) }, now)
 }
 
-/**
- * This process was stopped for a while: whoever seems silent since then has not been listened to. Those that are still to
- * come back to a new coordinator keep the time that they have for it, which lies ahead.
- */
+/** This process stood still: nobody has been listened to. The time to come back to a new coordinator lies ahead, and stays. */
 function slept(state: Membership, now: number): Membership {
   const awake = [...state.members].map(([id, member]): [string, Member] => {
     const lastHeard = Math.max(member.lastHeard, now)
