@@ -191,7 +191,7 @@ export class Communicator {
       ...(lanes === null ? {} : { lanes: peers.map((_, other) => nodesOfRank(other, peers.length, lanes)) }),
     })
     const others = peers.filter((peer) => peer.rank !== rank)
-    transport.connect({ run, generation, rank, peers: others, wire, memory: memory.buffer })
+    transport.connect({ run, generation, rank, peers: others, wire })
     this.#lastWord = { kind: 'joined', generation }
     this.#send(this.#lastWord)
   }
@@ -280,7 +280,6 @@ function nodesOfRank(rank: number, worldSize: number, lanes: number): LaneNode[]
 function reduceMemory(kernel: Kernel, memory: WebAssembly.Memory, { offset, bytes }: MemoryRegion): AllReduceMemory {
   const { buffer } = memory
   return {
-    buffer,
     floats: (first, count) => new Float32Array(buffer, first * 4, count),
     scratch: new Float32Array(buffer, offset, bytes / 4),
     add: (target, source) => kernel.add(target.byteOffset, source.byteOffset, source.length),

@@ -23,12 +23,13 @@ export function chooseAlgorithm(
   bytes: number,
   lanes: boolean,
 ): ChosenAlgorithm {
+  const what = `${kilobytes(bytes)} over ${worldSize} ranks`
   if (choice !== 'auto' && choice !== 'direct') return { name: choice, reason: `--algorithm ${choice}` }
-  if (bytes <= limits.exchangeBytes && worldSize <= limits.exchangeRanks)
-    return { name: 'exchange', reason: `${kilobytes(bytes)} over ${worldSize} ranks: one hop costs least` }
+  if (worldSize <= limits.exchangeRanks && bytes * (worldSize - 1) <= limits.exchangeBytes)
+    return { name: 'exchange', reason: `${what}: one hop costs least` }
   if (choice === 'direct') return { name: 'direct', reason: '--algorithm direct' }
-  if (lanes) return { name: 'direct', reason: 'the sums of a reproducible run are made in one place each' }
+  if (lanes) return { name: 'direct', reason: 'a reproducible run makes each sum in one place' }
   if (worldSize > limits.exchangeRanks && bytes <= limits.treeBytes)
-    return { name: 'tree', reason: `${kilobytes(bytes)} over ${worldSize} ranks: fewest messages` }
-  return { name: 'direct', reason: `${kilobytes(bytes)} over ${worldSize} ranks: two hops` }
+    return { name: 'tree', reason: `${what}: fewest messages` }
+  return { name: 'direct', reason: `${what}: fewest bytes in two hops` }
 }

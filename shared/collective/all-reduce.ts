@@ -58,6 +58,8 @@ export class AllReduceGroup {
   readonly #operations = new Map<string, Operation>()
   readonly #early = new Map<string, [FrameHeader, Payload][]>()
   #earlyBytes = 0
+  /** By where a bucket lies. */
+  readonly #turns = new Map<number, number>()
   #aborted: Error | null = null
 
   constructor(options: AllReduceOptions) {
@@ -128,7 +130,14 @@ export class AllReduceGroup {
     const { rank, worldSize, memory, segmentElements = limits.segmentBytes / 4 } = this.#options
     const values: BucketView['values'] = ({ start, end }, part = 0) =>
       memory.floats((offsets[part] ?? 0) + start, end - start)
-    return { rank, worldSize, count, segmentElements, sums: this.#sums, parts: offsets.length, values, send }
+    const parts = offsets.length
+    return { rank, worldSize, count, segmentElements, sums: this.#sums, parts, turn: this.#turn(offsets), values, send }
+  }
+
+  #turn([first = 0]: readonly number[]): number {
+    const turn = this.#turns.get(first) ?? 0
+    this.#turns.set(first, 1 - turn)
+    return turn
   }
 
   #send(
@@ -137,7 +146,7 @@ export class AllReduceGroup {
     bucket: number,
     offsets: readonly number[],
     to: Parameters<BucketView['send']>[0],
-    { kind, range, part = 0, plane }: Parameters<BucketView['send']>[1],
+    { kind, range, part = 0, lane }: Parameters<BucketView['send']>[1],
   ): void {
     if (to.length === 0) return
     const { run, generation, rank, transport, memory } = this.#options
@@ -147,7 +156,8 @@ export class AllReduceGroup {
       ...{ segment: 0, part, offset: range.start, count: values.length },
     })
     operation.bytes += values.byteLength * to.length
-    transport.send(to, header, bytesOf(values), plane)
+    const place = lane ? { plane: lane.plane, offset: ((offsets[part] ?? 0) + (lane.at ?? range.start)) * 4 } : null
+    transport.send(to, header, bytesOf(values), place)
   }
 
   /** A frame of a reduction that this rank has not begun. */

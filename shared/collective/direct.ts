@@ -1,6 +1,7 @@
+import { limits } from '../core/limits.ts'
 import { type FrameHeader, frameKind } from '../protocol/frame.ts'
 import type { Payload } from '../transport/transport.ts'
-import { chunkOf, ranksBut, segmentsOf } from './chunks.ts'
+import { chunkOf, type Range, ranksBut, segmentsOf } from './chunks.ts'
 import { PartsBySegment } from './parts.ts'
 import { type BucketView, plane, type Reduction, type Verdict } from './reduction.ts'
 
@@ -15,23 +16,28 @@ import { type BucketView, plane, type Reduction, type Verdict } from './reductio
  * With lanes a rank offers its partial sums over subtrees of the lane tree instead of one sum, and the owner adds all of
  * them in the order of the tree: then the bits do not depend on N either (lanes.ts).
  *
- * Files: chunk o is written as a partial sum for o alone, chunk r as a result; both rules of reduction.ts hold.
+ * A rank has `window` segments on the way to each owner at most: segment i + window goes out when the sum of segment i has
+ * come back. So a queue between two ranks is bounded, and a file needs no more room than the window, which stays in cache.
+ *
+ * Files: segment i lies in place i mod window of its chunk. As a partial sum it takes the place of segment i − window, which
+ * the owner has read, since its sum has come back. As a result too: every rank has sent its part of i, so has read the
+ * result of i − window. Between two reductions both rules of reduction.ts hold.
  */
 export class DirectReduction implements Reduction {
   readonly #bucket: BucketView
   readonly #parts: PartsBySegment
   readonly #results = new Set<number>()
-  /** Segments by their first element, of all chunks. */
-  readonly #owners = new Map<number, { owner: number; end: number }>()
+  /** Segments of each rank's chunk. */
+  readonly #chunks: readonly (readonly Range[])[]
   #remaining: number
 
   constructor(bucket: BucketView) {
     this.#bucket = bucket
     const { worldSize, count, segmentElements } = bucket
-    for (let owner = 0; owner < worldSize; owner++)
-      for (const { start, end } of segmentsOf(chunkOf(owner, worldSize, count), segmentElements))
-        this.#owners.set(start, { owner, end })
-    this.#remaining = this.#owners.size
+    this.#chunks = Array.from({ length: worldSize }, (_, owner) =>
+      segmentsOf(chunkOf(owner, worldSize, count), segmentElements),
+    )
+    this.#remaining = this.#chunks.reduce((sum, segments) => sum + segments.length, 0)
     this.#parts = new PartsBySegment(bucket)
   }
 
@@ -40,33 +46,47 @@ export class DirectReduction implements Reduction {
   }
 
   begin(): void {
-    const { rank, worldSize, count, segmentElements, parts, send } = this.#bucket
-    for (let hop = 1; hop < worldSize; hop++) {
-      const owner = (rank + hop) % worldSize // start at the next rank, so that not all send to rank 0 at once
-      for (const range of segmentsOf(chunkOf(owner, worldSize, count), segmentElements))
-        for (let part = 0; part < parts; part++)
-          send([owner], { kind: frameKind.contribution, range, part, plane: plane.partial })
-    }
+    const { rank, worldSize } = this.#bucket
+    for (let index = 0; index < limits.directWindow; index++)
+      for (let hop = 1; hop < worldSize; hop++) this.#contribute((rank + hop) % worldSize, index) // not all to rank 0 at once
   }
 
   accept(header: FrameHeader, payload: Payload): Verdict {
     const { rank, worldSize, values, sums, send } = this.#bucket
-    const segment = this.#owners.get(header.offset)
     const owner = header.kind === frameKind.contribution ? rank : header.sender
-    if (segment?.owner !== owner || header.offset + header.count !== segment.end) return 'foreign'
-    const range = { start: header.offset, end: segment.end }
+    const index = this.#indexOf(owner, header.offset)
+    const range = this.#chunks[owner]?.[index]
+    if (range?.start !== header.offset || range.end - range.start !== header.count) return 'foreign'
     if (header.kind === frameKind.reduced) {
       if (this.#results.has(range.start)) return 'repeated'
       this.#results.add(range.start)
       sums.copy(values(range), payload)
+      this.#contribute(owner, index + limits.directWindow)
     } else {
       const all = this.#parts.take(header, payload)
       if (all === 'repeated') return all
       if (!all) return 'taken'
       sums.sum(values(range), all)
-      send(ranksBut(rank, worldSize), { kind: frameKind.reduced, range, plane: plane.result })
+      const lane = { plane: plane.result, at: this.#placeOf(owner, index) }
+      send(ranksBut(rank, worldSize), { kind: frameKind.reduced, range, lane })
     }
     this.#remaining--
     return 'taken'
+  }
+
+  #contribute(owner: number, index: number): void {
+    const { parts, send } = this.#bucket
+    const range = this.#chunks[owner]?.[index]
+    if (!range) return
+    const lane = { plane: plane.partial, at: this.#placeOf(owner, index) }
+    for (let part = 0; part < parts; part++) send([owner], { kind: frameKind.contribution, range, part, lane })
+  }
+
+  #indexOf(owner: number, offset: number): number {
+    return Math.floor((offset - (this.#chunks[owner]?.[0]?.start ?? 0)) / this.#bucket.segmentElements)
+  }
+
+  #placeOf(owner: number, index: number): number {
+    return this.#chunks[owner]?.[index % limits.directWindow]?.start ?? 0
   }
 }

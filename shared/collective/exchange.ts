@@ -9,8 +9,9 @@ import { type BucketView, plane, type Reduction, type Verdict } from './reductio
  * of the lane tree. The same order on every rank makes the same bits. Each rank moves E (N−1) elements, N/2 times what
  * direct moves, but waits for one message instead of two: for small buckets.
  *
- * Files: a rank is done when it has the others' parts, which says nothing about whether they have read its own. So
- * payloads travel in their messages.
+ * Files: a rank is done when it has the others' parts, which says nothing about whether they have read its own. So it
+ * takes two planes by turns: a rank that begins reduction k + 2 of a bucket has finished k + 1, so every rank has begun
+ * k + 1, in the memory where it finished k: it has read all parts of k.
  */
 export class ExchangeReduction implements Reduction {
   readonly #bucket: BucketView
@@ -30,11 +31,11 @@ export class ExchangeReduction implements Reduction {
   }
 
   begin(): void {
-    const { rank, worldSize, parts, send } = this.#bucket
+    const { rank, worldSize, parts, turn, send } = this.#bucket
     const others = ranksBut(rank, worldSize)
+    const lane = { plane: plane.turns + turn }
     for (const range of this.#segments())
-      for (let part = 0; part < parts; part++)
-        send(others, { kind: frameKind.contribution, range, part, plane: plane.message })
+      for (let part = 0; part < parts; part++) send(others, { kind: frameKind.contribution, range, part, lane })
   }
 
   accept(header: FrameHeader, payload: Payload): Verdict {

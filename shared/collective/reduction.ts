@@ -1,10 +1,10 @@
 import type { FrameHeader } from '../protocol/frame.ts'
-import type { Payload, Plane } from '../transport/transport.ts'
+import type { Payload } from '../transport/transport.ts'
 import type { Range } from './chunks.ts'
 import type { Sums } from './sums.ts'
 
-/** Partial sums and results have a plane each of a file between workers of one host. */
-export const plane = { partial: 0, result: 1, message: null } as const satisfies Record<string, Plane>
+/** Planes of the file between workers of one host: partial sums, results, and two that are used by turns (exchange.ts). */
+export const plane = { partial: 0, result: 1, turns: 2 } as const
 
 /** One bucket that is reduced, as its algorithm sees it. */
 export interface BucketView {
@@ -16,6 +16,8 @@ export interface BucketView {
   readonly sums: Sums
   /** Partial sums that this rank offers; the result goes to the first. */
   readonly parts: number
+  /** 0 and 1 by turns, for each reduction of the same memory. */
+  readonly turn: number
   /** Elements of a partial sum in this rank's memory. */
   values(range: Range, part?: number): Float32Array
   /** Sends elements of this rank's memory. */
@@ -26,7 +28,14 @@ export interface OutgoingFrame {
   readonly kind: number
   readonly range: Range
   readonly part?: number
-  readonly plane: Plane
+  /** Where it lies in a file between workers of one host; left out: it travels in its message. */
+  readonly lane?: LanePlace
+}
+
+export interface LanePlace {
+  readonly plane: number
+  /** Element of the bucket in whose place it lies; left out: that of the frame. */
+  readonly at?: number
 }
 
 /** What became of a frame. `repeated`: dropped and counted. `foreign`: the sender cuts buckets otherwise, which aborts. */
@@ -42,7 +51,6 @@ export type Verdict = 'taken' | 'repeated' | 'foreign'
  * - Results (plane 1). The result at x of k + 1 has a part of every rank in it, so every rank has begun k + 1, in the
  *   memory where it finished k: it has read all results of k. Within one reduction an element's result may be written
  *   again for another reader; the bytes are the same.
- * An algorithm for which one of the two does not hold sends in messages (exchange.ts).
  */
 export interface Reduction {
   /** Sends what needs nobody else's part. */

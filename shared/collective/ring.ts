@@ -42,7 +42,7 @@ export class RingReduction implements Reduction {
     const { rank, send } = this.#bucket
     for (const [start, { chunk, end }] of this.#segments)
       if (chunk === rank)
-        send([this.#right], { kind: frameKind.contribution, range: { start, end }, plane: plane.partial })
+        send([this.#right], { kind: frameKind.contribution, range: { start, end }, lane: { plane: plane.partial } })
   }
 
   accept(header: FrameHeader, payload: Payload): Verdict {
@@ -60,12 +60,13 @@ export class RingReduction implements Reduction {
     if (partial) sums.add(values(range), payload)
     else sums.copy(values(range), payload)
     if (partial && segment.chunk !== this.#right) {
-      send([this.#right], { kind: frameKind.contribution, range, plane: plane.partial })
+      send([this.#right], { kind: frameKind.contribution, range, lane: { plane: plane.partial } })
       return 'taken'
     }
     this.#results.add(range.start)
     const madeByRight = (this.#right + 1) % worldSize
-    if (segment.chunk !== madeByRight) send([this.#right], { kind: frameKind.reduced, range, plane: plane.result })
+    if (segment.chunk !== madeByRight)
+      send([this.#right], { kind: frameKind.reduced, range, lane: { plane: plane.result } })
     return 'taken'
   }
 }

@@ -4,8 +4,6 @@ import { type LaneNode, maximumNodes, mergeHalves } from './lanes.ts'
 
 /** The memory in which buckets are reduced. */
 export interface AllReduceMemory {
-  /** Where all of it lies; payloads of it may travel by file. */
-  readonly buffer: ArrayBufferLike
   /** View of float32 elements, by their offset in elements. */
   floats(offset: number, count: number): Float32Array
   /** Room of the same memory for parts on their way into a sum. */

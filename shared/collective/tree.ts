@@ -86,7 +86,7 @@ export class TreeReduction implements Reduction {
       const planeOfKind = kind === frameKind.contribution ? plane.partial : plane.result
       // A half is read before it is added to: what was sent has been copied when `send` returns.
       for (const range of round.send ? segmentsOf(round.send, segmentElements) : [])
-        send([peer], { kind, range, plane: planeOfKind })
+        send([peer], { kind, range, lane: { plane: planeOfKind } })
       this.#arrived = new Set()
       this.#expected = round.receive ? segmentsOf(round.receive, segmentElements).length : 0
       for (const [header, payload] of this.#early.get(round) ?? []) this.#take(header, payload)

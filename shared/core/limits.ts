@@ -8,11 +8,13 @@ export const limits = {
   maxBatchSize: 4096,
   /** Bytes of one data message: large enough to amortise ZeroMQ's cost, small enough to pipeline. */
   segmentBytes: 1 << 20,
+  /** Segments on the way from one rank to another in a direct all-reduce: while one is added, the next comes. */
+  directWindow: 2,
   /** A payload up to this travels in its message, also between workers of one host: a file costs two calls more. */
-  inlineBytes: 32 << 10,
-  /** A bucket up to this, in a group up to that, is reduced in one hop (algorithm.ts). Measured on one host. */
-  exchangeBytes: 64 << 10,
-  exchangeRanks: 8,
+  inlineBytes: 16 << 10,
+  /** Bytes that a rank may get from all others in an all-reduce of one hop, and ranks of its group (algorithm.ts). */
+  exchangeBytes: 1 << 20,
+  exchangeRanks: 16,
   /** In larger groups a bucket up to this costs what its messages cost: by the tree. */
   treeBytes: 256 << 10,
   /** Room in a worker's memory for parts on their way into a sum; small enough to stay in a core's cache. */

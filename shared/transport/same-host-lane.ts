@@ -1,12 +1,12 @@
 import { decodeFrameHeader, encodeFrameHeader, frameKind } from '../protocol/frame.ts'
-import { MirrorFile, PeerFile, type Place } from './mirror-file.ts'
-import type { Payload, Plane, TransportGroup } from './transport.ts'
+import { OwnFile, PeerFile } from './lane-file.ts'
+import type { Payload, Place, TransportGroup } from './transport.ts'
 
 /** Bytes of the second part of a message whose payload lies in the sender's file: u32 plane, u32 offset. */
 const placeBytes = 8
 
 /**
- * The lane between workers of one host, for one generation (docs/adr/0009-same-host-lane.md). Each rank offers its mirror
+ * The lane between workers of one host, for one generation (docs/adr/0009-same-host-lane.md). Each rank offers its
  * file to every other; one that can read it accepts, and from then on large payloads for it are written to the file and
  * only their headers travel by ZeroMQ. A link over which no acceptance comes stays as it is.
  */
@@ -14,15 +14,15 @@ export class SameHostLane {
   readonly #group: TransportGroup
   readonly #send: (rank: number, header: Uint8Array, payload: Uint8Array) => void
   /** Null where there is none, or no room for it any more. */
-  #own: MirrorFile | null
+  #own: OwnFile | null
   readonly #readers = new Set<number>()
   readonly #files = new Map<number, PeerFile>()
 
   constructor(group: TransportGroup, send: (rank: number, header: Uint8Array, payload: Uint8Array) => void) {
     this.#group = group
     this.#send = send
-    const wanted = group.wire !== 'tcp' && group.memory !== null && group.peers.length > 0
-    this.#own = wanted ? MirrorFile.create() : null
+    const wanted = group.wire !== 'tcp' && group.peers.length > 0
+    this.#own = wanted ? OwnFile.create() : null
     if (this.#own) for (const { rank } of group.peers) this.#tell(rank, frameKind.fileOffer, this.#own.offer)
   }
 
@@ -48,9 +48,8 @@ export class SameHostLane {
   }
 
   /** Puts a payload into the file, and makes the message that says where. Null where it has to travel in its message. */
-  place(header: Uint8Array, payload: Uint8Array, plane: Plane): Uint8Array[] | null {
-    if (!this.#own || plane === null || payload.buffer !== this.#group.memory) return null
-    const place = { plane, offset: payload.byteOffset }
+  place(header: Uint8Array, payload: Uint8Array, place: Place): Uint8Array[] | null {
+    if (!this.#own) return null
     try {
       this.#own.write(payload, place)
     } catch {

@@ -34,21 +34,20 @@ export interface TransportGroup {
   /** The other ranks. */
   readonly peers: readonly PeerAddress[]
   readonly wire: Wire
-  /** Memory whose parts may travel through a file; null: all payloads travel in their messages. */
-  readonly memory: ArrayBufferLike | null
 }
 
-/**
- * Which of two places a payload has in the sender's file: partial sums and results do not overwrite each other. Null:
- * in the message itself.
- */
-export type Plane = 0 | 1 | null
+/** Where a payload lies in its sender's file. What is in different planes never overwrites each other. */
+export interface Place {
+  readonly plane: number
+  /** In bytes, below 4 GiB. */
+  readonly offset: number
+}
 
 /**
  * Moves data frames between the ranks of one generation. Frames from one sender arrive in order or not at all.
  * `send` has copied the payload when it returns, so the caller may reuse the memory at once. What goes through a file
- * (`plane`) stays there until the same bytes of memory are sent in the same plane again: whoever sends sees to it that all
- * receivers have read it by then.
+ * stays at its place until something else is sent in that place: whoever sends sees to it that all receivers have read it
+ * by then. A payload without a place travels in its message.
  */
 export interface Transport {
   /** The address that peers connect to. */
@@ -57,7 +56,7 @@ export interface Transport {
   /** Called with the rank of a peer whose link is lost, or does not come to be within `limits.connectMs`. */
   onLost(handler: (rank: number) => void): void
   connect(group: TransportGroup): void
-  send(ranks: readonly number[], header: Uint8Array, payload: Uint8Array, plane?: Plane): void
+  send(ranks: readonly number[], header: Uint8Array, payload: Uint8Array, place?: Place | null): void
   /** Drops all links and what is queued on them; the endpoint stays. */
   disconnect(): void
   close(): void

@@ -3,7 +3,7 @@ import { limits } from '../core/limits.ts'
 import { decodeFrameHeader, frameHeaderBytes, frameKind } from '../protocol/frame.ts'
 import { SameHostLane } from './same-host-lane.ts'
 import type { TransportGroup, TransportSecurity } from './transport.ts'
-import { bytesPayload, type FrameHandler, type Plane, type Transport } from './transport.ts'
+import { bytesPayload, type FrameHandler, type Place, type Transport } from './transport.ts'
 
 /** An attempt that began before a cut healed would wait for TCP's next retransmission, which may be seconds away. */
 const reconnection = { connectTimeout: 1000, reconnectInterval: 100, reconnectMaxInterval: 400 }
@@ -110,15 +110,15 @@ class ZeromqTransport implements Transport {
   }
 
   /** A rank without a link has gone down with its generation: the collective is aborted elsewhere. */
-  send(ranks: readonly number[], header: Uint8Array, payload: Uint8Array, plane: Plane = null): void {
+  send(ranks: readonly number[], header: Uint8Array, payload: Uint8Array, place: Place | null = null): void {
     let inline: Uint8Array | null = null
     let placed: Uint8Array[] | null = null
-    const byFile = plane !== null && payload.byteLength > (this.#options.inlineBytes ?? limits.inlineBytes)
+    const byFile = place !== null && payload.byteLength > (this.#options.inlineBytes ?? limits.inlineBytes)
     for (const rank of ranks) {
       const link = this.#ranks.get(rank)
       if (!link) continue
       const reads = byFile && this.#lane?.readers.has(rank)
-      if (reads) placed ??= this.#lane?.place(header, payload, plane) ?? null
+      if (reads) placed ??= this.#lane?.place(header, payload, place) ?? null
       if (!reads || !placed) inline ??= joined(header, payload)
       const message = reads ? (placed ?? inline) : inline
       if (message) link.queue.push(message)

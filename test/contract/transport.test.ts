@@ -46,14 +46,13 @@ describe.each(transportKinds)('$name transport', ({ name, wire, open }) => {
     expect(await lost).toBe(7)
   })
 
-  it('moves parts of the memory to one or many, in two planes, through a file where there is one', async () => {
+  it('moves payloads to one or many, side by side in two planes, through a file where there is one', async () => {
     const transports = await open(3)
-    const memories = transports.map((_, rank) => new Float32Array(4096).fill(rank))
     const peers = transports.map(({ endpoint }, rank) => ({ rank, endpoint }))
     const greeted = transports.map((transport) => collect(transport, 2))
     for (const [rank, transport] of transports.entries()) {
       const others = peers.filter((peer) => peer.rank !== rank)
-      transport.connect(groupOf(rank, others, { wire, memory: memories[rank]?.buffer ?? null }))
+      transport.connect(groupOf(rank, others, { wire }))
     }
     for (const [rank, transport] of transports.entries())
       transport.send(
@@ -71,11 +70,11 @@ describe.each(transportKinds)('$name transport', ({ name, wire, open }) => {
       )
     await Promise.all(again) // and acceptances before these
     const received = transports.slice(1).map((transport) => collect(transport, 3))
-    const [memory] = memories
-    const view = new Uint8Array(memory?.buffer ?? new ArrayBuffer(0), 1024, 400)
-    transports[0]?.send([1, 2], header(7, 100), view.fill(1), 0)
-    transports[0]?.send([1, 2], header(8, 100), view.fill(2), 1)
-    transports[0]?.send([1, 2], header(9, 100), view.fill(3), null)
+    const view = new Uint8Array(400)
+    const offset = 2 ** 32 - 400
+    transports[0]?.send([1, 2], header(7, 100), view.fill(1), { plane: 0, offset })
+    transports[0]?.send([1, 2], header(8, 100), view.fill(2), { plane: 1, offset })
+    transports[0]?.send([1, 2], header(9, 100), view.fill(3))
     for (const frames of await Promise.all(received)) {
       expect(frames.map((frame) => [frame.header, frame.body.length, frame.body[0], frame.body.at(-1)])).toEqual([
         [7, 400, 1, 1],

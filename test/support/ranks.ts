@@ -45,13 +45,12 @@ export function groupOf(
   peers: readonly PeerAddress[],
   more: Partial<TransportGroup> = {},
 ): TransportGroup {
-  return { run: testRun, generation: 1, rank, peers, wire: 'auto', memory: null, ...more }
+  return { run: testRun, generation: 1, rank, peers, wire: 'auto', ...more }
 }
 
 /** Plain memory: the sum that the wasm kernel computes, one element after the other. Small blocks, so that there are many. */
 export function plainMemory(data: Float32Array): AllReduceMemory {
   return {
-    buffer: data.buffer,
     floats: (offset, count) => data.subarray(offset, offset + count),
     scratch: new Float32Array(8192),
     add: (target, source) => {
@@ -88,9 +87,9 @@ export function formGroup(transports: readonly Transport[], elements: number, op
     return { transport, group, data }
   })
   const peers = transports.map((transport, rank) => ({ rank, endpoint: transport.endpoint }))
-  for (const [rank, { transport, data }] of ranks.entries()) {
+  for (const [rank, { transport }] of ranks.entries()) {
     const others = peers.filter((peer) => peer.rank !== rank)
-    transport.connect(groupOf(rank, others, { generation, wire, memory: data.buffer }))
+    transport.connect(groupOf(rank, others, { generation, wire }))
   }
   return ranks
 }

@@ -1,6 +1,6 @@
 import { randomBytes, timingSafeEqual } from 'node:crypto'
 import { closeSync, constants, fstatSync, openSync, readSync, writeSync } from 'node:fs'
-import type { Payload } from './transport.ts'
+import type { Payload, Place } from './transport.ts'
 
 const folder = '/dev/shm'
 const temporaryFile = 0o20200000 // O_TMPFILE, which node:fs does not name
@@ -9,19 +9,12 @@ const firstPlane = 65_536
 const planeBytes = 2 ** 32 // more than a wasm memory holds; what is not written takes no room
 const offerBytes = 8 + nonceBytes
 
-/** Where a payload lies in its sender's file. */
-export interface Place {
-  readonly plane: number
-  /** Byte offset in the sender's memory. */
-  readonly offset: number
-}
-
 /**
- * A file without a name in memory (tmpfs) that mirrors this process's memory: the bytes at offset o lie at position o of a
- * plane. Nothing of it stays behind, however the process ends. There is one for each generation, so what is read from it
- * is never overwritten by a later one.
+ * A file without a name in memory (tmpfs), through which a process gives payloads to others of its host. Nothing of it
+ * stays behind, however the process ends. There is one for each generation, so what is read from it was never written by a
+ * later one.
  */
-export class MirrorFile {
+export class OwnFile {
   /** Process, descriptor and nonce: whoever reads the nonce through /proc is on the same host. */
   readonly offer: Uint8Array
   readonly #descriptor: number
@@ -37,9 +30,9 @@ export class MirrorFile {
   }
 
   /** Null where there is no such folder, or no room in it. */
-  static create(): MirrorFile | null {
+  static create(): OwnFile | null {
     try {
-      return new MirrorFile(openSync(folder, temporaryFile | constants.O_RDWR, 0o600))
+      return new OwnFile(openSync(folder, temporaryFile | constants.O_RDWR, 0o600))
     } catch {
       return null
     }
@@ -55,7 +48,7 @@ export class MirrorFile {
   }
 }
 
-/** A peer's mirror file. */
+/** The file of a peer. */
 export class PeerFile {
   readonly #descriptor: number
   #closed = false
