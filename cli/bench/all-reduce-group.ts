@@ -4,6 +4,7 @@ import { RingleaderError } from '../../shared/core/errors.ts'
 import { limits } from '../../shared/core/limits.ts'
 import { decodeToCoordinator, encodeControl } from '../../shared/protocol/control.ts'
 import { type ControlServer, openControlServer } from '../../shared/transport/control-socket.ts'
+import { onInterrupt } from '../process/interrupt.ts'
 import type { FromAllReduceProcess, ToAllReduceProcess } from './all-reduce-messages.ts'
 import type { CollectiveOptions } from './collective-options.ts'
 
@@ -19,6 +20,7 @@ export class AllReduceGroup {
   readonly #peers = new Set<string>()
   readonly #joined = new Set<string>()
   readonly #pulse: NodeJS.Timeout
+  readonly #takeBack: () => void
   #onJoined: () => void = () => {}
 
   static async start(workers: number, largestBytes: number, collective: CollectiveOptions): Promise<AllReduceGroup> {
@@ -42,6 +44,9 @@ export class AllReduceGroup {
     this.#pulse = setInterval(() => {
       for (const peer of this.#peers) this.#sendPulse(peer)
     }, pulseMs)
+    this.#takeBack = onInterrupt(() => {
+      for (const worker of this.#workers) worker.kill('SIGKILL')
+    })
   }
 
   /** Of each rank, in order. Rejects where a worker ends, or does not come to an end. */
@@ -54,6 +59,7 @@ export class AllReduceGroup {
   async close(): Promise<void> {
     clearInterval(this.#pulse)
     await Promise.all(this.#workers.map(ended))
+    this.#takeBack()
     await this.#server.close()
   }
 

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process'
 import { z } from 'zod'
-import { exitCode, RingleaderError } from '../../shared/core/errors.ts'
+import { RingleaderError } from '../../shared/core/errors.ts'
+import { onInterrupt } from '../process/interrupt.ts'
 
 /** What another program prints: a JSON object a line. What it does not say is not compared. */
 const peerLineSchema = z.looseObject({
@@ -61,21 +62,18 @@ function run(command: string, timeoutMs: number): Promise<Ended> {
     })
   let late = false
   const end = () => endGroup(child.pid)
-  const interrupted = () => process.exit(exitCode.interrupted) // and so to `end`
   const timer = setTimeout(() => {
     late = true
     end()
   }, timeoutMs)
-  process.on('exit', end)
-  for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, interrupted)
+  const takeBack = onInterrupt(end)
   return new Promise<Ended>((resolve, reject) => {
     child.once('error', reject)
     child.once('close', (code, signal) => resolve({ code, signal, ...said, late }))
   }).finally(() => {
     clearTimeout(timer)
     end() // what it has left behind
-    process.off('exit', end)
-    for (const name of ['SIGINT', 'SIGTERM'] as const) process.off(name, interrupted)
+    takeBack()
   })
 }
 

@@ -89,7 +89,7 @@ function readJson(path: string): unknown {
 /** Figures for people. */
 export function toldFigures(figures: StepFigures, threads: number): string {
   const { model, worldSize, globalBatch, math, backend, steps, seconds, imagesPerSecond, iterationMs } = figures
-  const workers = `${worldSize} worker${worldSize === 1 ? '' : 's'} with ${threads} thread${threads === 1 ? '' : 's'}`
+  const workers = `${worldSize} worker${worldSize === 1 ? '' : 's'}, threads of each: ${threads}`
   const wholeMs = (1000 * seconds) / steps
   return [
     `${model}, ${workers}, global batch ${globalBatch}, ${math}, ${backend}${figures.reproducible ? ', reproducible' : ''}`,

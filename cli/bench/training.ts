@@ -61,6 +61,7 @@ class RunningTraining {
   readonly #folder: string
   readonly #over: Promise<number>
   #told = false
+  #isOver = false
 
   constructor(training: Training, folder: string) {
     const { backend, threads } = training
@@ -73,9 +74,12 @@ class RunningTraining {
       ...{ startWorkers: training.workers, faultMs: 10_000 },
     })
     this.failed = this.#over.then((code) => {
+      this.#isOver = true
       if (this.#told) return new Promise<never>(() => {})
       if (code === exitCode.interrupted) throw new RingleaderError('interrupted', 'stopped', { exit: code })
-      throw new RingleaderError('bench', `the training ended early, with exit code ${code}; try it with \`train\``)
+      const why =
+        code === exitCode.ok ? `after ${endlessSteps} steps; write a smaller --seconds` : `with exit code ${code}`
+      throw new RingleaderError('bench', `the training ended early, ${why}`)
     })
     this.failed.catch(() => {}) // whoever waits for it hears of it
   }
@@ -83,7 +87,7 @@ class RunningTraining {
   async warm(): Promise<void> {
     const steps = new Steps(this.#folder)
     let first: number | null = null
-    while (first === null || performance.now() - first < warmUpMs || steps.step < warmUpSteps) {
+    while (!this.#isOver && (first === null || performance.now() - first < warmUpMs || steps.step < warmUpSteps)) {
       await sleep(lookMs)
       if (steps.look() > 0) first ??= performance.now()
     }
@@ -102,6 +106,7 @@ class RunningTraining {
   }
 }
 
+/** The processes of the trainings keep this one alive; the time alone does not. */
 function sleep(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms))
+  return new Promise((resolve) => setTimeout(resolve, ms).unref())
 }

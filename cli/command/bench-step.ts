@@ -15,7 +15,10 @@ export const benchStepCommand: Command = {
   example: 'ringleader bench step --model vae --workers 1,2',
   flags: {
     workers: { type: 'string', describe: 'worker processes; several numbers with commas between them', default: '2' },
-    threads: { type: 'number', describe: 'threads of each worker (default: the cores, shared out)' },
+    threads: {
+      type: 'number',
+      describe: 'threads of each worker (default: the cores, shared out; 1 with --reproducible)',
+    },
     ...trainingFlags,
     ...peerFlags,
     json: jsonLinesFlag,
