@@ -28,7 +28,8 @@ export function peerOf(parsed: Parsed, worldSizes: readonly number[]): Peer | nu
   }
   if (worldSizes.length > 1) throw usage(`--workers ${worldSizes.join()} with --peer: write one number of workers`)
   const command = String(parsed.peer)
-  return { rounds, run: () => runPeer(command, timeoutMs) }
+  const tell = (line: string) => void process.stderr.write(`ringleader: ${line}\n`)
+  return { rounds, run: () => runPeer(command, timeoutMs, tell) }
 }
 
 export interface Peer {

@@ -20,13 +20,27 @@ export type PeerLine = z.infer<typeof peerLineSchema>
 
 const keptCharacters = 1 << 20
 
-/** Runs the peer's command, bounded in time, and returns the JSON lines of its output. It ends with this process. */
-export async function runPeer(command: string, timeoutMs: number): Promise<PeerLine[]> {
+/**
+ * Runs the peer's command, bounded in time, and returns the JSON lines of its output. It ends with this process. One that
+ * breaks down after it has told figures (torch does, now and then, when its ranks part) is run once more, and that is told.
+ */
+export async function runPeer(command: string, timeoutMs: number, tell: (line: string) => void): Promise<PeerLine[]> {
+  try {
+    return await figuresOf(command, timeoutMs)
+  } catch (error) {
+    if (!(error instanceof RingleaderError && error.recoverable)) throw error
+    tell(`${error.message}; it had told figures, so it is run once more`)
+    return figuresOf(command, timeoutMs)
+  }
+}
+
+async function figuresOf(command: string, timeoutMs: number): Promise<PeerLine[]> {
   const { code, signal, stdout, stderr, late } = await run(command, timeoutMs)
   const said = stderr.trim().split('\n').at(-1) ?? ''
-  if (late) throw failed(`did not end within ${timeoutMs / 1000} s and was stopped; write a larger --peer-timeout`)
-  if (code !== 0) throw failed(`ended with ${signal ?? `exit code ${code}`}${said === '' ? '' : `: ${said}`}`)
   const lines = stdout.split('\n').flatMap<PeerLine>((line) => parsed(line) ?? [])
+  if (late) throw failed(`did not end within ${timeoutMs / 1000} s and was stopped; write a larger --peer-timeout`)
+  if (code !== 0)
+    throw failed(`ended with ${signal ?? `exit code ${code}`}${said === '' ? '' : `: ${said}`}`, lines.length > 0)
   if (lines.length > 0) return lines
   throw failed('printed no JSON line; write a command that prints an object such as {"bytes":4096,"medianMs":0.2}')
 }
@@ -40,8 +54,8 @@ function parsed(line: string): PeerLine | null {
   }
 }
 
-function failed(what: string): RingleaderError {
-  return new RingleaderError('peer', `the peer ${what}`)
+function failed(what: string, recoverable = false): RingleaderError {
+  return new RingleaderError('peer', `the peer ${what}`, { recoverable })
 }
 
 interface Ended {

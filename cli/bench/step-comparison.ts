@@ -1,7 +1,7 @@
 import { assert, RingleaderError } from '../../shared/core/errors.ts'
 import type { PeerLine } from './peer.ts'
 import { type Comparison, compared, type Round, toldRounds } from './rounds.ts'
-import { median, rounded } from './spread.ts'
+import { median, quantile, rounded } from './spread.ts'
 import { type StepFigures, toldFigures } from './step-figures.ts'
 import { row } from './table.ts'
 
@@ -12,7 +12,7 @@ interface StepRound extends Round {
   readonly peerIterationMs: number | null
 }
 
-/** Our last figures, with the rates as medians over the rounds, and the peer's. */
+/** Our figures of the round with our median rate, and the peer's median rate. */
 export interface StepComparison extends StepFigures, Comparison<StepRound> {
   readonly peer: string
   readonly peerImagesPerSecond: number
@@ -25,14 +25,16 @@ interface Measured {
 }
 
 export function comparedSteps(measured: readonly Measured[]): StepComparison {
-  const last = measured.at(-1)
-  assert(last, 'there is a round at least')
   const rounds = measured.map(comparedRound)
+  const middle = quantile(
+    rounds.map(({ oursImagesPerSecond }) => oursImagesPerSecond),
+    0.5,
+  )
+  const typical = measured.find(({ ours }) => ours.imagesPerSecond === middle)
+  assert(typical, 'there is a round at least')
   return {
-    ...last.ours,
-    imagesPerSecond: median(rounds.map(({ oursImagesPerSecond }) => oursImagesPerSecond)),
-    iterationMs: median(rounds.map(({ oursIterationMs }) => oursIterationMs)),
-    peer: last.peer[0]?.peer ?? 'peer',
+    ...typical.ours,
+    peer: typical.peer[0]?.peer ?? 'peer',
     peerImagesPerSecond: median(rounds.map(({ peerImagesPerSecond }) => peerImagesPerSecond)),
     ...compared(rounds),
   }

@@ -76,6 +76,15 @@ describe('bench allreduce', () => {
     expect(code).toBe(1)
   })
 
+  it('runs a peer once more that breaks down after it has told figures', async () => {
+    const mark = join(temporaryFolder(), 'ran')
+    const peer = `echo '{"bytes":4,"medianMs":1}'; test -e ${mark} || { touch ${mark}; echo torn >&2; exit 1; }`
+    const { code, stdout, stderr } = await ringleader('bench', 'allreduce', ...quick, '--rounds', '1', '--peer', peer)
+    expect(stderr).toMatch(/the peer ended with exit code 1: torn; it had told figures, so it is run once more/)
+    expect(stdout).toMatch(/against peer; ratio of speed/)
+    expect(code).toBe(0)
+  })
+
   it('fails when a worker dies, and leaves no worker behind when it is killed itself', async () => {
     const flags = ['bench', 'allreduce', '--sizes', '16M', '--iterations', '1000']
     const workersOf = async (bench: Cli) => {
