@@ -1,3 +1,6 @@
+import { benchAllReduceCommand } from './command/bench-allreduce.ts'
+import { benchScalingCommand } from './command/bench-scaling.ts'
+import { benchStepCommand } from './command/bench-step.ts'
 import { chaosCommand } from './command/chaos.ts'
 import { coordinatorCommand } from './command/coordinator.ts'
 import { generateCommand } from './command/generate.ts'
@@ -14,5 +17,13 @@ export const commands: readonly Command[] = [
   generateCommand,
   statusCommand,
   chaosCommand,
+  benchAllReduceCommand,
+  benchStepCommand,
+  benchScalingCommand,
   setupCommand,
 ]
+
+/** Of commands of two words, what those with the same first one are for. */
+export const groupSummaries: Readonly<Record<string, string>> = {
+  bench: 'measure the all-reduce, the steps of a training, and how they scale',
+}

@@ -2,7 +2,8 @@ import { readFileSync } from 'node:fs'
 import yargs from 'yargs'
 import { usage } from '../shared/core/config.ts'
 import { exitCode, RingleaderError } from '../shared/core/errors.ts'
-import { commands } from './commands.ts'
+import { commandGroup } from './command-group.ts'
+import { commands, groupSummaries } from './commands.ts'
 import { commandModule, suggestion } from './parse.ts'
 import { report } from './report.ts'
 
@@ -38,7 +39,12 @@ async function runCommand(args: readonly string[]): Promise<number> {
     })
     .wrap(100)
     .help()
-  for (const command of commands) parser.command(commandModule(command, args, done))
+  for (const command of commands.filter(({ name }) => !name.includes(' ')))
+    parser.command(commandModule(command, args, done))
+  for (const [word, summary] of Object.entries(groupSummaries)) {
+    const members = commands.filter(({ name }) => name.startsWith(`${word} `))
+    parser.command(commandGroup(word, summary, members, args, done))
+  }
   const names = commands.map((command) => command.name)
   parser.command('$0', '', {}, (parsed) => {
     const word = parsed._[0]

@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os'
 import { RingleaderError } from '../shared/core/errors.ts'
 import { buildNative } from '../worker/backend/native/build-native.ts'
+import type { BackendName } from '../worker/backend/open-backend.ts'
 
 /** Sets TensorFlow up where that is possible; false, with one line about it, where it is not. */
 export async function prepareNative(verify: boolean): Promise<boolean> {
@@ -14,6 +15,12 @@ export async function prepareNative(verify: boolean): Promise<boolean> {
     say(`no native TensorFlow: ${error.message}. Using the wasm backend, which is 5 to 20 times slower`)
     return false
   }
+}
+
+/** The backend that the workers of this host are told to use. */
+export async function chosenBackend(wanted: BackendName): Promise<BackendName> {
+  if (wanted === 'wasm' || (await prepareNative(false))) return wanted === 'wasm' ? 'wasm' : 'tensorflow'
+  return wanted === 'tensorflow' ? 'tensorflow' : 'wasm'
 }
 
 /** Threads for each of the workers on this host. */

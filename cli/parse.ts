@@ -6,6 +6,7 @@ import { messageOf } from '../shared/core/errors.ts'
 
 /** A command: its flags as data, so that environment, config file, help and docs agree with them. */
 export interface Command {
+  /** One word; or two, where several commands stand together, such as `bench step`. */
   readonly name: string
   readonly summary: string
   readonly example: string
@@ -17,7 +18,7 @@ export interface Command {
 /** Adds a command to yargs; `done` gets its exit code. */
 export function commandModule(command: Command, args: readonly string[], done: (code: number) => void): CommandModule {
   return {
-    command: command.name,
+    command: command.name.split(' ').at(-1),
     describe: command.summary,
     builder: (yargs: Argv) => {
       const options = Object.fromEntries(
@@ -100,7 +101,7 @@ function refuseUnknown(command: Command, parsed: Readonly<Record<string, unknown
       `unknown flag ${flag}${suggestion(unknown, flags, '--')}; \`ringleader ${command.name} --help\` lists all`,
     )
   }
-  const extra = (parsed._ as unknown[])[1]
+  const extra = (parsed._ as unknown[])[command.name.split(' ').length]
   if (extra !== undefined) throw usage(`unexpected argument ${String(extra)}; options are written as --name VALUE`)
   return true
 }

@@ -4,9 +4,9 @@ import { join } from 'node:path'
 import type { Summary } from '../../coordinator/summary.ts'
 import { readJsonLines } from '../../shared/core/json-lines.ts'
 import { LocalGroup } from '../process/local-group.ts'
+import { Steps } from '../process/steps.ts'
 import type { CoordinatorSettings } from '../run-coordinator.ts'
 import type { Fault } from './plan.ts'
-import { Steps } from './steps.ts'
 import { WorkerNetwork } from './worker-network.ts'
 
 const lookMs = 10

@@ -1,7 +1,6 @@
 import { resolveConfig } from '../../shared/core/config.ts'
 import { limits } from '../../shared/core/limits.ts'
-import type { BackendName } from '../../worker/backend/open-backend.ts'
-import { prepareNative } from '../native-setup.ts'
+import { chosenBackend } from '../native-setup.ts'
 import type { Command } from '../parse.ts'
 import { LocalGroup } from '../process/local-group.ts'
 import { faultTimeout, faultTimeoutFlag, httpFlag, jsonFlag, runFlags, runRequest } from '../run-options.ts'
@@ -42,15 +41,7 @@ export const trainCommand: Command = {
       startWorkers: null,
       faultMs: faultTimeout(parsed),
     }
-    const chosen: BackendName =
-      backend === 'wasm'
-        ? 'wasm'
-        : (await prepareNative(false))
-          ? 'tensorflow'
-          : backend === 'tensorflow'
-            ? 'tensorflow'
-            : 'wasm'
-    return new LocalGroup({ backend: chosen, threads }).run(settings)
+    return new LocalGroup({ backend: await chosenBackend(backend), threads }).run(settings)
   },
 }
 

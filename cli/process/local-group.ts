@@ -39,7 +39,15 @@ export class LocalGroup {
 
   /** Runs until the run is over; a coordinator that is killed is started again on the same addresses. */
   async run(settings: CoordinatorSettings): Promise<number> {
-    this.#handleSignals()
+    const ignoreSignals = this.#handleSignals()
+    try {
+      return await this.#runToTheEnd(settings)
+    } finally {
+      ignoreSignals()
+    }
+  }
+
+  async #runToTheEnd(settings: CoordinatorSettings): Promise<number> {
     const restarts = new Restarts()
     for (let current = settings; ; ) {
       restarts.started(performance.now())
@@ -98,6 +106,12 @@ export class LocalGroup {
   /** Asks a worker to leave at the next step boundary. */
   drain(workerId: string): void {
     this.#workers.get(workerId)?.send({ kind: 'drain', reason: 'asked to leave' } satisfies ToWorkerProcess)
+  }
+
+  /** Finishes the step, saves, and ends the run. */
+  stop(): void {
+    this.#stopping = true
+    this.#tell({ kind: 'stop' })
   }
 
   async addWorker(workerId: string): Promise<void> {
@@ -161,18 +175,19 @@ export class LocalGroup {
   }
 
   /** First Ctrl-C: finish the step, checkpoint, leave. Second: leave at once. */
-  #handleSignals(): void {
+  #handleSignals(): () => void {
     const handle = () => {
       if (this.#stopping) {
         for (const child of [this.#coordinator, ...this.#workers.values()]) child?.kill('SIGKILL')
         process.exit(exitCode.interrupted)
       }
-      this.#stopping = true
       process.stderr.write('\nringleader: finishing the step and saving; Ctrl-C once more to leave at once\n')
-      this.#tell({ kind: 'stop' })
+      this.stop()
     }
-    process.on('SIGINT', handle)
-    process.on('SIGTERM', handle)
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, handle)
+    return () => {
+      for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, handle)
+    }
   }
 
   #tell(message: ToCoordinatorProcess): void {

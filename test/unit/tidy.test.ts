@@ -78,7 +78,7 @@ describe('docs/cli.md', () => {
       .split('\n## ')
       .slice(1)
       .map((section) => ({
-        name: /^`ringleader (\w+)`/.exec(section)?.[1],
+        name: /^`ringleader ([\w ]+)`/.exec(section)?.[1],
         flags: [...section.matchAll(/^\| `--([\w-]+)` \|/gm)].map(([, flag]) => flag),
       }))
     expect(documented.map(({ name }) => name)).toEqual(commands.map(({ name }) => name))

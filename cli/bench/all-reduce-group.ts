@@ -1,0 +1,138 @@
+import { type ChildProcess, fork } from 'node:child_process'
+import { workerOfPeer } from '../../coordinator/peers.ts'
+import { RingleaderError } from '../../shared/core/errors.ts'
+import { limits } from '../../shared/core/limits.ts'
+import { decodeToCoordinator, encodeControl } from '../../shared/protocol/control.ts'
+import { type ControlServer, openControlServer } from '../../shared/transport/control-socket.ts'
+import { onInterrupt } from '../process/interrupt.ts'
+import type { FromAllReduceProcess, ToAllReduceProcess } from './all-reduce-messages.ts'
+import type { CollectiveOptions } from './collective-options.ts'
+
+const startMs = 30_000
+const pulseMs = 1000
+/** A wire that moves less is taken for dead. */
+const slowestBytesPerSecond = 10 << 20
+
+/** Worker processes in one group. This process is their coordinator, as far as reductions need one. */
+export class AllReduceGroup {
+  readonly #server: ControlServer
+  readonly #workers: readonly ChildProcess[]
+  readonly #peers = new Set<string>()
+  readonly #joined = new Set<string>()
+  readonly #pulse: NodeJS.Timeout
+  readonly #takeBack: () => void
+  #onJoined: () => void = () => {}
+
+  static async start(workers: number, largestBytes: number, collective: CollectiveOptions): Promise<AllReduceGroup> {
+    const server = await openControlServer('tcp://127.0.0.1:0')
+    const group = new AllReduceGroup(server, workers)
+    try {
+      await group.#form(largestBytes, collective)
+    } catch (error) {
+      await group.close()
+      throw error
+    }
+    return group
+  }
+
+  private constructor(server: ControlServer, workers: number) {
+    this.#server = server
+    this.#workers = Array.from({ length: workers }, () =>
+      fork(new URL('./all-reduce-process.js', import.meta.url), { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] }),
+    )
+    server.onMessage((peer, frames) => this.#receive(peer, frames[0]))
+    this.#pulse = setInterval(() => {
+      for (const peer of this.#peers) this.#sendPulse(peer)
+    }, pulseMs)
+    this.#takeBack = onInterrupt(() => {
+      for (const worker of this.#workers) worker.kill('SIGKILL')
+    })
+  }
+
+  /** Of each rank, in order. Rejects where a worker ends, or does not come to an end. */
+  async measure(bytes: number, iterations: number): Promise<Extract<FromAllReduceProcess, { kind: 'measured' }>[]> {
+    const timeoutMs = startMs + (1000 * iterations * bytes * this.#workers.length) / slowestBytesPerSecond
+    const answers = this.#workers.map((worker) => answerOf(worker, { kind: 'measure', bytes, iterations }, timeoutMs))
+    return (await Promise.all(answers)).flatMap((answer) => (answer.kind === 'measured' ? [answer] : []))
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#pulse)
+    await Promise.all(this.#workers.map(ended))
+    this.#takeBack()
+    await this.#server.close()
+  }
+
+  async #form(largestBytes: number, collective: CollectiveOptions): Promise<void> {
+    const coordinator = this.#server.endpoint
+    const opened = await Promise.all(
+      this.#workers.map((worker, rank) => {
+        const options = { coordinator, workerId: `worker-${rank}`, largestBytes, collective }
+        return answerOf(worker, { kind: 'start', options }, startMs)
+      }),
+    )
+    const peers = opened.flatMap((answer, rank) =>
+      answer.kind === 'open' ? [{ workerId: `worker-${rank}`, rank, endpoint: answer.endpoint }] : [],
+    )
+    const joined = new Promise<void>((resolve) => {
+      this.#onJoined = resolve
+    })
+    for (const [rank, worker] of this.#workers.entries()) send(worker, { kind: 'form', rank, peers })
+    // What comes before a rank has joined is lost to it.
+    await within(joined, limits.connectMs, 'the workers do not join')
+  }
+
+  #receive(peer: string, frame: Uint8Array | undefined): void {
+    if (!this.#peers.has(peer)) this.#sendPulse(peer)
+    this.#peers.add(peer)
+    if (!frame || decodeToCoordinator(frame)?.kind !== 'joined') return
+    this.#joined.add(workerOfPeer(peer))
+    if (this.#joined.size === this.#workers.length) this.#onJoined()
+  }
+
+  #sendPulse(peer: string): void {
+    void this.#server.send(peer, [encodeControl({ kind: 'pulse', step: 0 })])
+  }
+}
+
+function send(worker: ChildProcess, message: ToAllReduceProcess): void {
+  if (worker.connected) worker.send(message)
+}
+
+async function answerOf(
+  worker: ChildProcess,
+  message: ToAllReduceProcess,
+  timeoutMs: number,
+): Promise<FromAllReduceProcess> {
+  let settle: () => void = () => {}
+  const answer = new Promise<FromAllReduceProcess>((resolve, reject) => {
+    const fail = () => reject(new RingleaderError('bench', 'a worker of the measurement has ended; see above'))
+    if (!worker.connected) fail()
+    worker.once('message', resolve)
+    worker.once('exit', fail)
+    settle = () => {
+      worker.off('message', resolve)
+      worker.off('exit', fail)
+    }
+  })
+  send(worker, message)
+  return within(answer, timeoutMs, 'a worker of the measurement does not answer').finally(settle)
+}
+
+function within<Value>(promise: Promise<Value>, timeoutMs: number, what: string): Promise<Value> {
+  return new Promise((resolve, reject) => {
+    const late = () => reject(new RingleaderError('bench', `${what} within ${Math.round(timeoutMs / 1000)} s`))
+    const timer = setTimeout(late, Math.min(timeoutMs, 2 ** 31 - 1))
+    promise.then(resolve, reject).finally(() => clearTimeout(timer))
+  })
+}
+
+/** By itself, or by force when it does not within a second. */
+async function ended(worker: ChildProcess): Promise<void> {
+  if (worker.exitCode !== null || worker.signalCode !== null) return
+  const exited = new Promise((resolve) => worker.once('exit', resolve))
+  send(worker, { kind: 'end' })
+  const patience = setTimeout(() => worker.kill('SIGKILL'), 1000)
+  await exited
+  clearTimeout(patience)
+}

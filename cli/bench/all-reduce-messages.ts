@@ -1,0 +1,22 @@
+import type { Peer } from '../../shared/protocol/control.ts'
+import type { CollectiveOptions } from './collective-options.ts'
+
+export interface AllReduceWorkerOptions {
+  /** Address of the parent's control server. */
+  readonly coordinator: string
+  readonly workerId: string
+  /** Of the largest bucket. */
+  readonly largestBytes: number
+  readonly collective: CollectiveOptions
+}
+
+/** Between `bench allreduce` and its workers, over Node's IPC channel. A worker ends when the channel does. */
+export type ToAllReduceProcess =
+  | { kind: 'start'; options: AllReduceWorkerOptions }
+  | { kind: 'form'; rank: number; peers: readonly Peer[] }
+  | { kind: 'measure'; bytes: number; iterations: number }
+  | { kind: 'end' }
+export type FromAllReduceProcess =
+  | { kind: 'open'; endpoint: string }
+  /** Seconds of each iteration; what is wrong with a sum, null where all are right. */
+  | { kind: 'measured'; seconds: readonly number[]; wrong: string | null }

@@ -1,0 +1,28 @@
+import type { Options } from 'yargs'
+import { usage } from '../../shared/core/config.ts'
+
+/** How buckets are reduced, and over what. The one place that knows what there is to choose from. */
+const choices = { algorithm: ['direct'], wire: ['tcp'] } as const
+
+export interface CollectiveOptions {
+  readonly algorithm: (typeof choices.algorithm)[number]
+  readonly wire: (typeof choices.wire)[number]
+}
+
+export const collectiveFlags = {
+  algorithm: { type: 'string', describe: `algorithm: ${choices.algorithm.join(' or ')}`, default: 'direct' },
+  wire: { type: 'string', describe: `wire between the workers: ${choices.wire.join(' or ')}`, default: 'tcp' },
+} as const satisfies Record<keyof CollectiveOptions, Options>
+
+export function collectiveOptions(parsed: Readonly<Record<string, unknown>>): CollectiveOptions {
+  return {
+    algorithm: oneOf('algorithm', choices.algorithm, parsed.algorithm),
+    wire: oneOf('wire', choices.wire, parsed.wire),
+  }
+}
+
+function oneOf<Name extends string>(flag: string, names: readonly Name[], value: unknown): Name {
+  const name = names.find((candidate) => candidate === value)
+  if (!name) throw usage(`--${flag} ${String(value)} is unknown; write one of ${names.join(', ')}`)
+  return name
+}
