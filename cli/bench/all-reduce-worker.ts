@@ -1,16 +1,18 @@
 import { exitCode, RingleaderError } from '../../shared/core/errors.ts'
+import { limits } from '../../shared/core/limits.ts'
 import { Arena, createSharedMemory } from '../../shared/kernel/kernel.ts'
 import type { Peer } from '../../shared/protocol/control.ts'
 import { Link } from '../../worker/link.ts'
 import { openThread } from '../../worker/open-thread.ts'
 import { counter } from '../../worker/thread-messages.ts'
 import type { AllReduceWorkerOptions, FromAllReduceProcess } from './all-reduce-messages.ts'
+import type { CollectiveOptions } from './collective-options.ts'
 import { fillPattern, firstWrong } from './test-pattern.ts'
 
 const warmUps = 3
 /** As in a training (coordinator/shell.ts). */
 const heartbeatMs = 250
-const marginBytes = 1 << 17
+const marginBytes = (1 << 17) + limits.sumScratchBytes
 
 /** A worker of a training without the training: main thread, link, communication thread, sockets, shared memory. */
 export class AllReduceWorker {
@@ -20,13 +22,15 @@ export class AllReduceWorker {
   readonly #link: Link
   readonly #arena: Arena
   readonly #bucket: number
+  readonly #collective: CollectiveOptions
   readonly #barrier: number
   #group = { rank: 0, worldSize: 1 }
   /** Number of the next reduction. */
   #step = 0
   #over: (error: Error | null) => void = () => {}
 
-  constructor({ coordinator, workerId, largestBytes }: AllReduceWorkerOptions) {
+  constructor({ coordinator, workerId, largestBytes, collective }: AllReduceWorkerOptions) {
+    this.#collective = collective
     const counters = new SharedArrayBuffer(4 * counter.count)
     const sockets = { coordinator, workerId, dataBind: 'tcp://127.0.0.1:0' }
     const thread = openThread({ ...sockets, connectTimeoutMs: 30_000, reconnectTimeoutMs: 30_000, counters })
@@ -35,7 +39,8 @@ export class AllReduceWorker {
     this.#arena = new Arena(memory)
     this.#barrier = this.#arena.allocate(64)
     this.#bucket = this.#arena.allocate(largestBytes)
-    this.#link.useMemory(memory, [])
+    const sumScratch = { offset: this.#arena.allocate(limits.sumScratchBytes), bytes: limits.sumScratchBytes }
+    this.#link.useMemory({ memory, regions: [], sumScratch })
     this.opened = this.#link.opened
     const end = new Promise<Error | null>((resolve) => {
       this.#over = resolve
@@ -47,7 +52,7 @@ export class AllReduceWorker {
   form(rank: number, peers: readonly Peer[]): void {
     this.#group = { rank, worldSize: peers.length }
     this.#link.welcomed('bench', heartbeatMs)
-    this.#link.form(1, rank, peers, null)
+    this.#link.form({ generation: 1, rank, peers, lanes: null, ...this.#collective })
   }
 
   /** All ranks set out together, every time; filling and checking is not in the time. */

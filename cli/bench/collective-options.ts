@@ -2,7 +2,7 @@ import type { Options } from 'yargs'
 import { usage } from '../../shared/core/config.ts'
 
 /** How buckets are reduced, and over what. The one place that knows what there is to choose from. */
-const choices = { algorithm: ['direct'], wire: ['tcp'] } as const
+const choices = { algorithm: ['auto', 'direct', 'ring', 'tree'], wire: ['auto', 'shm', 'tcp'] } as const
 
 export interface CollectiveOptions {
   readonly algorithm: (typeof choices.algorithm)[number]
@@ -10,8 +10,8 @@ export interface CollectiveOptions {
 }
 
 export const collectiveFlags = {
-  algorithm: { type: 'string', describe: `algorithm: ${choices.algorithm.join(' or ')}`, default: 'direct' },
-  wire: { type: 'string', describe: `wire between the workers: ${choices.wire.join(' or ')}`, default: 'tcp' },
+  algorithm: { type: 'string', describe: `all-reduce: ${choices.algorithm.join(', ')}`, default: 'auto' },
+  wire: { type: 'string', describe: `wire between the workers: ${choices.wire.join(', ')}`, default: 'auto' },
 } as const satisfies Record<keyof CollectiveOptions, Options>
 
 export function collectiveOptions(parsed: Readonly<Record<string, unknown>>): CollectiveOptions {

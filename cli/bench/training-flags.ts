@@ -4,13 +4,15 @@ import { backendFlag } from '../command/worker.ts'
 import { runFlags } from '../run-options.ts'
 import { type Training, trainingRequest } from './training.ts'
 
-const { model, reproducible } = runFlags
+const { model, reproducible, algorithm, wire } = runFlags
 
 /** Run options of the trainings that are measured. The values go to the run as they do for `train`. */
 export const trainingFlags = {
   model,
   'batch-size': runFlags['batch-size'],
   reproducible,
+  algorithm,
+  wire,
   backend: backendFlag,
   seconds: { type: 'number', describe: 'seconds to measure, after a warm-up', default: 20 },
 } as const satisfies Record<string, Options>
