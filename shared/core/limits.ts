@@ -6,6 +6,8 @@ export const limits = {
   maxLanes: 1024,
   /** Global batch; keeps the reduced sample checksums exact in float32 (see sample-checksum.ts). */
   maxBatchSize: 4096,
+  /** Gradients wait for their neighbours up to so many bytes: a smaller bucket costs more to send than it gains. */
+  bucketBytes: 1 << 20,
   /** Bytes of one data message: large enough to amortise ZeroMQ's cost, small enough to pipeline. */
   segmentBytes: 1 << 20,
   /** Segments on the way from one rank to another in a direct all-reduce: while one is added, the next comes. */

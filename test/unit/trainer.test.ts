@@ -6,6 +6,7 @@ import { findNative } from '../../worker/backend/native/native-cache.ts'
 import { openBackend } from '../../worker/backend/open-backend.ts'
 import { runUpdate, type Update } from '../../worker/optimizer/optimizer.ts'
 import { encodeCheckpoint, restoreCheckpoint, weightsSha256 } from '../../worker/step/checkpoint-files.ts'
+import { tail } from '../../worker/step/model-state.ts'
 import { available } from '../support/cli.ts'
 import { alone, localGroups, makeTrainer, noVotes, tinySource } from '../support/training.ts'
 
@@ -81,7 +82,7 @@ describe.each(['vae', 'gan'] as const)('%s steps', (model) => {
     const poison = {
       ...alone,
       allReduce: (_step: number, _bucket: number, [offset = 0]: readonly number[]) =>
-        Promise.resolve(state.floats(offset, 1).fill(Number.NaN).byteLength),
+        Promise.resolve(state.floats(offset + tail.floats * 4, 1).fill(Number.NaN).byteLength),
     }
     const { committed } = await trainer.step(0, poison, noVotes)
     expect(committed.skipped).toBe(true)

@@ -70,10 +70,10 @@ export interface Backend {
    * Runs `evaluate`, writes d loss / d parameter into each target, and returns the scalars, `loss` among them. `ready` is told
    * of each target as soon as its gradient is there, while the others are still computed.
    */
-  gradients(
+  gradients<T extends GradientTarget>(
     evaluate: () => Evaluation,
-    targets: readonly GradientTarget[],
-    ready?: (target: GradientTarget) => void,
+    targets: readonly T[],
+    ready?: (target: T) => void,
   ): Promise<Record<string, number>>
   /** Computes one tensor without gradients and reads it. */
   compute(run: () => Tensor): Promise<Float32Array>

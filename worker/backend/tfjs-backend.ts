@@ -24,8 +24,12 @@ export function makeTfjsBackend(tf: typeof tfjs, name: string, version: string):
       )
     },
     bind: (views) => bind(tf, tape, views),
-    async gradients(evaluate, targets, ready) {
-      const waiting = new Map<GradientTarget, tfjs.Tensor>()
+    async gradients<G extends GradientTarget>(
+      evaluate: () => Evaluation,
+      targets: readonly G[],
+      ready?: (target: G) => void,
+    ) {
+      const waiting = new Map<G, tfjs.Tensor>()
       let evaluation: Evaluation | undefined
       tf.tidy(() => {
         const keep = (index: number, gradient: tfjs.Tensor) => {

@@ -55,7 +55,8 @@ export class LaneGradients {
 
   /**
    * Computes this rank's share of a phase and returns in how many partial sums it lies. Fast: all lanes as one batch, one
-   * sum. Reproducible: lane after lane, added up in the order of the lane tree as far as the halves are here.
+   * sum, and `ready` is told of each parameter whose gradient is there. Reproducible: lane after lane, added up in the order
+   * of the lane tree as far as the halves are here.
    */
   async compute(
     phase: Phase,
@@ -64,11 +65,12 @@ export class LaneGradients {
     range: BatchRange | null,
     group: Group,
     watch: Stopwatch,
+    ready: (parameter: string) => void,
   ): Promise<number> {
     const stack: LaneNode[] = []
     for (const lanes of this.#parts(group)) {
       stack.push({ first: lanes.first, lanes: lanes.last - lanes.first })
-      await this.#evaluate(phase, index, plan, range, lanes, stack.length - 1, watch)
+      await this.#evaluate(phase, index, plan, range, lanes, stack.length - 1, watch, ready)
       if (!this.#config.reproducible) continue
       mergeHalves(stack, (into, from) => {
         for (const name of phase.updates) this.#addPart(name, into, from)
@@ -93,7 +95,8 @@ export class LaneGradients {
 
   #addPart(name: string, into: number, from: number): void {
     const { gradients, count } = this.#state.network(name)
-    this.#state.kernel.add(gradients[into] ?? 0, gradients[from] ?? 0, count + tail.floats)
+    const place = (part: number) => (gradients[part] ?? 0) - tail.floats * 4
+    this.#state.kernel.add(place(into), place(from), count + tail.floats)
   }
 
   /** Gradients of some lanes, with their tail, into one part of the state. */
@@ -105,6 +108,7 @@ export class LaneGradients {
     lanes: LaneRange,
     part: number,
     watch: Stopwatch,
+    ready: (parameter: string) => void,
   ): Promise<void> {
     const globalRows = this.#globalRows(range)
     const first = rowsOfLane(lanes.first, this.#config.lanes, globalRows).start
@@ -125,29 +129,34 @@ export class LaneGradients {
     const targets = this.#state.slots
       .filter((slot) => phase.updates.includes(slot.network))
       .map((slot) => ({
+        name: slot.name,
         parameter: parameters.get(slot.name) as Tensor,
         gradient: slot.gradients[part] ?? new Float32Array(0),
       }))
-    const scalars = await this.#backend.gradients(() => {
-      const images = pixels ? ops.input(pixels, [rows, this.#pixels]) : null
-      const given = noise
-        ? ops.input(noise, [rows, phase.noiseSize])
-        : (this.#preparation.rows(index, lanes, rows) as Tensor)
-      const evaluation = phase.evaluate(ops, parameters, images, given, globalRows)
-      watch.lap('forward')
-      return evaluation
-    }, targets)
+    const scalars = await this.#backend.gradients(
+      () => {
+        const images = pixels ? ops.input(pixels, [rows, this.#pixels]) : null
+        const given = noise
+          ? ops.input(noise, [rows, phase.noiseSize])
+          : (this.#preparation.rows(index, lanes, rows) as Tensor)
+        const evaluation = phase.evaluate(ops, parameters, images, given, globalRows)
+        watch.lap('forward')
+        return evaluation
+      },
+      targets,
+      ({ name }) => !this.#config.reproducible && ready(name),
+    )
     watch.lap('backward')
     tails[tail.loss] = scalars.loss ?? Number.NaN
     for (const [position, name] of phase.scalars.entries()) tails[tail.scalars + position] = scalars[name] ?? Number.NaN
   }
 
-  /** A gradient is written whole, so that only what is behind it has to be cleared; without rows there is none. */
+  /** A gradient is written whole, so that only its tail has to be cleared; without rows there is none. */
   #clear(phase: Phase, part: number, all: boolean): void {
     for (const name of phase.updates) {
       const network = this.#state.network(name)
-      if (all) this.#state.floats(network.gradients[part] ?? 0, network.count + tail.floats).fill(0)
-      else this.#state.tail(name, part).fill(0)
+      this.#state.tail(name, part).fill(0)
+      if (all) this.#state.floats(network.gradients[part] ?? 0, network.count).fill(0)
     }
   }
 }

@@ -5,7 +5,7 @@ import { type ModelSpec, type ParameterSpec, parametersOf } from '../../shared/c
 import { randomStream } from '../../shared/core/random.ts'
 import { Arena, createSharedMemory, type Kernel, loadKernel } from '../../shared/kernel/kernel.ts'
 
-/** What lies behind a network's gradient and is added up by the all-reduce too: its length, and positions in it. */
+/** What lies in front of a network's gradient and is added up by the all-reduce too: its length, and positions in it. */
 export const tail = { floats: 32, loss: 0, scalars: 1, checksum: 16, stopVote: 21, pauseVote: 22 } as const
 
 export interface ParameterSlot extends ParameterSpec {
@@ -28,7 +28,7 @@ export interface NetworkState {
   /** Elements of the flat regions, padding (always 0) included. */
   readonly count: number
   readonly weights: number
-  /** Each with its tail behind it; the first is what is reduced into and applied. */
+  /** Each with its tail in front of it; the first is what is reduced into and applied. */
   readonly gradients: readonly number[]
   readonly moment1: number
   readonly moment2: number
@@ -77,7 +77,7 @@ export class ModelState {
         name: network.name,
         count,
         weights: region(),
-        gradients: Array.from({ length: parts }, () => region(tail.floats)),
+        gradients: Array.from({ length: parts }, () => region(tail.floats) + tail.floats * 4),
         moment1: region(),
         moment2: region(),
         backup: this.arena.allocate(count * 12),
@@ -112,10 +112,10 @@ export class ModelState {
     return network
   }
 
-  /** What travels behind a network's gradient. */
+  /** What travels in front of a network's gradient. */
   tail(name: string, part: number): Float32Array {
     const network = this.network(name)
-    return this.floats((network.gradients[part] ?? 0) + network.count * 4, tail.floats)
+    return this.floats((network.gradients[part] ?? 0) - tail.floats * 4, tail.floats)
   }
 
   floats(offset: number, count: number): Float32Array {

@@ -10,6 +10,7 @@ import type { Group } from './group.ts'
 import { generateImages } from './images.ts'
 import { LaneGradients } from './lane-gradients.ts'
 import { type ModelState, tail } from './model-state.ts'
+import { PhaseReduction } from './phase-reduction.ts'
 import { type SampleSource, StepInputs } from './step-inputs.ts'
 import { Stopwatch } from './stopwatch.ts'
 
@@ -84,9 +85,12 @@ export class Trainer {
       watch.lap('prepare')
       for (const [index, phase] of phases.entries()) {
         const range = phase.batch === null ? null : (plan.batches[phase.batch] ?? null)
-        const parts = await this.#gradients.compute(phase, index, plan, range, group, watch)
+        const reduction = new PhaseReduction(this.#state, group, step, phase, index)
+        const parts = await this.#gradients.compute(phase, index, plan, range, group, watch, (parameter) =>
+          reduction.ready(parameter),
+        )
         this.#vote(phase, votes)
-        report.bytes += await this.#reduce(phase, index, step, group, parts)
+        report.bytes += await reduction.rest(parts)
         const tails = this.#state.tail(phase.updates[0] ?? '', 0)
         watch.lap('allReduce')
         const [count = 0, low = 0, high = 0, mixedLow = 0, mixedHigh = 0] = tails.subarray(tail.checksum)
@@ -152,22 +156,6 @@ export class Trainer {
     const tails = this.#state.tail(phase.updates[0] ?? '', 0)
     tails[tail.stopVote] = votes.stop ? 1 : 0
     tails[tail.pauseVote] = votes.pause ? 1 : 0
-  }
-
-  /** One bucket per network; the tail travels with the first. */
-  async #reduce(phase: Phase, index: number, step: number, group: Group, parts: number): Promise<number> {
-    const sent = await Promise.all(
-      phase.updates.map((name, position) => {
-        const network = this.#state.network(name)
-        return group.allReduce(
-          step,
-          index * 8 + position,
-          network.gradients.slice(0, parts),
-          network.count + tail.floats,
-        )
-      }),
-    )
-    return sent.reduce((sum, bytes) => sum + bytes, 0)
   }
 
   #gradientNorm(phase: Phase): number {

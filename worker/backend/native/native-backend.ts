@@ -15,7 +15,7 @@ export function makeNativeBackend(binding: Binding, version: string): Backend {
   const memory = new GradientMemory(eager)
   const value = (tensor: Tensor) => traced<Handle>(tensor).value
   /** Writes what the tape finds to where it belongs. */
-  const sink = (targets: readonly GradientTarget[], ready: (target: GradientTarget) => void) => {
+  const sink = <G extends GradientTarget>(targets: readonly G[], ready: (target: G) => void) => {
     const some = (...indices: (number | undefined)[]) =>
       indices.flatMap((index) => (index === undefined ? [] : (targets[index] ?? [])))
     return {
