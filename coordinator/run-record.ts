@@ -1,3 +1,4 @@
+import { describeAlgorithm } from '../shared/collective/algorithm.ts'
 import { messageOf } from '../shared/core/errors.ts'
 import { encodeImageGrid } from '../shared/core/image-grid.ts'
 import { makeSchedule, type Schedule } from '../shared/core/schedule.ts'
@@ -133,7 +134,8 @@ export class RunRecord {
     const { step } = state
     const worldSize = group.length
     this.#worldSizes.push({ generation, step, worldSize, reason })
-    this.run.folder.event('generation', { generation, step, worldSize, reason })
+    const algorithm = describeAlgorithm(this.run.config.algorithm, worldSize, this.run.config.reproducible)
+    this.run.folder.event('generation', { generation, step, worldSize, reason, algorithm })
     this.metrics.group(generation, worldSize)
     this.#observer.group(generation, worldSize, step)
   }

@@ -1,3 +1,4 @@
+import { describeAlgorithm } from '../shared/collective/algorithm.ts'
 import type { Clock } from '../shared/core/clock.ts'
 import { messageOf } from '../shared/core/errors.ts'
 import { limits } from '../shared/core/limits.ts'
@@ -129,6 +130,7 @@ export class Shell {
       reason,
       generation,
       worldSize: group.length,
+      algorithm: describeAlgorithm(this.#run.config.algorithm, group.length, this.#run.config.reproducible),
       step: ledger.steps,
       totalSteps: schedule.totalSteps,
       epoch: Math.floor(ledger.steps / schedule.stepsPerEpoch),

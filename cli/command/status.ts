@@ -33,7 +33,7 @@ async function fetchStatus(url: string): Promise<Record<string, unknown>> {
 
 function table(status: Record<string, unknown>): string {
   const { workers, ...rest } = status
-  const lines = Object.entries(rest).map(([key, value]) => `${key.padEnd(16)}${String(value)}`)
+  const lines = Object.entries(rest).map(([key, value]) => `${key.padEnd(16)}${told(value)}`)
   const rows = (Array.isArray(workers) ? workers : []).map(
     (worker: Record<string, unknown>) =>
       `  ${Object.entries(worker)
@@ -41,4 +41,10 @@ function table(status: Record<string, unknown>): string {
         .join('  ')}`,
   )
   return `${[...lines, 'workers', ...rows].join('\n')}\n`
+}
+
+/** A choice with its reason in a line. */
+function told(value: unknown): string {
+  if (typeof value !== 'object' || value === null) return String(value)
+  return Object.values(value).map(String).join(': ')
 }

@@ -33,3 +33,15 @@ export function chooseAlgorithm(
     return { name: 'tree', reason: `${what}: fewest messages` }
   return { name: 'direct', reason: `${what}: fewest bytes in two hops` }
 }
+
+/** What a group does, for people: the algorithm of its large buckets, and why. */
+export function describeAlgorithm(choice: AlgorithmChoice, worldSize: number, lanes: boolean): ChosenAlgorithm {
+  if (worldSize < 2) return { name: 'direct', reason: 'one rank has nothing to add' }
+  const large = chooseAlgorithm(choice, worldSize, Number.MAX_SAFE_INTEGER, lanes)
+  const most = Math.floor(limits.exchangeBytes / (worldSize - 1))
+  const small = chooseAlgorithm(choice, worldSize, most, lanes)
+  if (small.name === large.name) return large
+  const upTo = small.name === 'exchange' ? most : limits.treeBytes
+  const reason = `${worldSize} ranks: fewest bytes in two hops; ${small.name} up to ${kilobytes(upTo)}`
+  return { name: large.name, reason: choice === 'auto' ? reason : `--algorithm ${choice}; ${reason}` }
+}

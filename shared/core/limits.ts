@@ -9,7 +9,7 @@ export const limits = {
   /** Gradients wait for their neighbours up to so many bytes: a smaller bucket costs more to send than it gains. */
   bucketBytes: 1 << 20,
   /** Bytes of one data message: large enough to amortise ZeroMQ's cost, small enough to pipeline. */
-  segmentBytes: 1 << 20,
+  segmentBytes: 2 << 20,
   /** Segments on the way from one rank to another in a direct all-reduce: while one is added, the next comes. */
   directWindow: 2,
   /** A payload up to this travels in its message, also between workers of one host: a file costs two calls more. */

@@ -1,13 +1,12 @@
 import { randomBytes, timingSafeEqual } from 'node:crypto'
 import { closeSync, constants, fstatSync, openSync, readSync, writeSync } from 'node:fs'
-import type { Payload, Place } from './transport.ts'
+import { decodeOffer, type FileOffer, nonceBytes, type Place } from '../protocol/file-lane.ts'
+import type { Payload } from './transport.ts'
 
 const folder = '/dev/shm'
-const temporaryFile = 0o20200000 // O_TMPFILE, which node:fs does not name
-const nonceBytes = 32
+const temporaryFile = 0o20000000 | constants.O_DIRECTORY // O_TMPFILE, which node:fs does not name
 const firstPlane = 65_536
 const planeBytes = 2 ** 32 // more than a wasm memory holds; what is not written takes no room
-const offerBytes = 8 + nonceBytes
 
 /**
  * A file without a name in memory (tmpfs), through which a process gives payloads to others of its host. Nothing of it
@@ -15,17 +14,13 @@ const offerBytes = 8 + nonceBytes
  * later one.
  */
 export class OwnFile {
-  /** Process, descriptor and nonce: whoever reads the nonce through /proc is on the same host. */
-  readonly offer: Uint8Array
+  readonly offer: FileOffer
   readonly #descriptor: number
 
   private constructor(descriptor: number) {
-    const offer = Buffer.allocUnsafe(offerBytes)
-    offer.writeUInt32LE(process.pid, 0)
-    offer.writeUInt32LE(descriptor, 4)
-    offer.set(randomBytes(nonceBytes), 8)
-    writeAll(descriptor, offer.subarray(8), 0)
-    this.offer = offer
+    const nonce = randomBytes(nonceBytes)
+    writeAll(descriptor, nonce, 0)
+    this.offer = { processId: process.pid, descriptor, nonce }
     this.#descriptor = descriptor
   }
 
@@ -58,17 +53,16 @@ export class PeerFile {
   }
 
   /** Null where the peer is not on this host, or its file is not for us to read. */
-  static open(offer: Uint8Array): PeerFile | null {
-    if (offer.byteLength !== offerBytes) return null
-    const view = Buffer.from(offer.buffer, offer.byteOffset, offerBytes)
+  static open(data: Uint8Array): PeerFile | null {
+    const offer = decodeOffer(data)
+    if (!offer) return null
     let descriptor: number | null = null
     try {
-      // Not to block where the offer names a pipe.
-      const path = `/proc/${view.readUInt32LE(0)}/fd/${view.readUInt32LE(4)}`
-      descriptor = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
+      const path = `/proc/${offer.processId}/fd/${offer.descriptor}`
+      descriptor = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK) // an offer may name a pipe
       const nonce = Buffer.alloc(nonceBytes)
       if (fstatSync(descriptor).isFile() && readSync(descriptor, nonce, 0, nonceBytes, 0) === nonceBytes)
-        if (timingSafeEqual(nonce, view.subarray(8))) return new PeerFile(descriptor)
+        if (timingSafeEqual(nonce, offer.nonce)) return new PeerFile(descriptor)
     } catch {
       // Another host, another container, another user: the link stays on TCP.
     }

@@ -1,9 +1,7 @@
+import { decodePlace, encodeOffer, encodePlace, type Place } from '../protocol/file-lane.ts'
 import { decodeFrameHeader, encodeFrameHeader, frameKind } from '../protocol/frame.ts'
 import { OwnFile, PeerFile } from './lane-file.ts'
-import type { Payload, Place, TransportGroup } from './transport.ts'
-
-/** Bytes of the second part of a message whose payload lies in the sender's file: u32 plane, u32 offset. */
-const placeBytes = 8
+import type { Payload, TransportGroup } from './transport.ts'
 
 /**
  * The lane between workers of one host, for one generation (docs/adr/0009-same-host-lane.md). Each rank offers its
@@ -23,7 +21,8 @@ export class SameHostLane {
     this.#send = send
     const wanted = group.wire !== 'tcp' && group.peers.length > 0
     this.#own = wanted ? OwnFile.create() : null
-    if (this.#own) for (const { rank } of group.peers) this.#tell(rank, frameKind.fileOffer, this.#own.offer)
+    if (this.#own)
+      for (const { rank } of group.peers) this.#tell(rank, frameKind.fileOffer, encodeOffer(this.#own.offer))
   }
 
   /** Ranks that read this end's file. */
@@ -65,7 +64,8 @@ export class SameHostLane {
     const header = decodeFrameHeader(headerBytes)
     const byteLength = header ? header.count * 4 : 0
     const file = header?.generation === this.#group.generation ? this.#files.get(header.sender) : undefined
-    if (file && placed.byteLength === placeBytes) return file.payload(decodePlace(placed), byteLength)
+    const place = decodePlace(placed)
+    if (file && place) return file.payload(place, byteLength)
     const copyTo = () => {
       throw new Error('a payload lies in a file that was not accepted')
     }
@@ -88,16 +88,4 @@ export class SameHostLane {
     })
     this.#send(to, header, payload)
   }
-}
-
-function encodePlace({ plane, offset }: Place): Uint8Array {
-  const bytes = Buffer.allocUnsafe(placeBytes)
-  bytes.writeUInt32LE(plane, 0)
-  bytes.writeUInt32LE(offset, 4)
-  return bytes
-}
-
-function decodePlace(bytes: Uint8Array): Place {
-  const view = Buffer.from(bytes.buffer, bytes.byteOffset, placeBytes)
-  return { plane: view.readUInt32LE(0), offset: view.readUInt32LE(4) }
 }

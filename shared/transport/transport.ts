@@ -1,3 +1,5 @@
+import type { Place } from '../protocol/file-lane.ts'
+
 /** What a frame carries. It may still lie elsewhere; `copyTo` brings it. Whoever keeps one keeps no more than this object. */
 export interface Payload {
   readonly byteLength: number
@@ -34,13 +36,6 @@ export interface TransportGroup {
   /** The other ranks. */
   readonly peers: readonly PeerAddress[]
   readonly wire: Wire
-}
-
-/** Where a payload lies in its sender's file. What is in different planes never overwrites each other. */
-export interface Place {
-  readonly plane: number
-  /** In bytes, below 4 GiB. */
-  readonly offset: number
 }
 
 /**

@@ -1,9 +1,10 @@
 import { Pull, Push } from 'zeromq'
 import { limits } from '../core/limits.ts'
+import type { Place } from '../protocol/file-lane.ts'
 import { decodeFrameHeader, frameHeaderBytes, frameKind } from '../protocol/frame.ts'
 import { SameHostLane } from './same-host-lane.ts'
 import type { TransportGroup, TransportSecurity } from './transport.ts'
-import { bytesPayload, type FrameHandler, type Place, type Transport } from './transport.ts'
+import { bytesPayload, type FrameHandler, type Transport } from './transport.ts'
 
 /** An attempt that began before a cut healed would wait for TCP's next retransmission, which may be seconds away. */
 const reconnection = { connectTimeout: 1000, reconnectInterval: 100, reconnectMaxInterval: 400 }

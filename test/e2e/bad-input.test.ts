@@ -22,6 +22,12 @@ const usage: [string[], RegExp][] = [
   [['train', '--seed', '-1'], /--seed -1: write 0 or more/],
   [['train', '--learning-rate', '0'], /--learning-rate 0: write a number above 0/],
   [['train', '--lanes', '7'], /--lanes 7: write a power of two/],
+  [
+    ['train', '--reproducible', '--algorithm', 'ring'],
+    /--algorithm ring .*; with --reproducible write --algorithm auto/,
+  ],
+  [['train', '--algorithm', 'star'], /--algorithm star: write one of auto, direct, ring, tree/],
+  [['train', '--wire', 'rdma'], /--wire rdma: write one of auto, shm, tcp/],
   [['train', '--model', 'gna'], /--model gna is unknown; write one of vae, gan/],
   [['train', '--recipe', 'article'], /--recipe article is unknown for this model; write one of default/],
   [['train', '--backend', 'cuda'], /--backend cuda is unknown; write one of auto, tensorflow, wasm/],
@@ -199,14 +205,14 @@ describe('strangers', () => {
     expect(answer).toMatchObject({
       kind: 'refused',
       code: 'protocol-version',
-      message: expect.stringContaining('protocol version 99, this coordinator version 2'),
+      message: expect.stringContaining('protocol version 99, this coordinator version 3'),
     })
   })
 
   it('of another run are refused', async () => {
     const hello = {
       kind: 'hello',
-      protocolVersion: 2,
+      protocolVersion: 3,
       workerId: 'w',
       attempt: 1,
       runId: 'other',

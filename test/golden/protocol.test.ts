@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { decodeToCoordinator, encodeControl } from '../../shared/protocol/control.ts'
+import { decodeOffer, decodePlace, encodeOffer, encodePlace } from '../../shared/protocol/file-lane.ts'
 import {
   decodeFrameHeader,
   encodeFrameHeader,
@@ -34,7 +35,7 @@ describe('the bytes that docs/protocol.md gives', () => {
   }
   const hello = {
     kind: 'hello' as const,
-    protocolVersion: 2,
+    protocolVersion: 3,
     workerId: 'w0',
     attempt: 1,
     runId: null,
@@ -51,6 +52,24 @@ describe('the bytes that docs/protocol.md gives', () => {
     expect(decodeFrameHeader(bytes.subarray(0, frameHeaderBytes))).toEqual(header)
     const payload = new Uint8Array(Float32Array.of(1, -2.5).buffer)
     expect(Buffer.concat([encodeFrameHeader(header), payload]).equals(bytes)).toBe(true)
+  })
+
+  it('are the offer of a file', () => {
+    const bytes = golden('file-offer')
+    const offer = { ...header, kind: frameKind.fileOffer, step: 0, bucket: 0, offset: 0, count: 10 }
+    expect(decodeFrameHeader(bytes.subarray(0, frameHeaderBytes))).toEqual(offer)
+    const nonce = Uint8Array.from({ length: 32 }, (_, index) => index)
+    const payload = encodeOffer({ processId: 7, descriptor: 21, nonce })
+    expect(Buffer.concat([encodeFrameHeader(offer), payload]).equals(bytes)).toBe(true)
+    expect(decodeOffer(payload)).toEqual({ processId: 7, descriptor: 21, nonce: Buffer.from(nonce) })
+    expect(decodeOffer(payload.subarray(1))).toBeNull()
+  })
+
+  it('are the place of a payload', () => {
+    const place = Buffer.from('0100000000000080', 'hex')
+    expect(decodePlace(place)).toEqual({ plane: 1, offset: 2 ** 31 })
+    expect(Buffer.from(encodePlace({ plane: 1, offset: 2 ** 31 })).equals(place)).toBe(true)
+    expect(decodePlace(place.subarray(1))).toBeNull()
   })
 
   it('are a hello', () => {

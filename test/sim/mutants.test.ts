@@ -16,7 +16,7 @@ const mutants = [
   },
   {
     name: 'accepts frames of a generation that is over',
-    file: 'shared/collective/direct.js',
+    file: 'shared/collective/all-reduce.js',
     from: 'header.run !== run || header.generation !== generation',
     to: 'header.run !== run',
     kinds: 'drop',

@@ -43,6 +43,7 @@ describe('a configuration', () => {
     [{ lanes: 2, maxWorkers: 3 }, /--max-workers 3 needs at least as many lanes; write --lanes 4/],
     [{ minWorkers: 5, maxWorkers: 4 }, /--min-workers 5 is above --max-workers 4/],
     [{ batchSize: 3, maxWorkers: 4 }, /--batch-size 3 is below the number of workers; write at least 4/],
+    [{ reproducible: true, algorithm: 'ring' }, /--algorithm ring .* with --reproducible write --algorithm auto/],
     [{ recipe: 'x' }, /--recipe x is unknown for this model; write one of default/],
   ]
   it.each(refused)('%j is refused', (options, message) => {
