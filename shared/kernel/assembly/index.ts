@@ -83,9 +83,11 @@ function flushed(x: v128): v128 {
 /**
  * Adam (Kingma & Ba 2015, algorithm 1): m ← β₁ m + (1−β₁) g; v ← β₂ v + (1−β₂) g²;
  * w ← w − stepSize · m / (√v · inverseRoot + ε), stepSize = rate / (1−β₁ᵗ), inverseRoot = 1 / √(1−β₂ᵗ).
- * `count` is a multiple of 4.
+ * `count` is a multiple of 4. Both halves are gone through side by side: more of the memory's time is used.
  */
 export function adam(weights: usize, gradient: usize, m: usize, v: usize, count: i32, stepSize: f32, inverseRoot: f32, beta1: f32, beta2: f32, epsilon: f32): void {
+  const half = (count >> 3) << 2
+  const step = <usize>half << 2
   const b1 = f32x4.splat(beta1)
   const c1 = f32x4.splat(<f32>1 - beta1)
   const b2 = f32x4.splat(beta2)
@@ -93,16 +95,23 @@ export function adam(weights: usize, gradient: usize, m: usize, v: usize, count:
   const size = f32x4.splat(stepSize)
   const root = f32x4.splat(inverseRoot)
   const e = f32x4.splat(epsilon)
-  for (let i = 0; i < count; i += 4) {
+  for (let i = 0; i < half; i += 4) {
     const o = <usize>i << 2
-    const g = v128.load(gradient + o)
-    const mm = flushed(f32x4.add(f32x4.mul(b1, v128.load(m + o)), f32x4.mul(c1, g)))
-    const vv = flushed(f32x4.add(f32x4.mul(b2, v128.load(v + o)), f32x4.mul(c2, f32x4.mul(g, g))))
-    v128.store(m + o, mm)
-    v128.store(v + o, vv)
-    const denominator = f32x4.add(f32x4.mul(f32x4.sqrt(vv), root), e)
-    v128.store(weights + o, f32x4.sub(v128.load(weights + o), f32x4.div(f32x4.mul(size, mm), denominator)))
+    adamAt(o, weights, gradient, m, v, size, root, b1, c1, b2, c2, e)
+    adamAt(o + step, weights, gradient, m, v, size, root, b1, c1, b2, c2, e)
   }
+  for (let i = 2 * half; i < count; i += 4) adamAt(<usize>i << 2, weights, gradient, m, v, size, root, b1, c1, b2, c2, e)
+}
+
+@inline
+function adamAt(o: usize, weights: usize, gradient: usize, m: usize, v: usize, size: v128, root: v128, b1: v128, c1: v128, b2: v128, c2: v128, e: v128): void {
+  const g = v128.load(gradient + o)
+  const mm = flushed(f32x4.add(f32x4.mul(b1, v128.load(m + o)), f32x4.mul(c1, g)))
+  const vv = flushed(f32x4.add(f32x4.mul(b2, v128.load(v + o)), f32x4.mul(c2, f32x4.mul(g, g))))
+  v128.store(m + o, mm)
+  v128.store(v + o, vv)
+  const denominator = f32x4.add(f32x4.mul(f32x4.sqrt(vv), root), e)
+  v128.store(weights + o, f32x4.sub(v128.load(weights + o), f32x4.div(f32x4.mul(size, mm), denominator)))
 }
 
 /** RMSprop (Tieleman & Hinton 2012, as PyTorch has it): v ← α v + (1−α) g²; w ← w − rate · g / (√v + ε). */
