@@ -128,12 +128,16 @@ export class Communicator {
     }
   }
 
+  get #unnotedSteps(): number {
+    return this.#unnoted.reduce((sum, { steps }) => sum + steps.length, 0)
+  }
+
   #fromMain(message: ToCoordinator, bytes?: Uint8Array): void {
     if (message.kind === 'halted') this.#halted = true
     if (message.kind === 'halted' || message.kind === 'finished') this.#lastWord = message
     if (message.kind === 'committed') {
       this.#unnoted.push(message)
-      this.#watch.unnoted(this.#unnoted.length)
+      this.#watch.unnoted(this.#unnotedSteps)
     }
     this.#send(message, bytes)
   }
@@ -147,7 +151,7 @@ export class Communicator {
     this.#watch.heard()
     if (message.kind === 'pulse') {
       this.#unnoted = this.#unnoted.filter((commits) => (commits.steps.at(-1)?.step ?? 0) > message.step)
-      this.#watch.unnoted(this.#unnoted.length)
+      this.#watch.unnoted(this.#unnotedSteps)
       return
     }
     if (message.kind === 'abort' && message.generation === this.#generation) this.#abort(message.reason)

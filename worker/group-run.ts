@@ -2,7 +2,14 @@ import type { Clock } from '../shared/core/clock.ts'
 import { RingleaderError } from '../shared/core/errors.ts'
 import { limits } from '../shared/core/limits.ts'
 import type { Schedule } from '../shared/core/schedule.ts'
-import type { Restore, StateIdentity, ToCoordinator, ToWorker, Welcome } from '../shared/protocol/control.ts'
+import type {
+  CommittedStep,
+  Restore,
+  StateIdentity,
+  ToCoordinator,
+  ToWorker,
+  Welcome,
+} from '../shared/protocol/control.ts'
 import type { Backend } from './backend/backend.ts'
 import type { BlobClient } from './data/blob-client.ts'
 import type { Link } from './link.ts'
@@ -30,6 +37,8 @@ export interface Workshop {
 export type WarmUp = (welcome: Welcome, link: Link, blobs: BlobClient) => Workshop
 
 const storeAgainMs = 2000
+/** Fast steps are told of together: a message for each would cost the coordinator more than all else. */
+const tellEveryMs = 50
 /** Steps between comparisons of all replicas by their hashes, besides those at checkpoints. */
 const compareEvery = 100
 
@@ -50,6 +59,9 @@ export class GroupRun {
   readonly #formed: Formed
   #wake: () => void = () => {}
   #started = false
+  /** Committed, and not told yet. */
+  #untold: CommittedStep[] = []
+  #toldAt = Number.NEGATIVE_INFINITY
 
   constructor(link: Link, workshop: Workshop, formed: Formed, holds: StateIdentity | null) {
     this.generation = formed.generation
@@ -80,6 +92,7 @@ export class GroupRun {
       await this.#catchUp()
       return await this.#steps(votes)
     } catch (error) {
+      this.#tell()
       if (error instanceof RingleaderError && error.code === 'collective') throw new GroupOver(error.message)
       throw error
     }
@@ -157,9 +170,10 @@ export class GroupRun {
       pause = result.pause
       this.#hold({ generation, step })
       this.#link.tensors(backend.tensorCount())
-      this.#link.send({ kind: 'committed', generation, steps: [result.committed] })
       const last = stop || step === schedule.totalSteps
       const { lastOfEpoch } = schedule.plan(step - 1)
+      this.#untold.push(result.committed)
+      if (pause || last || lastOfEpoch || clock.now() - this.#toldAt >= tellEveryMs) this.#tell()
       if (leads && (last || due(step, config.sampleEvery, lastOfEpoch))) await this.#sendSamples(step)
       if (!last && due(step, config.checkpointEvery, lastOfEpoch)) await this.#checkpoint(step, leads)
       else if (!last && step % compareEvery === 0) await this.#checkpoint(step, false)
@@ -171,8 +185,17 @@ export class GroupRun {
     return { kind: 'finished', step, weightsSha256: weightsSha256(state), stopped: step < schedule.totalSteps }
   }
 
+  #tell(): void {
+    const steps = this.#untold
+    if (steps.length === 0) return
+    this.#untold = []
+    this.#toldAt = this.#workshop.clock.now()
+    this.#link.send({ kind: 'committed', generation: this.generation, steps })
+  }
+
   /** Tells the hash of the weights, for comparison; `send`: and the state itself, to be stored. */
   async #checkpoint(step: number, send: boolean): Promise<void> {
+    this.#tell()
     const { state, sender } = this.#workshop
     const hash = weightsSha256(state)
     this.#link.send({ kind: 'replicaHash', generation: this.generation, step, weightsSha256: hash })
@@ -180,6 +203,7 @@ export class GroupRun {
   }
 
   async #sendSamples(step: number): Promise<void> {
+    this.#tell()
     const images = await this.#workshop.trainer.samples(100)
     const bytes = new Uint8Array(images.buffer, images.byteOffset, images.byteLength)
     this.#link.send({ kind: 'samples', step, count: 100 }, bytes)
