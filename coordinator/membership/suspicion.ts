@@ -19,7 +19,10 @@ export function suspects(state: Membership, now: number): Loss[] {
   return [...stalled(state, now)]
 }
 
-/** A rank that has not entered a collective in which another one waits, for much longer than a step takes. */
+/**
+ * A rank that has not entered a collective in which another one waits, for much longer than a step takes. One that waits in the
+ * collective before is not to blame: a rank may be one ahead of others that wait for each other.
+ */
 function stalled(state: Membership, now: number): Loss[] {
   const group = present(state)
   if (state.phase === 'halting' && state.aborted) return unanswering(state, group, now)
@@ -32,7 +35,7 @@ function stalled(state: Membership, now: number): Loss[] {
   const waitingSince = Math.max(...group.filter(isThrough).map((member) => member.movedAt))
   const waitedMs = now - waitingSince
   return group
-    .filter((member) => (someHalted ? member.standing !== 'halted' : member.entered < most))
+    .filter((member) => (someHalted ? member.standing !== 'halted' : member.entered < most && !member.inCollective))
     .filter((member) => Math.min(waitedMs, now - member.movedAt) > patience(state))
     .map(({ workerId }) => ({
       workerId,

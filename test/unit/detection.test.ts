@@ -41,6 +41,14 @@ describe('detection', () => {
     expect(play.effects[0]).toMatchObject({ kind: 'lost', loss: { workerId: 'b', kind: 'stalled' } })
   })
 
+  it('ranks that wait for each other are not stalled for one that is a collective ahead', () => {
+    const play = new Play(3).running('a', 'b', 'c')
+    play.take()
+    for (let time = 0; time < 5000; time += 100)
+      play.after(100).heartbeat('a', 3, 2).heartbeat('b', 4, 3).heartbeat('c', 3, 2).on({ kind: 'tick' })
+    expect(play.effects).toEqual([])
+  })
+
   it('a long step of all is no stall', () => {
     const play = new Play(2).running('a', 'b')
     play.take()
