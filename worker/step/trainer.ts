@@ -29,7 +29,7 @@ export interface StepResult {
 }
 
 /** An update of fewer floats is done before another thread has heard of it. */
-const sharedUpdateFloats = 1 << 18
+const sharedUpdateFloats = 1 << 17
 
 /**
  * Computes steps. A step is atomic over all networks: those that move before the last reduction are backed up first and
