@@ -4,7 +4,7 @@ import { backendFlag } from '../command/worker.ts'
 import { runFlags } from '../run-options.ts'
 import { type Training, trainingRequest } from './training.ts'
 
-const { model, reproducible, algorithm, wire } = runFlags
+const { model, reproducible, algorithm, wire, math } = runFlags
 
 /** Run options of the trainings that are measured. The values go to the run as they do for `train`. */
 export const trainingFlags = {
@@ -13,6 +13,7 @@ export const trainingFlags = {
   reproducible,
   algorithm,
   wire,
+  math,
   backend: backendFlag,
   seconds: { type: 'number', describe: 'seconds to measure, after a warm-up', default: 20 },
 } as const satisfies Record<string, Options>
