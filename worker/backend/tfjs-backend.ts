@@ -1,7 +1,8 @@
 import type * as tfjs from '@tensorflow/tfjs'
 import { exitCode, RingleaderError } from '../../shared/core/errors.ts'
-import { Tape, type Traced, traced } from '../autodiff/tape.ts'
-import type { Backend, BoundParameters, Evaluation, GradientTarget, ParameterView, Tensor } from './backend.ts'
+import { Tape, traced } from '../autodiff/tape.ts'
+import type { Backend, Evaluation, GradientTarget, Tensor } from './backend.ts'
+import { boundTensors } from './bound-tensors.ts'
 import { tfjsPrimitives } from './tfjs-primitives.ts'
 
 /** Any TensorFlow.js engine behind the backend interface, with gradients by our own tape. */
@@ -23,7 +24,11 @@ export function makeTfjsBackend(tf: typeof tfjs, name: string, version: string):
         },
       )
     },
-    bind: (views) => bind(tf, tape, views),
+    bind: (views) =>
+      boundTensors(views, false, {
+        make: ({ weights, shape }) => tape.leaf(tf.keep(tf.tensor(weights.slice(), [...shape], 'float32'))),
+        release: (tensor) => tensor.value.dispose(),
+      }),
     async gradients<G extends GradientTarget>(
       evaluate: () => Evaluation,
       targets: readonly G[],
@@ -70,26 +75,3 @@ export function makeTfjsBackend(tf: typeof tfjs, name: string, version: string):
 }
 
 const scalarsOf = ({ loss, scalars }: Evaluation): [string, Tensor][] => Object.entries({ loss, ...scalars })
-
-/** Tensors over copies of the flat weights. */
-function bind(tf: typeof tfjs, tape: Tape<tfjs.Tensor>, views: readonly ParameterView[]): BoundParameters {
-  const make = (view: ParameterView) => tape.leaf(tf.keep(tf.tensor(view.weights.slice(), [...view.shape], 'float32')))
-  const tensors = new Map<string, Traced<tfjs.Tensor>>(views.map((view) => [view.name, make(view)]))
-  const byName = new Map(views.map((view) => [view.name, view]))
-  return {
-    tensors,
-    aliased: false,
-    refresh(names) {
-      for (const name of names) {
-        const view = byName.get(name)
-        if (!view) continue
-        tensors.get(name)?.value.dispose()
-        tensors.set(name, make(view))
-      }
-      return tensors
-    },
-    dispose() {
-      for (const { value } of tensors.values()) value.dispose()
-    },
-  }
-}

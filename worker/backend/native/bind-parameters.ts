@@ -1,5 +1,6 @@
 import type { Tape, Traced } from '../../autodiff/tape.ts'
 import type { BoundParameters, ParameterView } from '../backend.ts'
+import { boundTensors } from '../bound-tensors.ts'
 import type { Eager, Handle } from './eager.ts'
 import { behindEachOther, type GradientMemory } from './gradient-memory.ts'
 import type { JoinedParameters } from './native-primitives.ts'
@@ -17,34 +18,20 @@ export function bindParameters(
   views: readonly ParameterView[],
 ): BoundParameters {
   const aliased = views[0] !== undefined && memory.aliases(views[0].weights)
-  const make = (view: ParameterView) => tape.leaf(eager.float(view.weights, view.shape))
-  const tensors = new Map<string, Traced<Handle>>(views.map((view) => [view.name, make(view)]))
-  const byName = new Map(views.map((view) => [view.name, view]))
-  const matrices = aliased ? joinedMatrices(eager, views, tensors) : []
+  const bound = boundTensors(views, aliased, {
+    make: (view) => tape.leaf(eager.float(view.weights, view.shape)),
+    release: (tensor) => eager.release(tensor.value),
+  })
+  const matrices = aliased ? joinedMatrices(eager, views, bound.tensors) : []
   for (const { kernel, bias, matrix } of matrices) joined.set(kernel, { matrix, bias })
-  const release = (name: string) => {
-    const tensor = tensors.get(name)
-    if (tensor) eager.release(tensor.value)
-  }
   return {
-    tensors,
-    aliased,
-    refresh(names) {
-      if (aliased) return tensors
-      for (const name of names) {
-        const view = byName.get(name)
-        if (!view) continue
-        release(name)
-        tensors.set(name, make(view))
-      }
-      return tensors
-    },
+    ...bound,
     dispose() {
       for (const { kernel, matrix } of matrices) {
         joined.delete(kernel)
         eager.release(matrix)
       }
-      for (const name of tensors.keys()) release(name)
+      bound.dispose()
       memory.forget()
     },
   }
