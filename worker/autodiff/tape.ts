@@ -63,7 +63,8 @@ export class Tape<T extends Shaped> implements Ops {
         const { node } = traced<T>(kept)
         if (node) node.output = null
       }
-      this.#goBack(nodes, loss, leaves, sink)
+      const shapes = targets.map(({ shape }) => shape)
+      this.#goBack(nodes, loss, leaves, shapes, sink)
       return result
     } finally {
       this.#nodes = null
@@ -71,24 +72,28 @@ export class Tape<T extends Shaped> implements Ops {
     }
   }
 
-  #goBack(nodes: Node<T>[], loss: Traced<T>, leaves: readonly Node<T>[], sink: GradientSink<T>): void {
+  #goBack(
+    nodes: Node<T>[],
+    loss: Traced<T>,
+    leaves: readonly Node<T>[],
+    shapes: readonly (readonly number[])[],
+    sink: GradientSink<T>,
+  ): void {
     if (loss.node) loss.node.gradient = this.#p.input(Float32Array.of(1), [])
+    const waiting = new Set(leaves)
     const deliver = (leaf: Node<T>) => {
-      const target = leaves.indexOf(leaf)
-      if (target < 0 || leaf.readers > 0 || leaf.gradient === null) return
-      sink.gradient(target, leaf.gradient)
+      if (leaf.readers > 0 || leaf.gradient === null || !waiting.delete(leaf)) return
+      sink.gradient(leaves.indexOf(leaf), leaf.gradient)
       leaf.gradient = null
     }
     for (let node = nodes.pop(); node; node = nodes.pop()) {
       const { inputs, gradient, product, output } = node
       const direct = product && gradient && this.#isDirect(product) ? product : null
-      if (gradient && direct)
-        sink.product(
-          leaves.indexOf(direct.parameter),
-          direct.a,
-          gradient,
-          ...(direct.bias ? [leaves.indexOf(direct.bias)] : []),
-        )
+      if (gradient && direct) {
+        const { parameter, a, bias } = direct
+        sink.product(leaves.indexOf(parameter), a, gradient, ...(bias ? [leaves.indexOf(bias)] : []))
+        for (const leaf of [parameter, bias]) if (leaf) waiting.delete(leaf)
+      }
       const back = gradient && node.backward ? node.backward(gradient) : []
       for (const [index, { node: from }] of inputs.entries()) {
         if (!from) continue
@@ -99,9 +104,9 @@ export class Tape<T extends Shaped> implements Ops {
       }
       if (output) this.#p.free(output)
     }
-    for (const leaf of leaves) {
-      leaf.readers = 0
-      deliver(leaf)
+    for (const leaf of waiting) {
+      const index = leaves.indexOf(leaf) // what the loss does not read has a gradient of 0, and is written too
+      sink.gradient(index, leaf.gradient ?? this.#p.fill(this.#p.input(Float32Array.of(0), []), shapes[index] ?? []))
     }
   }
 

@@ -67,7 +67,6 @@ export class Eager {
     const key = `${kind}:${shape.join(',')}:${values.join(',')}`
     const known = this.#constants.get(key)
     if (known !== undefined) return known
-    if (this.#constants.size >= maxConstants) this.#forgetConstants()
     const { binding } = this
     const id =
       kind === 'int'
@@ -84,6 +83,7 @@ export class Eager {
   /** Frees whatever `work` makes and does not return in `keeps`. */
   scope<R>(work: () => R, keeps: (result: R) => readonly Handle[]): R {
     assert(this.#scope === null, 'scopes do not nest')
+    if (this.#constants.size > maxConstants) this.#forgetConstants() // not within one: an operation may wait for it
     const scope = new Set<number>()
     this.#scope = scope
     try {
