@@ -1,3 +1,5 @@
+import type { Pooling, Strided } from '../backend/backend.ts'
+
 /** What every tensor of every backend has. */
 export interface Shaped {
   readonly shape: readonly number[]
@@ -45,8 +47,22 @@ export interface Primitives<T extends Shaped> {
   sumTo(a: T, shape: readonly number[]): T
   /** A scalar in every place of `shape`. */
   fill(scalar: T, shape: readonly number[]): T
+  /** x − log Σ e^x, row by row. */
+  logSoftmax(a: T): T
+  reshape(a: T, shape: readonly number[]): T
+  /** x [rows, height, width, in], kernel [height, width, in, out]. */
+  conv2d(x: T, kernel: T, strided: Strided): T
+  /** d Σ dy · conv2d(x, kernel) / d x, x of this shape. */
+  conv2dInputGradient(dy: T, kernel: T, strided: Strided, shape: readonly number[]): T
+  /** d Σ dy · conv2d(x, kernel) / d kernel, a kernel of this shape. */
+  conv2dKernelGradient(dy: T, x: T, strided: Strided, shape: readonly number[]): T
+  maxPool(x: T, pooling: Pooling): T
+  /** dy at the first place of each window where x = y. */
+  maxPoolGradient(dy: T, x: T, y: T, pooling: Pooling): T
+  avgPool(x: T, pooling: Pooling): T
+  avgPoolGradient(dy: T, shape: readonly number[], pooling: Pooling): T
   concatRows(a: T, b: T): T
-  /** Rows [start, start + count). */
+  /** [start, start + count) of the first axis. */
   rows(a: T, start: number, count: number): T
   /** The rows of `a` from `start` on within `total` rows of zeros. */
   padRows(a: T, start: number, total: number): T

@@ -1,33 +1,8 @@
 import { assert } from '../../shared/core/errors.ts'
-import type { Evaluation, Ops, Tensor } from '../backend/backend.ts'
+import type { Evaluation, Ops, Pooling, Strided, Tensor } from '../backend/backend.ts'
+import { avgPool, conv2d, conv2dTranspose, type Differentiable, maxPool } from './image-operations.ts'
 import type { Primitives, Shaped } from './primitives.ts'
-
-/** A value, and where it came from if a gradient has to go back there. */
-export interface Traced<T extends Shaped> extends Tensor {
-  readonly value: T
-  /** Null: nothing that gradients are wanted for went in. */
-  node: Node<T> | null
-}
-
-interface Node<T extends Shaped> {
-  readonly inputs: readonly Traced<T>[]
-  /** d loss / d input for each input that has a node, given d loss / d output; null: a leaf. */
-  readonly backward: ((dy: T) => readonly (T | null)[]) | null
-  /** Set for a product with a parameter on the right, whose gradient aᵀ · dy may be written where it belongs at once. */
-  readonly product: { readonly a: T; readonly parameter: Node<T>; readonly bias?: Node<T> } | null
-  gradient: T | null
-  /** Nodes that read this one and have not been gone back through yet. */
-  readers: number
-  /** The output, freed once nothing needs it any more; null where others own it. */
-  output: T | null
-}
-
-/** Where the gradients of parameters go, each as soon as it is whole. */
-export interface GradientSink<T extends Shaped> {
-  gradient(target: number, gradient: T): void
-  /** The gradient is aᵀ · dy and has not been computed yet; `bias`: its last row is that of this target. */
-  product(target: number, a: T, dy: T, bias?: number): void
-}
+import { type GradientSink, type Node, sameShape, type Traced, traced } from './traced.ts'
 
 /**
  * Reverse-mode automatic differentiation over a backend's primitives. Operations on tensors that no target went into are
@@ -266,6 +241,38 @@ export class Tape<T extends Shaped> implements Ops {
     return this.#unary(a, this.#p.sum(x.value), (dy) => this.#p.fill(dy, x.shape))
   }
 
+  reshape(a: Tensor, shape: readonly number[]): Traced<T> {
+    const x = traced<T>(a)
+    return this.#unary(a, this.#p.reshape(x.value, shape), (dy) => this.#p.reshape(dy, x.shape))
+  }
+
+  conv2d(x: Tensor, kernel: Tensor, strided: Strided): Traced<T> {
+    return this.#apply(conv2d(this.#p, traced<T>(x), traced<T>(kernel), strided))
+  }
+
+  conv2dTranspose(x: Tensor, kernel: Tensor, strided: Strided): Traced<T> {
+    return this.#apply(conv2dTranspose(this.#p, traced<T>(x), traced<T>(kernel), strided))
+  }
+
+  maxPool(x: Tensor, pooling: Pooling): Traced<T> {
+    return this.#apply(maxPool(this.#p, traced<T>(x), pooling))
+  }
+
+  avgPool(x: Tensor, pooling: Pooling): Traced<T> {
+    return this.#apply(avgPool(this.#p, traced<T>(x), pooling))
+  }
+
+  #apply({ value, inputs, backward }: Differentiable<T>): Traced<T> {
+    return this.#record(value, inputs, backward)
+  }
+
+  softmaxCrossEntropy(logits: Tensor, targets: Tensor): Traced<T> {
+    const p = this.#p
+    const t = traced<T>(targets).value
+    const logs = p.logSoftmax(traced<T>(logits).value)
+    return this.#unary(logits, p.neg(p.sum(p.mul(t, logs))), (dy) => p.mul(p.sub(p.exp(logs), t), dy))
+  }
+
   concatRows(a: Tensor, b: Tensor): Traced<T> {
     const [x, y] = [traced<T>(a), traced<T>(b)]
     const [first, second] = [x.shape[0] ?? 0, y.shape[0] ?? 0]
@@ -283,13 +290,4 @@ export class Tape<T extends Shaped> implements Ops {
   input(values: Float32Array, shape: readonly number[]): Traced<T> {
     return this.leaf(this.#p.input(values, shape))
   }
-}
-
-/** Models pass on what they were given, and that came from here. */
-export function traced<T extends Shaped>(tensor: Tensor): Traced<T> {
-  return tensor as Traced<T>
-}
-
-function sameShape(a: readonly number[], b: readonly number[]): boolean {
-  return a.length === b.length && a.every((extent, index) => extent === b[index])
 }

@@ -5,6 +5,17 @@ export interface Tensor {
   readonly shape: readonly number[]
 }
 
+/** How a window moves over an image. `same`: ⌈extent / stride⌉ places, zeros around; `valid`: inside the image only. */
+export interface Strided {
+  readonly stride: number
+  readonly padding: 'same' | 'valid'
+}
+
+export interface Pooling extends Strided {
+  /** Edge of the square window. */
+  readonly size: number
+}
+
 /** The operations that models and losses are written in. Shapes broadcast as in NumPy. */
 export interface Ops {
   matMul(a: Tensor, b: Tensor): Tensor
@@ -29,8 +40,25 @@ export interface Ops {
   sigmoid(a: Tensor): Tensor
   /** Sum of all elements, a scalar. */
   sum(a: Tensor): Tensor
+  reshape(a: Tensor, shape: readonly number[]): Tensor
+  /** x [rows, height, width, in], kernel [height, width, in, out], without turning it over; a bias [out] is added by `add`. */
+  conv2d(x: Tensor, kernel: Tensor, strided: Strided): Tensor
+  /**
+   * The gradient of `conv2d` with respect to its input: x [rows, height, width, in], kernel [height, width, out, in] →
+   * [rows, height · stride, width · stride, out] for `same`, (extent − 1) · stride + kernel extent for `valid`.
+   */
+  conv2dTranspose(x: Tensor, kernel: Tensor, strided: Strided): Tensor
+  /** x [rows, height, width, channels]. */
+  maxPool(x: Tensor, pooling: Pooling): Tensor
+  /** Means; zeros around the image do not count. */
+  avgPool(x: Tensor, pooling: Pooling): Tensor
+  /**
+   * −Σ target · log softmax(logits), a scalar; both [rows, classes], each row of the targets sums to 1. No gradient goes to
+   * the targets.
+   */
+  softmaxCrossEntropy(logits: Tensor, targets: Tensor): Tensor
   concatRows(a: Tensor, b: Tensor): Tensor
-  /** Rows [start, start + count) of a matrix. */
+  /** Rows [start, start + count): of the first axis. */
   rows(a: Tensor, start: number, count: number): Tensor
   input(values: Float32Array, shape: readonly number[]): Tensor
 }

@@ -1,6 +1,7 @@
 import type * as tfjs from '@tensorflow/tfjs'
 import { exitCode, RingleaderError } from '../../shared/core/errors.ts'
-import { Tape, traced } from '../autodiff/tape.ts'
+import { Tape } from '../autodiff/tape.ts'
+import { traced } from '../autodiff/traced.ts'
 import type { Backend, Evaluation, GradientTarget, Tensor } from './backend.ts'
 import { boundTensors } from './bound-tensors.ts'
 import { tfjsPrimitives } from './tfjs-primitives.ts'

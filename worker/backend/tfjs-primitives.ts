@@ -1,5 +1,6 @@
 import type * as tfjs from '@tensorflow/tfjs'
 import type { Primitives } from '../autodiff/primitives.ts'
+import { tfjsImagePrimitives } from './tfjs-image-primitives.ts'
 
 /** Any TensorFlow.js engine. `naiveTransposes`: its product of transposed matrices is a slow one (wasm). */
 export function tfjsPrimitives(tf: typeof tfjs, naiveTransposes: boolean): Primitives<tfjs.Tensor> {
@@ -37,12 +38,14 @@ export function tfjsPrimitives(tf: typeof tfjs, naiveTransposes: boolean): Primi
     },
     fill: (scalar, shape) => tf.mul(tf.ones([...shape]), scalar),
     concatRows: (a, b) => tf.concat([a, b], 0),
-    rows: (a, start, count) => tf.slice(a, [start, 0], [count, -1]),
-    padRows: (a, start, total) =>
-      tf.pad(a, [
-        [start, total - start - (a.shape[0] ?? 0)],
-        [0, 0],
-      ]),
+    rows: (a, start, count) => tf.slice(a, start, count),
+    padRows(a, start, total) {
+      const [rows = 0, ...rest] = a.shape
+      return tf.pad(a, [[start, total - start - rows], ...rest.map((): [number, number] => [0, 0])])
+    },
+    logSoftmax: (a) => tf.logSoftmax(a),
+    reshape: (a, shape) => tf.reshape(a, [...shape]),
+    ...tfjsImagePrimitives(tf),
     input: (values, shape) => tf.tensor(values, [...shape], 'float32'),
     free: (a) => a.dispose(),
   }

@@ -1,4 +1,5 @@
-import type { Tape, Traced } from '../../autodiff/tape.ts'
+import type { Tape } from '../../autodiff/tape.ts'
+import type { Traced } from '../../autodiff/traced.ts'
 import type { BoundParameters, ParameterView } from '../backend.ts'
 import { boundTensors } from '../bound-tensors.ts'
 import type { Eager, Handle } from './eager.ts'

@@ -7,6 +7,7 @@ export interface Binding {
   readonly TF_ATTR_TYPE: number
   readonly TF_ATTR_INT: number
   readonly TF_ATTR_BOOL: number
+  readonly TF_ATTR_STRING: number
   createTensor(shape: readonly number[], type: number, values: Float32Array | Int32Array): number
   deleteTensor(id: number): void
   tensorDataSync(id: number): Float32Array
@@ -17,7 +18,7 @@ export interface Binding {
 export interface Attribute {
   readonly name: string
   readonly type: number
-  readonly value: number | boolean
+  readonly value: number | boolean | string | readonly number[]
 }
 
 interface Output {

@@ -1,4 +1,5 @@
-import { Tape, traced } from '../../autodiff/tape.ts'
+import { Tape } from '../../autodiff/tape.ts'
+import { traced } from '../../autodiff/traced.ts'
 import type { Backend, GradientTarget, Tensor } from '../backend.ts'
 import { bindParameters } from './bind-parameters.ts'
 import { type Binding, Eager, type Handle } from './eager.ts'

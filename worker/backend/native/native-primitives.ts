@@ -1,4 +1,5 @@
 import type { Primitives } from '../../autodiff/primitives.ts'
+import type { Pooling, Strided } from '../backend.ts'
 import type { Attribute, Eager, Handle } from './eager.ts'
 
 /** Product of matrices: in float32 Eigen's kernel, `MatMul`; oneDNN's, `BatchMatMulV2`, is the one that knows bfloat16. */
@@ -64,13 +65,56 @@ export function nativePrimitives(
     sumTo: (a, shape) => sumTo(eager, a, shape),
     fill: (scalar, shape) => eager.run('Fill', [int(...shape), scalar.id]),
     concatRows: (a, b) => eager.run('ConcatV2', [a.id, b.id, rowAxis()], pair),
-    rows: (a, start, count) => eager.run('Slice', [a.id, int(start, 0), int(count, a.shape[1] ?? 1)]),
-    padRows(a, start, total) {
-      const after = total - start - (a.shape[0] ?? 0)
-      return eager.run('Pad', [a.id, eager.constant('int', [start, after, 0, 0], [2, 2])])
+    rows(a, start, count) {
+      const [, ...rest] = a.shape
+      return eager.run('Slice', [a.id, int(start, ...rest.map(() => 0)), int(count, ...rest)])
     },
+    padRows(a, start, total) {
+      const [rows = 0, ...rest] = a.shape
+      const around = [start, total - start - rows, ...rest.flatMap(() => [0, 0])]
+      return eager.run('Pad', [a.id, eager.constant('int', around, [a.shape.length, 2])])
+    },
+    logSoftmax: unary('LogSoftmax'),
+    reshape: (a, shape) => eager.run('Reshape', [a.id, int(...shape)]),
+    ...imagePrimitives(eager),
     input: (values, shape) => eager.float(values, shape),
     free: (a) => eager.free(a),
+  }
+}
+
+type ImagePrimitives = Pick<
+  Primitives<Handle>,
+  | 'conv2d'
+  | 'conv2dInputGradient'
+  | 'conv2dKernelGradient'
+  | 'maxPool'
+  | 'maxPoolGradient'
+  | 'avgPool'
+  | 'avgPoolGradient'
+>
+
+/** Images as [rows, height, width, channels]. */
+function imagePrimitives(eager: Eager): ImagePrimitives {
+  const { TF_ATTR_INT, TF_ATTR_STRING } = eager.binding
+  const moves = ({ stride, padding }: Strided): readonly Attribute[] => [
+    { name: 'strides', type: TF_ATTR_INT, value: [1, stride, stride, 1] },
+    { name: 'padding', type: TF_ATTR_STRING, value: padding.toUpperCase() },
+  ]
+  const windows = (pooling: Pooling): readonly Attribute[] => [
+    { name: 'ksize', type: TF_ATTR_INT, value: [1, pooling.size, pooling.size, 1] },
+    ...moves(pooling),
+  ]
+  const extents = (shape: readonly number[]) => eager.constant('int', shape, [shape.length])
+  return {
+    conv2d: (x, kernel, strided) => eager.run('Conv2D', [x.id, kernel.id], moves(strided)),
+    conv2dInputGradient: (dy, kernel, strided, shape) =>
+      eager.run('Conv2DBackpropInput', [extents(shape), kernel.id, dy.id], moves(strided)),
+    conv2dKernelGradient: (dy, x, strided, shape) =>
+      eager.run('Conv2DBackpropFilter', [x.id, extents(shape), dy.id], moves(strided)),
+    maxPool: (x, pooling) => eager.run('MaxPool', [x.id], windows(pooling)),
+    maxPoolGradient: (dy, x, y, pooling) => eager.run('MaxPoolGrad', [x.id, y.id, dy.id], windows(pooling)),
+    avgPool: (x, pooling) => eager.run('AvgPool', [x.id], windows(pooling)),
+    avgPoolGradient: (dy, shape, pooling) => eager.run('AvgPoolGrad', [extents(shape), dy.id], windows(pooling)),
   }
 }
 
@@ -87,7 +131,7 @@ const axes = (rank: number): number[] => Array.from({ length: rank }, (_, axis) 
 
 /** Sums over the leading axes that `shape` has not; a bias gradient, mostly. */
 function sumTo(eager: Eager, a: Handle, shape: readonly number[]): Handle {
-  if (a.shape.length === 2 && shape.length === 1 && shape[0] === a.shape[1]) return eager.run('BiasAddGrad', [a.id])
+  if (a.shape.length >= 2 && shape.length === 1 && shape[0] === a.shape.at(-1)) return eager.run('BiasAddGrad', [a.id])
   const lead = a.shape.length - shape.length
   const summed = axes(a.shape.length).filter((axis) => axis < lead || shape[axis - lead] !== a.shape[axis])
   const sum = eager.run('Sum', [a.id, eager.constant('int', summed, [summed.length])])
