@@ -28,8 +28,13 @@ export class BlobStore {
     if (this.#made) return this.#made
     const { train, height, width, channels } = this.#dataset
     const { manifest, chunks } = makeChunks(train.images, height * width * channels)
-    const named = chunks.map((chunk, index): [string, Uint8Array] => [manifest.chunks[index]?.sha256 ?? '', chunk])
-    this.#made = { manifest, chunks: new Map(named) }
+    const labels = makePieces(train.labels)
+    const blobs = [
+      ...chunks.map((chunk, index): [string, Uint8Array] => [manifest.chunks[index]?.sha256 ?? '', chunk]),
+      ...labels.map((piece): [string, Uint8Array] => [piece.sha256, piece.bytes]),
+    ]
+    const names = labels.map(({ sha256, bytes }) => ({ sha256, bytes: bytes.byteLength }))
+    this.#made = { manifest: { ...manifest, labels: names }, chunks: new Map(blobs) }
     return this.#made
   }
 

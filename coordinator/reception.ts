@@ -129,7 +129,7 @@ export class Reception {
       kind: 'welcome',
       runId: this.#parts.run.runId,
       config: this.#parts.run.config,
-      manifest: { ...manifest, chunks: [...manifest.chunks] },
+      manifest: { ...manifest, chunks: [...manifest.chunks], labels: [...manifest.labels] },
       image: { height, width, channels },
       heartbeatMs: this.#parts.heartbeatMs,
     })

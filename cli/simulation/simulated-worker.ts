@@ -125,6 +125,7 @@ function makeWorkshop(
     sampleBytes: pixels,
     rows: (ids: readonly number[]) =>
       Promise.resolve(ids.map((id) => dataset.train.images.subarray(id * pixels, (id + 1) * pixels))),
+    labels: (ids: readonly number[]) => Promise.resolve(Uint8Array.from(ids, (id) => dataset.train.labels[id] ?? 0)),
   }
   const schedule = makeSchedule(config, manifest.sampleCount)
   const at = { step: 0, leads: false }

@@ -4,10 +4,17 @@ export interface ChunkManifest {
   readonly sampleBytes: number
   readonly samplesPerChunk: number
   readonly sampleCount: number
-  readonly chunks: readonly { readonly sha256: string; readonly bytes: number }[]
+  readonly chunks: readonly BlobName[]
+  /** Pieces of all labels, one byte a sample; none where the data set has none. */
+  readonly labels: readonly BlobName[]
 }
 
-/** Cuts samples into chunks of about `targetBytes`, named by their SHA-256; the chunks are views. */
+export interface BlobName {
+  readonly sha256: string
+  readonly bytes: number
+}
+
+/** Cuts samples into chunks of about `targetBytes`, named by their SHA-256; the chunks are views. Labels are left out. */
 export function makeChunks(
   samples: Uint8Array,
   sampleBytes: number,
@@ -20,7 +27,7 @@ export function makeChunks(
     chunks.push(samples.subarray(start * sampleBytes, Math.min(start + samplesPerChunk, sampleCount) * sampleBytes))
   }
   const entries = chunks.map((chunk) => ({ sha256: sha256(chunk), bytes: chunk.byteLength }))
-  return { manifest: { sampleBytes, samplesPerChunk, sampleCount, chunks: entries }, chunks }
+  return { manifest: { sampleBytes, samplesPerChunk, sampleCount, chunks: entries, labels: [] }, chunks }
 }
 
 /** Pieces of a file, to be fetched by their SHA-256 and put together again. */

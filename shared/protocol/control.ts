@@ -15,6 +15,7 @@ export const chunkManifestSchema = z.object({
   samplesPerChunk: natural,
   sampleCount: natural,
   chunks: blobList,
+  labels: blobList.default([]),
 })
 
 const imageShape = z.object({ height: natural, width: natural, channels: natural })

@@ -12,7 +12,12 @@ import { Trainer, type Votes } from '../../worker/step/trainer.ts'
 export function tinySource(sampleCount: number, sampleBytes: number): SampleSource {
   const row = (id: number) =>
     Uint8Array.from({ length: sampleBytes }, (_, index) => (Math.imul(id + 1, 2654435761) + index * 97) >>> 24)
-  return { sampleCount, sampleBytes, rows: (ids) => Promise.resolve(ids.map(row)) }
+  return {
+    sampleCount,
+    sampleBytes,
+    rows: (ids) => Promise.resolve(ids.map(row)),
+    labels: (ids) => Promise.resolve(Uint8Array.from(ids, (id) => id % 10)),
+  }
 }
 
 export function makeTrainer(

@@ -2,10 +2,13 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
+import { BlobStore } from '../../coordinator/blob-store.ts'
 import { makeChunks, sha256 } from '../../shared/dataset/chunk.ts'
 import { ChunkCache } from '../../shared/dataset/chunk-cache.ts'
 import { parseIdx } from '../../shared/dataset/idx.ts'
 import { loadIdxFolder, openDataset } from '../../shared/dataset/image-dataset.ts'
+import { chunkManifestSchema } from '../../shared/protocol/control.ts'
+import { openSampleStore } from '../../worker/data/sample-store.ts'
 import { temporaryFolder } from '../support/folder.ts'
 
 function idx(shape: readonly number[], type = 8): Buffer {
@@ -101,6 +104,27 @@ describe('chunks', () => {
     expect(manifest).toMatchObject({ sampleBytes: 7, samplesPerChunk: 3, sampleCount: 10 })
     expect(Buffer.concat(chunks).equals(Buffer.from(samples))).toBe(true)
     expect(manifest.chunks).toEqual(chunks.map((chunk) => ({ sha256: sha256(chunk), bytes: chunk.byteLength })))
+  })
+
+  it('come to a worker with the labels, each asked for once', async () => {
+    const count = 5000
+    const labels = Uint8Array.from({ length: count }, (_, id) => id % 10)
+    const train = { count, images: new Uint8Array(count * 100), labels }
+    const blobs = new BlobStore({ name: 'x', height: 10, width: 10, channels: 1, train, test: train })
+    const manifest = chunkManifestSchema.parse(JSON.parse(JSON.stringify(blobs.manifest)))
+    const asked: string[] = []
+    const store = openSampleStore(manifest, new ChunkCache('/proc/none/cache', 1), (name) => {
+      asked.push(name)
+      return Promise.resolve(blobs.get(name) ?? new Uint8Array(0))
+    })
+    expect([...(await store.labels([0, 4999, 7]))]).toEqual([0, 9, 7])
+    expect([...(await store.labels([13]))]).toEqual([3])
+    expect(asked).toEqual(manifest.labels.map(({ sha256 }) => sha256))
+    const { labels: _, ...unlabelled } = blobs.manifest
+    const without = openSampleStore(chunkManifestSchema.parse(unlabelled), new ChunkCache('/proc/none/cache', 1), () =>
+      Promise.resolve(new Uint8Array(0)),
+    )
+    await expect(without.labels([0])).rejects.toThrow('no labels')
   })
 
   it('are kept on disk, the ones not used for longest go first, and a damaged one is not given out', async () => {

@@ -1,6 +1,6 @@
-import { assert } from '../../shared/core/errors.ts'
+import { assert, RingleaderError } from '../../shared/core/errors.ts'
 import { limits } from '../../shared/core/limits.ts'
-import type { ChunkManifest } from '../../shared/dataset/chunk.ts'
+import type { BlobName, ChunkManifest } from '../../shared/dataset/chunk.ts'
 import type { ChunkCache } from '../../shared/dataset/chunk-cache.ts'
 import type { SampleSource } from '../step/step-inputs.ts'
 
@@ -11,22 +11,24 @@ export function openSampleStore(
   fetch: (sha256: string) => Promise<Uint8Array>,
 ): SampleSource {
   const chunks = new Map<number, Promise<Uint8Array>>()
+  const loadBlob = async ({ sha256 }: BlobName): Promise<Uint8Array> => {
+    const cached = await cache.get(sha256)
+    if (cached) return cached
+    const bytes = await fetch(sha256)
+    await cache.put(sha256, bytes)
+    return bytes
+  }
   const load = (index: number): Promise<Uint8Array> => {
     const present = chunks.get(index)
     if (present) return present
     const entry = manifest.chunks[index]
     assert(entry, `chunk ${index} is in the manifest`)
-    const loading = (async () => {
-      const cached = await cache.get(entry.sha256)
-      if (cached) return cached
-      const bytes = await fetch(entry.sha256)
-      await cache.put(entry.sha256, bytes)
-      return bytes
-    })()
+    const loading = loadBlob(entry)
     loading.catch(() => chunks.delete(index))
     chunks.set(index, loading)
     return loading
   }
+  let labels: Promise<Uint8Array> | null = null
   return {
     sampleCount: manifest.sampleCount,
     sampleBytes: manifest.sampleBytes,
@@ -45,5 +47,19 @@ export function openSampleStore(
         return chunk.subarray(start, start + manifest.sampleBytes)
       })
     },
+    async labels(ids) {
+      if (manifest.labels.length === 0)
+        throw new RingleaderError('labels', 'this data set has no labels; write a --model that needs none')
+      labels ??= Promise.all(manifest.labels.map(loadBlob)).then(joined)
+      labels.catch(() => {
+        labels = null
+      })
+      const all = await labels
+      return Uint8Array.from(ids, (id) => all[id] ?? 0)
+    },
   }
+}
+
+function joined(parts: readonly Uint8Array[]): Uint8Array {
+  return Uint8Array.from(Buffer.concat(parts))
 }

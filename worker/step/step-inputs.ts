@@ -1,5 +1,5 @@
 import type { RunConfig } from '../../shared/core/config.ts'
-import { assert } from '../../shared/core/errors.ts'
+import { assert, RingleaderError } from '../../shared/core/errors.ts'
 import { permutation, randomStream } from '../../shared/core/random.ts'
 import { type BatchRange, type LaneRange, rowsOfLane } from '../../shared/core/schedule.ts'
 import type { ModelState } from './model-state.ts'
@@ -10,6 +10,8 @@ export interface SampleSource {
   readonly sampleBytes: number
   /** Pixels 0…255 of the samples, in order. */
   rows(ids: readonly number[]): Promise<Uint8Array[]>
+  /** Labels of the samples, in order. Fails where the data set has none. */
+  labels(ids: readonly number[]): Promise<Uint8Array>
 }
 
 /** What the lanes of a step read: a pure function of (seed, step, lane), whoever computes them. */
@@ -62,6 +64,21 @@ export class StepInputs {
     for (const [row, pixels] of rows.entries()) bytes.set(pixels, row * sampleBytes)
     kernel.scaleBytes(this.#floats, this.#bytes, bytes.length, (high - low) / 255, low)
     return this.#state.floats(this.#floats, bytes.length)
+  }
+
+  /** One-hot labels [rows, classes]. */
+  async labels(ids: readonly number[], classes: number): Promise<Float32Array> {
+    const labels = await this.#source.labels(ids)
+    const rows = new Float32Array(ids.length * classes)
+    for (const [row, label] of labels.entries()) {
+      if (label >= classes)
+        throw new RingleaderError(
+          'labels',
+          `sample ${ids[row]} has label ${label}; this model knows 0 to ${classes - 1}`,
+        )
+      rows[row * classes + label] = 1
+    }
+    return rows
   }
 
   /** Numbers of the samples at these positions of an epoch's order. */
