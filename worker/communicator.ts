@@ -1,11 +1,9 @@
 import { hostname } from 'node:os'
 import { chooseAlgorithm } from '../shared/collective/algorithm.ts'
 import { AllReduceGroup } from '../shared/collective/all-reduce.ts'
-import { type LaneNode, nodesOf } from '../shared/collective/lanes.ts'
 import type { AllReduceMemory } from '../shared/collective/sums.ts'
 import type { Clock } from '../shared/core/clock.ts'
 import { assert, messageOf } from '../shared/core/errors.ts'
-import { lanesOfRank } from '../shared/core/schedule.ts'
 import { type Kernel, loadKernel } from '../shared/kernel/kernel.ts'
 import { decodeToWorker, encodeControl, type Peer, type ToCoordinator } from '../shared/protocol/control.ts'
 import { decodeFrameHeader, encodeFrameHeader, frameKind, runTag } from '../shared/protocol/frame.ts'
@@ -13,8 +11,8 @@ import type { ControlClient } from '../shared/transport/control-socket.ts'
 import type { Payload, Transport } from '../shared/transport/transport.ts'
 import { CoordinatorWatch } from './coordinator-watch.ts'
 import { runUpdate } from './optimizer/optimizer.ts'
+import { nodesOfRanks, reduceMemory } from './reduce-memory.ts'
 import { StateTransfer } from './state-transfer.ts'
-import type { MemoryRegion } from './step/model-state.ts'
 import { counter, type FromThread, type ThreadData, type ToThread } from './thread-messages.ts'
 
 type Hello = Extract<ToCoordinator, { kind: 'hello' }>
@@ -70,6 +68,7 @@ export class Communicator {
     control.onConnection((connected) => this.#watch.connection(connected))
     transport.onFrame((header, payload) => this.#frame(header, payload))
     transport.onLost((rank) => this.#linkLost(rank))
+    transport.onHost?.((files) => parts.post({ kind: 'host', files }))
     parts.post({ kind: 'open', endpoint: transport.endpoint })
   }
 
@@ -187,12 +186,13 @@ export class Communicator {
     this.#rank = rank
     this.#peers = peers
     this.#halted = false
+    for (const place of [counter.entered, counter.reduced]) Atomics.store(this.#parts.counters, place, 0)
     const { transport } = this.#parts
     const run = this.#run
     this.#group = new AllReduceGroup({
       ...{ run, generation, rank, worldSize: peers.length, transport, memory },
       algorithm: (bytes) => chooseAlgorithm(algorithm, peers.length, bytes, lanes !== null).name,
-      ...(lanes === null ? {} : { lanes: peers.map((_, other) => nodesOfRank(other, peers.length, lanes)) }),
+      ...(lanes === null ? {} : { lanes: nodesOfRanks(peers.length, lanes) }),
     })
     const others = peers.filter((peer) => peer.rank !== rank)
     transport.connect({ run, generation, rank, peers: others, wire })
@@ -225,6 +225,9 @@ export class Communicator {
   }
 
   #abort(reason: string): void {
+    const { counters } = this.#parts
+    Atomics.store(counters, counter.aborted, this.#generation)
+    Atomics.notify(counters, counter.aborted)
     this.#group?.abort(new Error(reason))
     this.#state?.abort(new Error(reason))
   }
@@ -248,8 +251,8 @@ export class Communicator {
       tensors: counters[counter.tensors] ?? 0,
       staleFrames: this.#counts.stale + (this.#group?.staleFrames ?? 0),
       malformedFrames: this.#malformed + this.#counts.malformed + (this.#group?.malformedFrames ?? 0),
-      entered: this.#group?.entered ?? 0,
-      reduced: this.#group?.reduced ?? 0,
+      entered: (this.#group?.entered ?? 0) + Atomics.load(counters, counter.entered),
+      reduced: (this.#group?.reduced ?? 0) + Atomics.load(counters, counter.reduced),
       fetched: this.#state?.fetched ?? 0,
     })
   }
@@ -274,18 +277,4 @@ export class Communicator {
 /** The name by which other hosts find this one. */
 export function advertised(endpoint: string): string {
   return endpoint.replace('//0.0.0.0:', `//${hostname()}:`)
-}
-
-function nodesOfRank(rank: number, worldSize: number, lanes: number): LaneNode[] {
-  const { first, last } = lanesOfRank(rank, worldSize, lanes)
-  return nodesOf(first, last)
-}
-
-function reduceMemory(kernel: Kernel, memory: WebAssembly.Memory, { offset, bytes }: MemoryRegion): AllReduceMemory {
-  const { buffer } = memory
-  return {
-    floats: (first, count) => new Float32Array(buffer, first * 4, count),
-    scratch: new Float32Array(buffer, offset, bytes / 4),
-    add: (target, source) => kernel.add(target.byteOffset, source.byteOffset, source.length),
-  }
 }

@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os'
 import type { Clock } from '../shared/core/clock.ts'
 import { RingleaderError } from '../shared/core/errors.ts'
 import { limits } from '../shared/core/limits.ts'
@@ -10,13 +11,17 @@ import type {
   ToWorker,
   Welcome,
 } from '../shared/protocol/control.ts'
+import { runTag } from '../shared/protocol/frame.ts'
 import type { Backend } from './backend/backend.ts'
 import type { BlobClient } from './data/blob-client.ts'
+import { HostReduction } from './host-reduction.ts'
 import type { Link } from './link.ts'
 import { encodeCheckpoint, restoreCheckpoint, weightsSha256 } from './step/checkpoint-files.ts'
 import type { CheckpointSender } from './step/checkpoint-sender.ts'
+import type { Group, HostGroup } from './step/group.ts'
 import type { ModelState } from './step/model-state.ts'
 import type { Trainer, Votes } from './step/trainer.ts'
+import type { GroupPlan } from './thread-messages.ts'
 
 export type Formed = Extract<ToWorker, { kind: 'form' }>
 
@@ -45,6 +50,9 @@ const compareEvery = 100
 /** The group cannot go on; this worker can. */
 export class GroupOver extends Error {}
 
+/** What a rank wants of the others. */
+export type Wishes = Pick<Votes, 'stop' | 'pause'>
+
 type Finished = Omit<Extract<ToCoordinator, { kind: 'finished' }>, 'generation'>
 
 /** One worker in one generation: takes over the state, waits for the start, steps. */
@@ -57,18 +65,22 @@ export class GroupRun {
   readonly #link: Link
   readonly #workshop: Workshop
   readonly #formed: Formed
+  readonly #plan: GroupPlan
+  /** Undefined: all ranks are not known to be on this host. */
+  #host: HostReduction | null | undefined
   #wake: () => void = () => {}
   #started = false
   /** Committed, and not told yet. */
   #untold: CommittedStep[] = []
   #toldAt = Number.NEGATIVE_INFINITY
 
-  constructor(link: Link, workshop: Workshop, formed: Formed, holds: StateIdentity | null) {
+  constructor(link: Link, workshop: Workshop, formed: Formed, plan: GroupPlan, holds: StateIdentity | null) {
     this.generation = formed.generation
     this.holds = holds
     this.#link = link
     this.#workshop = workshop
     this.#formed = formed
+    this.#plan = plan
     workshop.welcome.config.rollbacks = formed.rollbacks
   }
 
@@ -85,16 +97,18 @@ export class GroupRun {
   }
 
   /** Rejects with GroupOver where the group failed; the state is then that of the last committed step. */
-  async run(votes: () => Votes): Promise<Finished | { kind: 'paused' }> {
+  async run(wishes: () => Wishes): Promise<Finished | { kind: 'paused' }> {
     try {
       await this.#prepare()
       await this.#start()
       await this.#catchUp()
-      return await this.#steps(votes)
+      return await this.#steps(wishes)
     } catch (error) {
       this.#tell()
       if (error instanceof RingleaderError && error.code === 'collective') throw new GroupOver(error.message)
       throw error
+    } finally {
+      this.#host?.close()
     }
   }
 
@@ -146,16 +160,18 @@ export class GroupRun {
     }
   }
 
-  async #steps(votes: () => Votes): Promise<Finished | { kind: 'paused' }> {
-    const { trainer, schedule, backend, welcome, state, clock } = this.#workshop
+  async #steps(wishes: () => Wishes): Promise<Finished | { kind: 'paused' }> {
+    const { trainer, schedule, backend, welcome, state, clock, threads } = this.#workshop
     const { config } = welcome
     const { rank, peers, generation } = this.#formed
-    const group = {
+    const spare = availableParallelism() >= peers.length * (threads + 1)
+    let host: HostGroup | null = null
+    const group: Omit<Group, 'host'> = {
       generation,
       rank,
       worldSize: peers.length,
       allReduce: (...bucket: Parameters<Link['allReduce']>) => this.#link.allReduce(...bucket),
-      assist: this.#workshop.threads > 1 ? (...part: Parameters<Link['update']>) => this.#link.update(...part) : null,
+      assist: threads > 1 ? (...part: Parameters<Link['update']>) => this.#link.update(...part) : null,
     }
     const leads = rank === 0
     let step = this.holds?.step ?? 0
@@ -164,7 +180,9 @@ export class GroupRun {
     while (step < schedule.totalSteps && !stop && !pause) {
       await this.#link.mayStep
       if (this.aborted !== null) throw new GroupOver(this.aborted)
-      const result = await trainer.step(step, group, votes())
+      const own = this.#openHost()
+      const result = await trainer.step(step, { ...group, host }, { ...wishes(), host: own !== null, spare })
+      if (own && result.host) host ??= { allReduce: (...bucket) => own.allReduce(...bucket), overlaps: result.spare }
       step = result.committed.step
       stop = result.stop
       pause = result.pause
@@ -183,6 +201,19 @@ export class GroupRun {
     if (leads) await this.save()
     else await this.#checkpoint(step, false)
     return { kind: 'finished', step, weightsSha256: weightsSha256(state), stopped: step < schedule.totalSteps }
+  }
+
+  #openHost(): HostReduction | null {
+    const files = this.#host === undefined ? this.#link.host(this.generation) : null
+    if (files) {
+      const { state, welcome } = this.#workshop
+      const { kernel, memory, ownSumScratch } = state
+      this.#host = HostReduction.open({
+        ...{ run: runTag(welcome.runId), plan: this.#plan, files },
+        ...{ kernel, memory, scratch: ownSumScratch, counters: this.#link.counters },
+      })
+    }
+    return this.#host ?? null
   }
 
   #tell(): void {

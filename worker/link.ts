@@ -1,5 +1,6 @@
 import { RingleaderError } from '../shared/core/errors.ts'
 import type { StateIdentity, ToCoordinator, ToWorker } from '../shared/protocol/control.ts'
+import type { HostFiles } from '../shared/protocol/file-lane.ts'
 import type { Update } from './optimizer/optimizer.ts'
 import type { ModelState } from './step/model-state.ts'
 import { counter, type FromThread, type GroupPlan, type ToThread } from './thread-messages.ts'
@@ -18,7 +19,8 @@ export interface CommunicationThread {
 export class Link {
   readonly #thread: CommunicationThread
   readonly #requests = new Map<number, { resolve(bytes: number): void; reject(error: Error): void }>()
-  readonly #counters: Int32Array
+  /** Shared with the thread: see `counter`. */
+  readonly counters: Int32Array
   readonly #closed: Promise<void>
   #nextId = 0
   #onMessage: (incoming: Incoming) => void = () => {}
@@ -28,11 +30,12 @@ export class Link {
   #allowed: () => void = () => {}
   #connected: Promise<void> = Promise.resolve()
   #reached: () => void = () => {}
+  #host: HostFiles | null = null
   readonly opened: Promise<string>
 
   constructor(thread: CommunicationThread, counters: Int32Array) {
     this.#thread = thread
-    this.#counters = counters
+    this.counters = counters
     let open: (endpoint: string) => void = () => {}
     let refuse: (error: Error) => void = () => {}
     let closed: () => void = () => {}
@@ -62,6 +65,9 @@ export class Link {
           return this.#settle(message.id)?.reject(
             new RingleaderError('collective', message.reason, { recoverable: true }),
           )
+        case 'host':
+          this.#host = message.files
+          return
         case 'connection':
           return this.#connection(message.connected)
         case 'mayStep':
@@ -87,6 +93,11 @@ export class Link {
   /** Told when the coordinator is out of reach, and when it is back. */
   onConnection(handler: (connected: boolean) => void): void {
     this.#onConnection = handler
+  }
+
+  /** Files of the ranks of a generation, once all of them are known to be on one host; else null. */
+  host(generation: number): HostFiles | null {
+    return this.#host?.generation === generation ? this.#host : null
   }
 
   /** Settles once a step may be taken; at once, but where the coordinator has been away for very long. */
@@ -148,13 +159,13 @@ export class Link {
 
   /** Which state this worker holds, for heartbeats and for a coordinator that comes back. */
   holds(state: StateIdentity | null): void {
-    this.#counters[counter.step] = state?.step ?? 0
-    this.#counters[counter.generation] = state?.generation ?? 0
-    this.#counters[counter.holds] = state ? 1 : 0
+    this.counters[counter.step] = state?.step ?? 0
+    this.counters[counter.generation] = state?.generation ?? 0
+    this.counters[counter.holds] = state ? 1 : 0
   }
 
   tensors(count: number): void {
-    this.#counters[counter.tensors] = count
+    this.counters[counter.tensors] = count
   }
 
   #connection(connected: boolean): void {

@@ -95,12 +95,12 @@ export class Session {
 
   /** Takes part in one generation to its end, however it ends. */
   async #join(workshop: Workshop, formed: Formed): Promise<void> {
-    const group = new GroupRun(this.#link, workshop, formed, this.#holds)
+    const group = new GroupRun(this.#link, workshop, formed, this.#planOf(formed), this.#holds)
     this.#group = group
     const { generation } = formed
-    const votes = () => ({ stop: this.#stopWanted, pause: this.#pauseWanted === generation })
+    const wishes = () => ({ stop: this.#stopWanted, pause: this.#pauseWanted === generation })
     try {
-      const result = await Promise.race([group.run(votes), this.#end])
+      const result = await Promise.race([group.run(wishes), this.#end])
       // The last one out leaves its state behind.
       if (result.kind === 'paused' && this.#draining !== null && formed.peers.length === 1) await group.save()
       this.#link.send(

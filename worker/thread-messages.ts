@@ -1,5 +1,6 @@
 import type { AlgorithmChoice } from '../shared/collective/algorithm.ts'
 import type { Peer, StateIdentity, ToCoordinator, ToWorker } from '../shared/protocol/control.ts'
+import type { HostFiles } from '../shared/protocol/file-lane.ts'
 import type { Wire } from '../shared/transport/transport.ts'
 import type { Update } from './optimizer/optimizer.ts'
 import type { MemoryRegion } from './step/model-state.ts'
@@ -16,7 +17,18 @@ export interface ThreadData {
 }
 
 /** Places in the shared counters. The identity of the state is `generation` and `step`; `holds` is 0 where there is none. */
-export const counter = { step: 0, tensors: 1, generation: 2, holds: 3, count: 4 } as const
+export const counter = {
+  step: 0,
+  tensors: 1,
+  generation: 2,
+  holds: 3,
+  /** Generation that was aborted last, told to the main thread where it waits. */
+  aborted: 4,
+  /** Reductions that the main thread itself has begun and finished in this generation. */
+  entered: 5,
+  reduced: 6,
+  count: 7,
+} as const
 
 /** A group that this worker is to take part in. */
 export interface GroupPlan {
@@ -49,6 +61,8 @@ export type FromThread =
   /** A reduction, an update or a fetch is done. */
   | { kind: 'done'; id: number; bytes: number }
   | { kind: 'failed'; id: number; reason: string }
+  /** All ranks of the generation are on this host. */
+  | { kind: 'host'; files: HostFiles }
   /** Whether the coordinator is there. */
   | { kind: 'connection'; connected: boolean }
   /** False: no step until further notice; the coordinator has been away for too long. */

@@ -10,6 +10,9 @@ export interface AllReduceWorkerOptions {
   readonly collective: CollectiveOptions
 }
 
+/** The main thread itself where all workers are on one host (worker/host-reduction.ts). */
+export type ReducingThread = 'main' | 'communication'
+
 /** Between `bench allreduce` and its workers, over Node's IPC channel. A worker ends when the channel does. */
 export type ToAllReduceProcess =
   | { kind: 'start'; options: AllReduceWorkerOptions }
@@ -18,5 +21,5 @@ export type ToAllReduceProcess =
   | { kind: 'end' }
 export type FromAllReduceProcess =
   | { kind: 'open'; endpoint: string }
-  /** Seconds of each iteration; what is wrong with a sum, null where all are right. */
-  | { kind: 'measured'; seconds: readonly number[]; wrong: string | null }
+  /** Seconds of each iteration; what is wrong with a sum, null where all are right; which of a worker's threads reduced. */
+  | { kind: 'measured'; seconds: readonly number[]; wrong: string | null; by: ReducingThread }

@@ -1,10 +1,13 @@
 import { exitCode, RingleaderError } from '../../shared/core/errors.ts'
 import { limits } from '../../shared/core/limits.ts'
-import { Arena, createSharedMemory } from '../../shared/kernel/kernel.ts'
+import { Arena, createSharedMemory, loadKernel } from '../../shared/kernel/kernel.ts'
 import type { Peer } from '../../shared/protocol/control.ts'
+import { runTag } from '../../shared/protocol/frame.ts'
+import { HostReduction } from '../../worker/host-reduction.ts'
 import { Link } from '../../worker/link.ts'
 import { openThread } from '../../worker/open-thread.ts'
-import { counter } from '../../worker/thread-messages.ts'
+import type { MemoryRegion } from '../../worker/step/model-state.ts'
+import { counter, type GroupPlan } from '../../worker/thread-messages.ts'
 import type { AllReduceWorkerOptions, FromAllReduceProcess } from './all-reduce-messages.ts'
 import type { CollectiveOptions } from './collective-options.ts'
 import { fillPattern, firstWrong } from './test-pattern.ts'
@@ -12,7 +15,8 @@ import { fillPattern, firstWrong } from './test-pattern.ts'
 const warmUps = 3
 /** As in a training (coordinator/shell.ts). */
 const heartbeatMs = 250
-const marginBytes = (1 << 17) + limits.sumScratchBytes
+const marginBytes = (1 << 17) + 2 * limits.sumScratchBytes
+const runId = 'bench'
 
 /** A worker of a training without the training: main thread, link, communication thread, sockets, shared memory. */
 export class AllReduceWorker {
@@ -22,9 +26,14 @@ export class AllReduceWorker {
   readonly #link: Link
   readonly #arena: Arena
   readonly #bucket: number
+  readonly #ownScratch: MemoryRegion
   readonly #collective: CollectiveOptions
   readonly #barrier: number
-  #group = { rank: 0, worldSize: 1 }
+  #plan: GroupPlan | null = null
+  #host: HostReduction | null = null
+  /** All ranks have said that they can reduce in their main threads. */
+  #here = false
+  readonly #memory: WebAssembly.Memory
   /** Number of the next reduction. */
   #step = 0
   #over: (error: Error | null) => void = () => {}
@@ -36,10 +45,15 @@ export class AllReduceWorker {
     const thread = openThread({ ...sockets, connectTimeoutMs: 30_000, reconnectTimeoutMs: 30_000, counters })
     this.#link = new Link(thread, new Int32Array(counters))
     const memory = createSharedMemory(largestBytes + marginBytes)
+    this.#memory = memory
     this.#arena = new Arena(memory)
     this.#barrier = this.#arena.allocate(64)
     this.#bucket = this.#arena.allocate(largestBytes)
-    const sumScratch = { offset: this.#arena.allocate(limits.sumScratchBytes), bytes: limits.sumScratchBytes }
+    const [sumScratch, ownScratch] = [0, 1].map(() => ({
+      offset: this.#arena.allocate(limits.sumScratchBytes),
+      bytes: limits.sumScratchBytes,
+    })) as [MemoryRegion, MemoryRegion]
+    this.#ownScratch = ownScratch
     this.#link.useMemory({ memory, regions: [], sumScratch })
     this.opened = this.#link.opened
     const end = new Promise<Error | null>((resolve) => {
@@ -50,14 +64,14 @@ export class AllReduceWorker {
   }
 
   form(rank: number, peers: readonly Peer[]): void {
-    this.#group = { rank, worldSize: peers.length }
-    this.#link.welcomed('bench', heartbeatMs)
-    this.#link.form({ generation: 1, rank, peers, lanes: null, ...this.#collective })
+    this.#plan = { generation: 1, rank, peers, lanes: null, ...this.#collective }
+    this.#link.welcomed(runId, heartbeatMs)
+    this.#link.form(this.#plan)
   }
 
   /** All ranks set out together, every time; filling and checking is not in the time. */
   async measure(bytes: number, iterations: number): Promise<FromAllReduceProcess> {
-    const { rank, worldSize } = this.#group
+    const { rank = 0, peers = [] } = this.#plan ?? {}
     const values = this.#arena.floats(this.#bucket, bytes / 4)
     const seconds: number[] = []
     let wrong: string | null = null
@@ -66,22 +80,38 @@ export class AllReduceWorker {
         fillPattern(values, rank, round)
         const second = await this.#timed(values.length)
         if (round >= warmUps) seconds.push(second)
-        wrong ??= firstWrong(values, worldSize, round)
+        wrong ??= firstWrong(values, peers.length, round)
       }
     } catch (error) {
       this.#over(error instanceof Error ? error : new Error(String(error)))
       throw error
     }
-    return { kind: 'measured', seconds, wrong }
+    return { kind: 'measured', seconds, wrong, by: this.#here ? 'main' : 'communication' }
   }
 
   async #timed(count: number): Promise<number> {
     const step = this.#step++
-    this.#arena.floats(this.#barrier, 1).fill(1)
-    await this.#link.allReduce(step, 1, [this.#barrier], 1) // nobody has its result before all are there
+    const ready = this.#arena.floats(this.#barrier, 1).fill(this.#openHost() ? 1 : 0)
+    await this.#reduce(step, 1, this.#barrier, 1) // nobody has its result before all are there
+    this.#here ||= ready[0] === this.#plan?.peers.length
     const started = performance.now()
-    await this.#link.allReduce(step, 0, [this.#bucket], count)
+    await this.#reduce(step, 0, this.#bucket, count)
     return (performance.now() - started) / 1000
+  }
+
+  #reduce(step: number, bucket: number, offset: number, count: number): Promise<number> {
+    const by = this.#here && this.#host ? this.#host : this.#link
+    return by.allReduce(step, bucket, [offset], count)
+  }
+
+  #openHost(): HostReduction | null {
+    const files = this.#link.host(1)
+    if (files && this.#plan)
+      this.#host ??= HostReduction.open({
+        ...{ run: runTag(runId), plan: this.#plan, files, kernel: loadKernel(this.#memory), memory: this.#memory },
+        ...{ scratch: this.#ownScratch, counters: this.#link.counters },
+      })
+    return this.#host
   }
 
   end(): void {

@@ -1,5 +1,6 @@
 import { RingleaderError } from '../../shared/core/errors.ts'
 import { AllReduceGroup } from './all-reduce-group.ts'
+import type { ReducingThread } from './all-reduce-messages.ts'
 import type { CollectiveOptions } from './collective-options.ts'
 import { sizeName } from './sizes.ts'
 import { median, quantile, rounded } from './spread.ts'
@@ -7,6 +8,7 @@ import { median, quantile, rounded } from './spread.ts'
 /** Of one size; times are those of rank 0, as the peers tell theirs. */
 export interface AllReduceFigures extends CollectiveOptions {
   readonly worldSize: number
+  readonly by: ReducingThread
   readonly bytes: number
   readonly iterations: number
   readonly medianMs: number
@@ -47,7 +49,7 @@ export async function measureAllReduce(
         if (wrong !== null)
           throw new RingleaderError('wrong-sum', `all-reduce of ${sizeName(bytes)}, rank ${rank}: ${wrong}`)
       const figures = {
-        ...{ worldSize: workers, bytes, ...collective },
+        ...{ worldSize: workers, by: ranks[0]?.by ?? 'communication', bytes, ...collective },
         ...figuresOf(
           workers,
           bytes,
@@ -63,7 +65,7 @@ export async function measureAllReduce(
   return all
 }
 
-type Times = Omit<AllReduceFigures, 'worldSize' | 'bytes' | keyof CollectiveOptions>
+type Times = Omit<AllReduceFigures, 'worldSize' | 'by' | 'bytes' | keyof CollectiveOptions>
 
 function figuresOf(workers: number, bytes: number, secondsOfRanks: readonly (readonly number[])[]): Times {
   const first = secondsOfRanks[0] ?? []

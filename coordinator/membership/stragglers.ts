@@ -1,5 +1,6 @@
-/** Of a step in the smoothed time: about the last ten count. */
-const weight = 0.2
+/** Of a step in the smoothed time: about the last second counts, but at least five steps and at most two hundred. */
+const mostWeight = 0.2
+const leastWeight = 0.005
 /** The first steps in a group compile kernels and fetch data. */
 const firstSteps = 5
 const minimumSteps = 15
@@ -33,6 +34,7 @@ export class Stragglers {
   /** What changes with a worker's next step; null: nothing. */
   report(workerId: string, seconds: number): Straggler | null {
     const before = this.#times.get(workerId)
+    const weight = Math.min(mostWeight, Math.max(leastWeight, before?.seconds ?? 0))
     const warm = before && before.steps >= firstSteps
     const smoothed = warm ? before.seconds + weight * (seconds - before.seconds) : seconds
     this.#times.set(workerId, { steps: (before?.steps ?? 0) + 1, seconds: smoothed })

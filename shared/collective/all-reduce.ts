@@ -23,7 +23,7 @@ export interface AllReduceOptions {
   readonly generation: number
   readonly rank: number
   readonly worldSize: number
-  readonly transport: Transport
+  readonly transport: Pick<Transport, 'send'>
   readonly memory: AllReduceMemory
   /** For a bucket of so many bytes; the same on all ranks. */
   algorithm(bytes: number): Algorithm

@@ -17,6 +17,9 @@ export const limits = {
   /** Bytes that a rank may get from all others in an all-reduce of one hop, and ranks of its group (algorithm.ts). */
   exchangeBytes: 1 << 20,
   exchangeRanks: 16,
+  /** The same between main threads of one host, where a frame costs microseconds; and the bytes of one there. */
+  hostExchangeBytes: 4 << 20,
+  hostSegmentBytes: 1 << 20,
   /** In larger groups a bucket up to this costs what its messages cost: by the tree. */
   treeBytes: 256 << 10,
   /** Room in a worker's memory for parts on their way into a sum; small enough to stay in a core's cache. */

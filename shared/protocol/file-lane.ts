@@ -13,6 +13,14 @@ export interface Place {
   readonly offset: number
 }
 
+/** The files of all ranks of a generation, each of which can read all the others. */
+export interface HostFiles {
+  readonly generation: number
+  /** Encoded offers: of this end, and of the others by their ranks. */
+  readonly own: Uint8Array
+  readonly peers: readonly (readonly [number, Uint8Array])[]
+}
+
 export const nonceBytes = 32
 const offerBytes = 8 + nonceBytes
 const placeBytes = 8

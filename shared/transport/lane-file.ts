@@ -17,9 +17,7 @@ export class OwnFile {
   readonly offer: FileOffer
   readonly #descriptor: number
 
-  private constructor(descriptor: number) {
-    const nonce = randomBytes(nonceBytes)
-    writeAll(descriptor, nonce, 0)
+  private constructor(descriptor: number, nonce: Uint8Array) {
     this.offer = { processId: process.pid, descriptor, nonce }
     this.#descriptor = descriptor
   }
@@ -27,10 +25,19 @@ export class OwnFile {
   /** Null where there is no such folder, or no room in it. */
   static create(): OwnFile | null {
     try {
-      return new OwnFile(openSync(folder, temporaryFile | constants.O_RDWR, 0o600))
+      const descriptor = openSync(folder, temporaryFile | constants.O_RDWR, 0o600)
+      const nonce = randomBytes(nonceBytes)
+      writeAll(descriptor, nonce, 0)
+      return new OwnFile(descriptor, nonce)
     } catch {
       return null
     }
+  }
+
+  /** The same file for another thread of this process, with a descriptor of its own; null where it is gone. */
+  static again(offer: FileOffer): OwnFile | null {
+    const descriptor = openProven(offer, constants.O_RDWR)
+    return descriptor === null ? null : new OwnFile(descriptor, offer.nonce)
   }
 
   /** Throws where there is no room. */
@@ -55,19 +62,8 @@ export class PeerFile {
   /** Null where the peer is not on this host, or its file is not for us to read. */
   static open(data: Uint8Array): PeerFile | null {
     const offer = decodeOffer(data)
-    if (!offer) return null
-    let descriptor: number | null = null
-    try {
-      const path = `/proc/${offer.processId}/fd/${offer.descriptor}`
-      descriptor = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK) // an offer may name a pipe
-      const nonce = Buffer.alloc(nonceBytes)
-      if (fstatSync(descriptor).isFile() && readSync(descriptor, nonce, 0, nonceBytes, 0) === nonceBytes)
-        if (timingSafeEqual(nonce, offer.nonce)) return new PeerFile(descriptor)
-    } catch {
-      // Another host, another container, another user: the link stays on TCP.
-    }
-    if (descriptor !== null) closeSync(descriptor)
-    return null
+    const descriptor = offer && openProven(offer, constants.O_RDONLY)
+    return descriptor === null ? null : new PeerFile(descriptor)
   }
 
   payload({ plane, offset }: Place, byteLength: number): Payload {
@@ -77,6 +73,12 @@ export class PeerFile {
       heldBytes: 0,
       copyTo: (target, from = 0) => this.#read(target, start + from),
     }
+  }
+
+  /** False where there is nothing yet. */
+  look(target: Uint8Array, { plane, offset }: Place): boolean {
+    const start = positionOf(plane, offset)
+    return readSync(this.#descriptor, target, 0, target.byteLength, start) === target.byteLength
   }
 
   close(): void {
@@ -92,6 +94,21 @@ export class PeerFile {
       done += count
     }
   }
+}
+
+/** Of a file that begins with the offer's nonce. */
+function openProven({ processId, descriptor: offered, nonce }: FileOffer, mode: number): number | null {
+  let descriptor: number | null = null
+  try {
+    descriptor = openSync(`/proc/${processId}/fd/${offered}`, mode | constants.O_NONBLOCK) // an offer may name a pipe
+    const read = Buffer.alloc(nonceBytes)
+    if (fstatSync(descriptor).isFile() && readSync(descriptor, read, 0, nonceBytes, 0) === nonceBytes)
+      if (timingSafeEqual(read, nonce)) return descriptor
+  } catch {
+    // Another host, another container, another user: the link stays on TCP.
+  }
+  if (descriptor !== null) closeSync(descriptor)
+  return null
 }
 
 function positionOf(plane: number, offset: number): number {

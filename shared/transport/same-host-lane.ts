@@ -1,4 +1,4 @@
-import { decodePlace, encodeOffer, encodePlace, type Place } from '../protocol/file-lane.ts'
+import { decodePlace, encodeOffer, encodePlace, type HostFiles, type Place } from '../protocol/file-lane.ts'
 import { decodeFrameHeader, encodeFrameHeader, frameKind } from '../protocol/frame.ts'
 import { OwnFile, PeerFile } from './lane-file.ts'
 import type { Payload, TransportGroup } from './transport.ts'
@@ -15,10 +15,17 @@ export class SameHostLane {
   #own: OwnFile | null
   readonly #readers = new Set<number>()
   readonly #files = new Map<number, PeerFile>()
+  readonly #offers = new Map<number, Uint8Array>()
+  readonly #onComplete: (files: HostFiles) => void
 
-  constructor(group: TransportGroup, send: (rank: number, header: Uint8Array, payload: Uint8Array) => void) {
+  constructor(
+    group: TransportGroup,
+    send: (rank: number, header: Uint8Array, payload: Uint8Array) => void,
+    onComplete: (files: HostFiles) => void,
+  ) {
     this.#group = group
     this.#send = send
+    this.#onComplete = onComplete
     const wanted = group.wire !== 'tcp' && group.peers.length > 0
     this.#own = wanted ? OwnFile.create() : null
     if (this.#own)
@@ -38,12 +45,20 @@ export class SameHostLane {
     if (!peers.some(({ rank }) => rank === header.sender)) return
     if (header.kind === frameKind.fileAccept) {
       this.#readers.add(header.sender)
-      return
+      return this.#look()
     }
     const file = this.#files.has(header.sender) ? null : PeerFile.open(payload)
     if (!file) return
     this.#files.set(header.sender, file)
+    this.#offers.set(header.sender, Uint8Array.from(payload))
     this.#tell(header.sender, frameKind.fileAccept, new Uint8Array(0))
+    this.#look()
+  }
+
+  #look(): void {
+    const { generation, peers } = this.#group
+    if (!this.#own || this.#readers.size < peers.length || this.#offers.size < peers.length) return
+    this.#onComplete({ generation, own: encodeOffer(this.#own.offer), peers: [...this.#offers] })
   }
 
   /** Puts a payload into the file, and makes the message that says where. Null where it has to travel in its message. */

@@ -1,4 +1,4 @@
-import type { Place } from '../protocol/file-lane.ts'
+import type { HostFiles, Place } from '../protocol/file-lane.ts'
 
 /** What a frame carries. It may still lie elsewhere; `copyTo` brings it. Whoever keeps one keeps no more than this object. */
 export interface Payload {
@@ -50,6 +50,8 @@ export interface Transport {
   onFrame(handler: FrameHandler): void
   /** Called with the rank of a peer whose link is lost, or does not come to be within `limits.connectMs`. */
   onLost(handler: (rank: number) => void): void
+  /** Called when all ranks of a generation turn out to be on one host. */
+  onHost?(handler: (files: HostFiles) => void): void
   connect(group: TransportGroup): void
   send(ranks: readonly number[], header: Uint8Array, payload: Uint8Array, place?: Place | null): void
   /** Drops all links and what is queued on them; the endpoint stays. */

@@ -1,6 +1,6 @@
 import { Pull, Push } from 'zeromq'
 import { limits } from '../core/limits.ts'
-import type { Place } from '../protocol/file-lane.ts'
+import type { HostFiles, Place } from '../protocol/file-lane.ts'
 import { decodeFrameHeader, frameHeaderBytes, frameKind } from '../protocol/frame.ts'
 import { SameHostLane } from './same-host-lane.ts'
 import type { TransportGroup, TransportSecurity } from './transport.ts'
@@ -54,6 +54,7 @@ class ZeromqTransport implements Transport {
   #ranks = new Map<number, Link>()
   #onFrame: FrameHandler = () => {}
   #onLost: (rank: number) => void = () => {}
+  #onHost: (files: HostFiles) => void = () => {}
   #closed = false
   #lane: SameHostLane | null = null
   #generation = 0
@@ -76,10 +77,18 @@ class ZeromqTransport implements Transport {
     this.#onLost = handler
   }
 
+  onHost(handler: (files: HostFiles) => void): void {
+    this.#onHost = handler
+  }
+
   connect(group: TransportGroup): void {
     this.#link(group.peers)
     this.#lane?.close()
-    const lane = new SameHostLane(group, (rank, header, payload) => this.send([rank], header, payload, null))
+    const lane = new SameHostLane(
+      group,
+      (rank, header, payload) => this.send([rank], header, payload, null),
+      (files) => this.#onHost(files),
+    )
     this.#lane = lane
     this.#generation = group.generation
     for (const offer of this.#earlyOffers.splice(0)) this.#toLane(offer)

@@ -31,7 +31,7 @@ describe('bench allreduce', () => {
       [2, 3].flatMap((workers) => [4, 4096, 1 << 20].map((bytes) => [workers, bytes])),
     )
     for (const line of lines) {
-      expect(line).toMatchObject({ algorithm: 'auto', wire: 'auto', iterations: 5 })
+      expect(line).toMatchObject({ algorithm: 'auto', wire: 'auto', by: 'main', iterations: 5 })
       expect(line.minMs).toBeGreaterThan(0)
       expect(line.medianMs).toBeGreaterThanOrEqual(line.minMs)
       expect(line.p99Ms).toBeGreaterThanOrEqual(line.medianMs)
@@ -40,6 +40,16 @@ describe('bench allreduce', () => {
       expect(line.busbwGBps / ((algbw * 2 * (line.worldSize - 1)) / line.worldSize)).toBeCloseTo(1, 2)
     }
     expect(readFileSync(plot, 'utf8').match(/<polyline/g)).toHaveLength(2)
+  })
+
+  it('leaves it to the communication threads where the wire or the algorithm asks for that', async () => {
+    for (const flags of [
+      ['--wire', 'tcp'],
+      ['--algorithm', 'tree'],
+    ]) {
+      const { stdout } = await ringleader('bench', 'allreduce', ...quick, ...flags, '--json')
+      for (const line of objects(stdout)) expect(line.by).toBe('communication')
+    }
   })
 
   it('compares with another program, the one and the other first in turn', async () => {

@@ -36,8 +36,15 @@ export function makeTrainer(
   }
 }
 
-export const alone: Group = { generation: 1, rank: 0, worldSize: 1, allReduce: () => Promise.resolve(0), assist: null }
-export const noVotes: Votes = { stop: false, pause: false }
+export const alone: Group = {
+  generation: 1,
+  rank: 0,
+  worldSize: 1,
+  allReduce: () => Promise.resolve(0),
+  host: null,
+  assist: null,
+}
+export const noVotes: Votes = { stop: false, pause: false, host: false, spare: false }
 
 /** Ranks of one process: a reduction is done when the last rank has come to it. */
 export function localGroups(states: readonly ModelState[]): Group[] {
@@ -46,6 +53,7 @@ export function localGroups(states: readonly ModelState[]): Group[] {
     generation: 1,
     rank,
     worldSize: states.length,
+    host: null,
     assist: null,
     async allReduce(step, bucket, [offset = 0], count) {
       const key = `${step}/${bucket}`

@@ -28,6 +28,10 @@ describe('a worker that computes for longer than the others', () => {
     one.formed(['a', 'b'])
     expect(steps(one, 3, { a: 0.05, b: 0.5 })).toEqual([])
     expect(steps(one, 30, { a: 0.05, b: 0.05 })).toEqual([])
+    const fast = new Stragglers()
+    steps(fast, 30, { a: 0.004, b: 0.004 })
+    expect(steps(fast, 10, { a: 0.004, b: 0.015 })).toEqual([]) // too short to tell anybody
+    expect(steps(fast, 400, { a: 0.004, b: 0.015 })).toMatchObject([{ workerId: 'b', slow: true }])
     expect(steps(new Stragglers(), 30, { a: 0.0001, b: 0.004 })).toEqual([])
   })
 })

@@ -39,6 +39,7 @@ describe.each(['vae', 'gan'] as const)('%s steps', (model) => {
       const results = await Promise.all(
         ranks.map(({ trainer }, rank) =>
           trainer.step(step, groups[rank] ?? alone, {
+            ...noVotes,
             stop: rank === 1 && step === 3,
             pause: rank === 0 && step === 2,
           }),

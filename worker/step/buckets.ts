@@ -1,4 +1,3 @@
-import { limits } from '../../shared/core/limits.ts'
 import type { Phase } from '../model/model.ts'
 import { type ModelState, type ParameterSlot, tail } from './model-state.ts'
 
@@ -16,10 +15,10 @@ export interface Bucket {
 }
 
 /**
- * The buckets of a phase, in the order in which the backward pass fills them: from the last layer to the first. The tail, with the
+ * The buckets of a phase, of at least so many bytes, in the order in which the backward pass fills them: from the last layer to the first. The tail, with the
  * losses and votes that are known at the end, travels with the first layer of the first network.
  */
-export function bucketsOf(state: ModelState, phase: Phase): Bucket[] {
+export function bucketsOf(state: ModelState, phase: Phase, bucketBytes: number): Bucket[] {
   const buckets: Bucket[] = []
   for (const name of [...phase.updates].reverse()) {
     const slots = state.slots.filter(({ network }) => network === name)
@@ -29,7 +28,7 @@ export function bucketsOf(state: ModelState, phase: Phase): Bucket[] {
     for (const [index, slot] of [...slots.entries()].reverse()) {
       taken.unshift(slot)
       const start = slot.weights.byteOffset - base
-      if (index > 0 && end - start < limits.bucketBytes) continue
+      if (index > 0 && end - start < bucketBytes) continue
       const hasTail = index === 0 && name === phase.updates[0]
       const offset = hasTail ? -tail.floats * 4 : start
       buckets.push({ id: buckets.length, network: name, offset, count: (end - offset) / 4, slots: taken, hasTail })

@@ -1,5 +1,12 @@
 import type { Update } from '../optimizer/optimizer.ts'
 
+/** Reductions by the main thread itself, in the order of the calls; the same ones on all ranks. */
+export interface HostGroup {
+  allReduce: Group['allReduce']
+  /** Each rank has a core to spare, on which the communication thread reduces what is ready during the backward pass. */
+  readonly overlaps: boolean
+}
+
 /** What a step needs from the other ranks. */
 export interface Group {
   readonly generation: number
@@ -9,6 +16,8 @@ export interface Group {
    * Adds `count` floats, each rank's partial sums at these byte offsets of the shared memory, over all ranks into the first; returns the bytes sent. Rejects once aborted.
    */
   allReduce(step: number, bucket: number, offsets: readonly number[], count: number): Promise<number>
+  /** Set where all ranks are on one host and have agreed to reduce in their main threads (host-reduction.ts). */
+  readonly host: HostGroup | null
   /** Another thread of this worker that runs a part of an update, elements [first, first + count); null: there is no core for it. */
   readonly assist: ((update: Update, first: number, count: number) => Promise<unknown>) | null
 }

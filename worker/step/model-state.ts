@@ -6,7 +6,16 @@ import { randomStream } from '../../shared/core/random.ts'
 import { Arena, createSharedMemory, type Kernel, loadKernel } from '../../shared/kernel/kernel.ts'
 
 /** What lies in front of a network's gradient and is added up by the all-reduce too: its length, and positions in it. */
-export const tail = { floats: 32, loss: 0, scalars: 1, checksum: 16, stopVote: 21, pauseVote: 22 } as const
+export const tail = {
+  floats: 32,
+  loss: 0,
+  scalars: 1,
+  checksum: 16,
+  stopVote: 21,
+  pauseVote: 22,
+  hostVote: 23,
+  spareVote: 24,
+} as const
 
 export interface ParameterSlot extends ParameterSpec {
   readonly network: string
@@ -53,8 +62,9 @@ export class ModelState {
   /** Byte offset of a region for random draws, copied out before anything else runs. */
   readonly scratch: number
   readonly scratchBytes: number
-  /** Where the communication thread adds up what comes from other ranks. */
+  /** Where the communication thread adds up what comes from other ranks, and where the main thread does. */
   readonly sumScratch: MemoryRegion
+  readonly ownSumScratch: MemoryRegion
 
   /** `parts`: gradients that are held at once, for sums in the order of the lane tree (lanes.ts). */
   constructor(spec: ModelSpec, scratchBytes: number, parts = 1) {
@@ -62,13 +72,15 @@ export class ModelState {
       parametersOf(network).reduce((sum, parameter) => sum + padded(sizeOf(parameter)), 0),
     )
     const total = sizes.reduce((sum, size) => sum + size * 6 + parts * (size + tail.floats), 0)
-    const scratches = scratchBytes + limits.sumScratchBytes
+    const scratches = scratchBytes + 2 * limits.sumScratchBytes
     this.memory = createSharedMemory(total * 4 + scratches + 65_536 + 64 * spec.networks.length * (parts + 1))
     this.kernel = loadKernel(this.memory)
     this.arena = new Arena(this.memory)
     this.scratch = this.arena.allocate(scratchBytes)
     this.scratchBytes = scratchBytes
-    this.sumScratch = { offset: this.arena.allocate(limits.sumScratchBytes), bytes: limits.sumScratchBytes }
+    const sumScratch = () => ({ offset: this.arena.allocate(limits.sumScratchBytes), bytes: limits.sumScratchBytes })
+    this.sumScratch = sumScratch()
+    this.ownSumScratch = sumScratch()
     for (const [index, network] of spec.networks.entries()) {
       const count = sizes[index] ?? 0
       const region = (extra = 0) => this.arena.allocate((count + extra) * 4)

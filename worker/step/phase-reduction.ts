@@ -1,3 +1,4 @@
+import { limits } from '../../shared/core/limits.ts'
 import type { Phase } from '../model/model.ts'
 import { type Bucket, bucketsOf } from './buckets.ts'
 import type { Group } from './group.ts'
@@ -15,6 +16,7 @@ export class PhaseReduction {
   readonly #group: Group
   readonly #step: number
   readonly #index: number
+  readonly #overlaps: boolean
   readonly #waiting: Map<Bucket, Set<string>>
   readonly #sent: Promise<number>[] = []
 
@@ -23,29 +25,37 @@ export class PhaseReduction {
     this.#group = group
     this.#step = step
     this.#index = index
-    const buckets = bucketsOf(state, phase)
+    this.#overlaps = group.host?.overlaps ?? true
+    const buckets = bucketsOf(state, phase, this.#overlaps ? limits.bucketBytes : Number.POSITIVE_INFINITY)
     this.#waiting = new Map(buckets.map((bucket) => [bucket, new Set(bucket.slots.map(({ name }) => name))]))
   }
 
   /** The only partial sum of this parameter's gradient is whole. */
   ready(parameter: string): void {
+    if (!this.#overlaps) return
     for (const [bucket, missing] of this.#waiting)
-      if (missing.delete(parameter) && missing.size === 0 && !bucket.hasTail) this.#send(bucket, 1)
+      if (missing.delete(parameter) && missing.size === 0 && !bucket.hasTail) void this.#send(bucket, 1, this.#group)
   }
 
   /** All gradients are there, each in so many partial sums. Settles with the bytes that this rank sent. */
   async rest(parts: number): Promise<number> {
-    for (const bucket of [...this.#waiting.keys()]) this.#send(bucket, parts)
+    const { host } = this.#group
+    for (const bucket of [...this.#waiting.keys()]) {
+      const here = host && (bucket.hasTail || !host.overlaps) ? host : null
+      const sent = this.#send(bucket, parts, here ?? this.#group)
+      if (here) await sent
+    }
     return (await Promise.all(this.#sent)).reduce((sum, bytes) => sum + bytes, 0)
   }
 
-  #send(bucket: Bucket, parts: number): void {
+  #send(bucket: Bucket, parts: number, { allReduce }: Pick<Group, 'allReduce'>): Promise<number> {
     this.#waiting.delete(bucket)
     const { gradients } = this.#state.network(bucket.network)
     const offsets = gradients.slice(0, parts).map((offset) => offset + bucket.offset)
     const number = this.#index * bucketsPerPhase + bucket.id
-    const sent = this.#group.allReduce(this.#step, number, offsets, bucket.count)
+    const sent = allReduce(this.#step, number, offsets, bucket.count)
     sent.catch(() => {}) // whoever waits for the rest hears of it
     this.#sent.push(sent)
+    return sent
   }
 }

@@ -18,6 +18,10 @@ import { Stopwatch } from './stopwatch.ts'
 export interface Votes {
   readonly stop: boolean
   readonly pause: boolean
+  /** This end could reduce in its main thread: all ranks are on its host. */
+  readonly host: boolean
+  /** There is a core beside that of each rank. */
+  readonly spare: boolean
 }
 
 export interface StepResult {
@@ -26,6 +30,9 @@ export interface StepResult {
   readonly stop: boolean
   /** The same for a pause. */
   readonly pause: boolean
+  /** True on every rank alike where all said so. */
+  readonly host: boolean
+  readonly spare: boolean
 }
 
 /** An update of fewer floats is done before another thread has heard of it. */
@@ -78,7 +85,7 @@ export class Trainer {
       images: 0,
       bytes: 0,
     }
-    const agreed = { stop: false, pause: false }
+    const agreed = { stop: false, pause: false, host: false, spare: false }
     let skipped = false
     try {
       this.#gradients.begin(phases, plan, group)
@@ -100,6 +107,8 @@ export class Trainer {
         }
         agreed.stop ||= (tails[tail.stopVote] ?? 0) > 0
         agreed.pause ||= (tails[tail.pauseVote] ?? 0) > 0
+        agreed.host = tails[tail.hostVote] === group.worldSize
+        agreed.spare = tails[tail.spareVote] === group.worldSize
         const norm = this.#gradientNorm(phase)
         if (!(norm <= this.#config.maxGradientNorm)) {
           skipped = true // the same bits on every rank, so every rank skips
@@ -156,6 +165,8 @@ export class Trainer {
     const tails = this.#state.tail(phase.updates[0] ?? '', 0)
     tails[tail.stopVote] = votes.stop ? 1 : 0
     tails[tail.pauseVote] = votes.pause ? 1 : 0
+    tails[tail.hostVote] = votes.host ? 1 : 0
+    tails[tail.spareVote] = votes.spare ? 1 : 0
   }
 
   #gradientNorm(phase: Phase): number {

@@ -1,0 +1,101 @@
+import { chooseAlgorithm } from '../shared/collective/algorithm.ts'
+import { AllReduceGroup } from '../shared/collective/all-reduce.ts'
+import { RingleaderError } from '../shared/core/errors.ts'
+import { limits } from '../shared/core/limits.ts'
+import type { Kernel } from '../shared/kernel/kernel.ts'
+import type { HostFiles } from '../shared/protocol/file-lane.ts'
+import { Mailbox } from '../shared/transport/mailbox.ts'
+import { nodesOfRanks, reduceMemory } from './reduce-memory.ts'
+import type { MemoryRegion } from './step/model-state.ts'
+import { counter, type GroupPlan } from './thread-messages.ts'
+
+/** So long a rank looks for frames without giving the core away: about what a core change costs. */
+const spinMs = 0.1
+/** Then it sleeps between looks; the system adds about as much again. */
+const napMs = 0.03
+/** And then other work of this thread goes on between looks. */
+const patienceMs = 20
+
+export interface HostReductionParts {
+  /** Tag of the run (frame.ts). */
+  readonly run: bigint
+  readonly plan: GroupPlan
+  readonly files: HostFiles
+  readonly kernel: Kernel
+  readonly memory: WebAssembly.Memory
+  readonly scratch: MemoryRegion
+  /** Shared with the communication thread, which tells here of an abort and reads how far this end is. */
+  readonly counters: Int32Array
+}
+
+/**
+ * Reductions between workers of one host by the main thread itself, which would wait for them anyway: no hop to the
+ * communication thread, and no socket. What is computed is the same, bit for bit (docs/adr/0011-mailboxes.md).
+ */
+export class HostReduction {
+  readonly #mailbox: Mailbox
+  readonly #group: AllReduceGroup
+  readonly #counters: Int32Array
+  readonly #generation: number
+
+  /** Null where this generation needs what files do not give, or one of them is gone. */
+  static open(parts: HostReductionParts): HostReduction | null {
+    const { algorithm, rank } = parts.plan
+    if (algorithm !== 'auto' && algorithm !== 'direct') return null
+    const mailbox = Mailbox.open(rank, parts.files)
+    return mailbox && new HostReduction(mailbox, parts)
+  }
+
+  private constructor(mailbox: Mailbox, { run, plan, kernel, memory, scratch, counters }: HostReductionParts) {
+    const { generation, rank, peers, lanes, algorithm } = plan
+    this.#mailbox = mailbox
+    this.#counters = counters
+    this.#generation = generation
+    this.#group = new AllReduceGroup({
+      ...{ run, generation, rank, worldSize: peers.length, transport: mailbox },
+      memory: reduceMemory(kernel, memory, scratch),
+      segmentElements: limits.hostSegmentBytes / 4,
+      algorithm: (bytes) =>
+        peers.length <= limits.exchangeRanks && bytes * (peers.length - 1) <= limits.hostExchangeBytes
+          ? 'exchange'
+          : chooseAlgorithm(algorithm, peers.length, bytes, lanes !== null).name,
+      ...(lanes === null ? {} : { lanes: nodesOfRanks(peers.length, lanes) }),
+    })
+    mailbox.onFrame = (header, payload) => this.#group.receive(header, payload)
+  }
+
+  /** As Link.allReduce. */
+  async allReduce(step: number, bucket: number, offsets: readonly number[], count: number): Promise<number> {
+    Atomics.add(this.#counters, counter.entered, 1)
+    let over = false
+    const floats = offsets.map((offset) => offset / 4)
+    const reduction = this.#group.allReduce(step, bucket, floats, count).finally(() => {
+      over = true
+    })
+    reduction.catch(() => {}) // awaited below
+    await null
+    for (let since = performance.now(); !over; ) {
+      if (Atomics.load(this.#counters, counter.aborted) >= this.#generation)
+        this.#group.abort(new RingleaderError('collective', 'the group was aborted', { recoverable: true }))
+      else if (this.#mailbox.poll()) since = performance.now()
+      else await this.#rest(performance.now() - since)
+      await null // what has been settled goes on
+    }
+    const { bytes } = await reduction
+    Atomics.add(this.#counters, counter.reduced, 1)
+    return bytes
+  }
+
+  close(): void {
+    this.#group.abort(new RingleaderError('collective', 'the group is over', { recoverable: true }))
+    this.#mailbox.close()
+  }
+
+  #rest(waitedMs: number): Promise<void> | null {
+    if (waitedMs < spinMs) return null
+    if (waitedMs > patienceMs) return new Promise((resolve) => setImmediate(resolve))
+    const aborted = Atomics.load(this.#counters, counter.aborted)
+    if (aborted < this.#generation) Atomics.wait(this.#counters, counter.aborted, aborted, napMs)
+    return null
+  }
+}
