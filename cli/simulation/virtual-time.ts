@@ -35,6 +35,14 @@ export class VirtualTime {
     return true
   }
 
+  /** Runs all that is due, and what follows from it, without waiting for promises. */
+  drain(): void {
+    for (let next = this.#next(); next; next = this.#next()) {
+      this.now = next.at
+      next.run()
+    }
+  }
+
   #next(): Due | undefined {
     const due = this.#due
     const first = due[0]

@@ -4,7 +4,9 @@ import { limits } from '../core/limits.ts'
 /** What a user may ask for. */
 export type AlgorithmChoice = RunConfig['algorithm']
 
-export type Algorithm = 'direct' | 'exchange' | 'ring' | 'tree'
+/** Each has a file of its name. */
+export const algorithms = ['direct', 'exchange', 'ring', 'tree'] as const
+export type Algorithm = (typeof algorithms)[number]
 
 export interface ChosenAlgorithm {
   readonly name: Algorithm

@@ -20,6 +20,7 @@ export function segmentsOf({ start, end }: Range, elements: number): Range[] {
   return segments
 }
 
+/** The others, from the next one on: where all send to all, no rank is the first or the last of everybody. */
 export function ranksBut(rank: number, worldSize: number): number[] {
-  return Array.from({ length: worldSize }, (_, other) => other).filter((other) => other !== rank)
+  return Array.from({ length: worldSize - 1 }, (_, hop) => (rank + 1 + hop) % worldSize)
 }

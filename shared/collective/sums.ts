@@ -34,8 +34,12 @@ export class Sums {
   constructor(memory: AllReduceMemory, worldSize: number, lanes: readonly (readonly LaneNode[])[] | null) {
     this.#memory = memory
     this.#counts = lanes?.map((nodes) => nodes.length) ?? new Array<number>(worldSize).fill(1)
-    this.#first = this.#counts.map((_, rank) => total(this.#counts.slice(0, rank)))
-    this.parts = total(this.#counts)
+    let parts = 0
+    this.#first = this.#counts.map((count) => {
+      parts += count
+      return parts - count
+    })
+    this.parts = parts
     this.#nodes = lanes?.flat() ?? null
     const leaves = total((this.#nodes ?? []).map((node) => node.lanes))
     const depth = this.#nodes ? maximumNodes(leaves) + 1 : 2
