@@ -1,4 +1,5 @@
 import { benchAllReduceCommand } from './command/bench-allreduce.ts'
+import { benchScaleCommand } from './command/bench-scale.ts'
 import { benchScalingCommand } from './command/bench-scaling.ts'
 import { benchStepCommand } from './command/bench-step.ts'
 import { chaosCommand } from './command/chaos.ts'
@@ -20,6 +21,7 @@ export const commands: readonly Command[] = [
   benchAllReduceCommand,
   benchStepCommand,
   benchScalingCommand,
+  benchScaleCommand,
   setupCommand,
 ]
 

@@ -41,7 +41,27 @@ export interface Peer {
 export function worldSizesOf(value: unknown, fewest: number): number[] {
   return String(value)
     .split(',')
-    .map((part) => wholeNumber('workers', part === '' ? part : Number(part), fewest, limits.maxWorkers))
+    .map((part) => wholeNumber('workers', part === '' ? part : Number(part), fewest, limits.maxLocalWorkers))
+}
+
+const millisecondsOf: Readonly<Record<string, number>> = { us: 1e-3, ms: 1, s: 1000 }
+
+/** Milliseconds of a time such as 50us. */
+export function timeOf(flag: string, value: unknown): number {
+  const match = /^(\d+(?:\.\d+)?)(us|ms|s)$/.exec(String(value))
+  const unit = millisecondsOf[match?.[2] ?? '']
+  if (match && unit !== undefined) return Number(match[1]) * unit
+  throw usage(`--${flag} ${String(value)}: write a time with its unit, such as 50us or 0.2ms`)
+}
+
+const bytesPerMsOf: Readonly<Record<string, number>> = { 'MB/s': 1e3, 'GB/s': 1e6, 'Mbit/s': 125, 'Gbit/s': 125e3 }
+
+/** Bytes in a millisecond of a rate such as 1.2GB/s. */
+export function rateOf(flag: string, value: unknown): number {
+  const match = /^(\d+(?:\.\d+)?)([MG]B\/s|[MG]bit\/s)$/.exec(String(value))
+  const rate = Number(match?.[1]) * (bytesPerMsOf[match?.[2] ?? ''] ?? 0)
+  if (rate > 0) return rate
+  throw usage(`--${flag} ${String(value)}: write bytes or bits a second, such as 1.2GB/s or 10Gbit/s`)
 }
 
 export function tellRound(first: string, second: string, rounds: number) {

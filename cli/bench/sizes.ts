@@ -20,12 +20,18 @@ export function bucketSizes(text: unknown, workers: number): number[] {
 
 function parsed(text: string): number[] {
   return text.split(',').map((part) => {
-    const match = /^(\d+)([KMG]?)$/.exec(part)
-    const unit = Object.entries(units).find(([name]) => name === match?.[2])?.[1] ?? 0
-    const bytes = Number(match?.[1]) * unit
-    if (bytes > 0 && bytes % 4 === 0) return bytes
+    const bytes = bytesOf(part)
+    if (bytes !== null) return bytes
     throw usage(`--sizes ${part}: write bytes in multiples of 4 with commas between them, such as 4,4096,1M`)
   })
+}
+
+/** Of one size, such as 44M; null where it is none. */
+export function bytesOf(text: string): number | null {
+  const match = /^(\d+)([KMG]?)$/.exec(text)
+  const unit = Object.entries(units).find(([name]) => name === match?.[2])?.[1] ?? 0
+  const bytes = Number(match?.[1]) * unit
+  return bytes > 0 && bytes % 4 === 0 ? bytes : null
 }
 
 function mostBytes(workers: number): number {

@@ -1,10 +1,9 @@
-import { writeFileSync } from 'node:fs'
-import { exitCode, messageOf, RingleaderError } from '../../shared/core/errors.ts'
+import { exitCode } from '../../shared/core/errors.ts'
 import { comparedSizes, type SizeComparison, toldSizes } from '../bench/all-reduce-comparison.ts'
 import { jsonLinesFlag, type Peer, peerFlags, peerOf, tellRound, worldSizesOf } from '../bench/bench-flags.ts'
 import { collectiveFlags, collectiveOptions } from '../bench/collective-options.ts'
 import { type AllReduceFigures, type AllReduceSettings, measureAllReduce } from '../bench/measure-all-reduce.ts'
-import { type PlotLine, plotBandwidth } from '../bench/plot.ts'
+import { type PlotLine, plotBandwidth, writePlot } from '../bench/plot.ts'
 import { alternate } from '../bench/rounds.ts'
 import { bucketSizes, sizeName } from '../bench/sizes.ts'
 import { row } from '../bench/table.ts'
@@ -37,7 +36,7 @@ export const benchAllReduceCommand: Command = {
     const lines: PlotLine[] = []
     for (const settings of all)
       lines.push(...(peer ? await compare(settings, peer, json) : [await measure(settings, json)]))
-    if (parsed.plot !== undefined) write(String(parsed.plot), plotBandwidth(lines))
+    if (parsed.plot !== undefined) writePlot(String(parsed.plot), plotBandwidth(lines))
     return exitCode.ok
   },
 }
@@ -76,12 +75,4 @@ function heading(settings: AllReduceSettings): string {
 function line({ bytes, medianMs, minMs, p99Ms, algbwGBps, busbwGBps, iterations }: AllReduceFigures): string {
   const microseconds = [medianMs, minMs, p99Ms].map((ms) => (ms * 1000).toFixed(0))
   return row([sizeName(bytes), ...microseconds, algbwGBps.toFixed(4), busbwGBps.toFixed(4), iterations])
-}
-
-function write(path: string, svg: string): void {
-  try {
-    writeFileSync(path, svg)
-  } catch (error) {
-    throw new RingleaderError('output', `cannot write ${path}: ${messageOf(error)}`, { cause: error })
-  }
 }

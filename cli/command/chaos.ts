@@ -62,7 +62,7 @@ export const chaosCommand: Command = {
 }
 
 function processes(parsed: Parsed, seed: number): Promise<Verdict> {
-  const workers = wholeNumber('workers', parsed.workers ?? 3, 1, limits.maxWorkers)
+  const workers = wholeNumber('workers', parsed.workers ?? 3, 1, limits.maxLocalWorkers)
   const steps = wholeNumber('steps', parsed.steps, 1, 100_000_000)
   const faults = plan(parsed, { seed, workers, steps }, 'processes')
   const backend = checkedBackend(parsed.backend)
@@ -72,7 +72,7 @@ function processes(parsed: Parsed, seed: number): Promise<Verdict> {
 
 async function simulated(parsed: Parsed, seed: number): Promise<Verdict> {
   const workers =
-    parsed.workers === undefined ? 1 + (seed % 9) : wholeNumber('workers', parsed.workers, 1, limits.maxWorkers)
+    parsed.workers === undefined ? 1 + (seed % 9) : wholeNumber('workers', parsed.workers, 1, limits.maxLocalWorkers)
   const steps = wholeNumber('steps', parsed.steps, stepsPerEpoch, 100_000)
   if (steps % stepsPerEpoch > 0)
     throw usage(`--steps ${steps}: with --simulate an epoch has 6 steps; write whole epochs`)

@@ -48,6 +48,6 @@ export const trainCommand: Command = {
 function workerCount(parsed: Readonly<Record<string, unknown>>): { minWorkers?: number; maxWorkers?: number } {
   const given = parsed.workers
   if (given === undefined) return parsed.resume === undefined ? { minWorkers: 1, maxWorkers: 2 } : {}
-  const workers = wholeNumber('workers', given, 1, limits.maxWorkers)
+  const workers = wholeNumber('workers', given, 1, limits.maxLocalWorkers)
   return { minWorkers: 1, maxWorkers: workers }
 }

@@ -1,7 +1,9 @@
 /** Every bound of the system, with why. */
 export const limits = {
-  /** Lanes bound the world size; more than 64 processes on a host is a typing error, not a plan. */
-  maxWorkers: 64,
+  /** Of a run. Lanes bound the world size; docs/scale.md says what was tried. */
+  maxWorkers: 1024,
+  /** More processes on one host are a typing error, not a plan. */
+  maxLocalWorkers: 64,
   /** A lane without a sample computes nothing, so more lanes than this only cost. */
   maxLanes: 1024,
   /** Global batch; keeps the reduced sample checksums exact in float32 (see sample-checksum.ts). */
