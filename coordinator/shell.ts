@@ -8,6 +8,7 @@ import { BlobStore } from './blob-store.ts'
 import type { CheckpointMessage } from './checkpoint/checkpoint-intake.ts'
 import { Comparison } from './comparison.ts'
 import type { MembershipEffect, MembershipEvent } from './membership/events.ts'
+import { rankIn } from './membership/members.ts'
 import { decide } from './membership/membership.ts'
 import { inheritedMembership, initialMembership, type Outcome } from './membership/state.ts'
 import { Peers } from './peers.ts'
@@ -137,7 +138,7 @@ export class Shell {
       checkpointStep: this.#record.checkpoints.step,
       workers: [...members.values()].map(({ workerId, step, standing }) => ({
         workerId,
-        rank: group.indexOf(workerId),
+        rank: rankIn(group, workerId),
         step,
         standing,
       })),

@@ -48,6 +48,8 @@ export class Communicator {
   #rank = 0
   #generation = 0
   #halted = true
+  /** Generation in which this rank has told of a lost link. */
+  #suspected = 0
   #malformed = 0
   readonly #counts = { stale: 0, malformed: 0 }
   /** Commits that the coordinator has not noted yet; told again when it comes back. */
@@ -218,7 +220,9 @@ export class Communicator {
 
   #linkLost(rank: number): void {
     const peer = this.#peers.find((candidate) => candidate.rank === rank)
-    if (!peer || this.#halted || this.#closing) return
+    // One lost link ends the generation; the coordinator finds out about the others when it forms the next.
+    if (!peer || this.#halted || this.#closing || this.#suspected === this.#generation) return
+    this.#suspected = this.#generation
     const reason = `the link to ${peer.workerId} (rank ${rank}) is lost`
     this.#abort(reason)
     this.#send({ kind: 'suspect', generation: this.#generation, workerId: peer.workerId, reason })

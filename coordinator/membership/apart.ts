@@ -36,6 +36,7 @@ export function linkFailed(
 
 /** This group has committed a step: its links hold. Pairs that are apart stay so until then, and are tried but once. */
 export function linksHold(pairs: Pairs, group: readonly string[]): Pairs {
+  if (pairs.size === 0) return pairs
   const holds = (key: string, { until }: Pair) => until === 0 || key.split(' ').every((id) => group.includes(id))
   if (![...pairs].some(([key, pair]) => holds(key, pair))) return pairs
   return new Map([...pairs].filter(([key, pair]) => !holds(key, pair)))
@@ -43,10 +44,11 @@ export function linksHold(pairs: Pairs, group: readonly string[]): Pairs {
 
 /** Leaves out of two that do not reach each other the later one. */
 export function withoutApart(members: readonly Member[], pairs: Pairs, now: number): Member[] {
-  const chosen: Member[] = []
-  for (const member of members) {
-    const apart = chosen.some((other) => (pairs.get(keyOf(other.workerId, member.workerId))?.until ?? 0) > now)
-    if (!apart) chosen.push(member)
+  const apart = [...pairs].filter(([, { until }]) => until > now).map(([key]) => key.split(' '))
+  const chosen = new Set(members.map(({ workerId }) => workerId))
+  for (const { workerId } of members) {
+    if (!chosen.has(workerId)) continue
+    for (const pair of apart) if (pair.includes(workerId)) for (const id of pair) if (id !== workerId) chosen.delete(id)
   }
-  return chosen
+  return members.filter(({ workerId }) => chosen.has(workerId))
 }

@@ -2,8 +2,9 @@ import { withoutApart } from './apart.ts'
 import { backOffMs } from './back-off.ts'
 import type { Decision, MembershipEffect } from './events.ts'
 import { ahead, type Member } from './member.ts'
+import { rankIn } from './members.ts'
 import { quorum } from './quorum.ts'
-import { isVoid, type Membership } from './state.ts'
+import { isVoid, type Membership, named } from './state.ts'
 
 /** A state that one worker alone holds is lost with it. */
 const enoughHolders = 2
@@ -13,7 +14,7 @@ const enoughHolders = 2
  * else does, and not where too few others would hold it.
  */
 export function candidates(state: Membership, now: number): Member[] {
-  const willing = [...state.members.values()].filter((member) => !member.draining && member.standing !== 'warming')
+  const willing = state.members.values().filter((member) => !member.draining && member.standing !== 'warming')
   const waits = ({ workerId, standing, since }: Member) =>
     standing === 'ready' && now - since < backOffMs(state.losses.get(workerId), now)
   const others = willing.filter((member) => !waits(member))
@@ -29,7 +30,7 @@ export function candidates(state: Membership, now: number): Member[] {
     if (!waits(member) || steadiest.has(member)) return true
     return !isVoid(state, member.state) && others.every((other) => ahead(member.state, other.state))
   })
-  const place = ({ workerId }: Member) => state.group.indexOf(workerId) + 1 || Number.POSITIVE_INFINITY
+  const place = ({ workerId }: Member) => rankIn(state.group, workerId) + 1 || Number.POSITIVE_INFINITY
   const inOrder = chosen.sort((a, b) =>
     ahead(a.state, b.state) ? -1 : ahead(b.state, a.state) ? 1 : place(a) - place(b),
   )
@@ -41,20 +42,21 @@ function waitsFor(state: Membership, ready: readonly Member[], now: number): str
   if (now >= state.fencedUntil) return null
   if (!state.fenced) return 'members of the last group are out of sight and may be stepping still'
   if (state.outOfSight.size === 0 || !ready.every((member) => ahead(state.furthest, member.state))) return null
-  return `the state of step ${state.furthest?.step} is with ${[...state.outOfSight].join(', ')}, out of sight`
+  return `the state of step ${state.furthest?.step} is with ${named([...state.outOfSight])}, out of sight`
 }
 
 /** Forms the next generation, or says what it waits for. */
 export function formIfEnough(state: Membership, now: number, tell = false): Decision {
   const { startWorkers, minWorkers, maxWorkers } = state.options
+  const first = !state.formed
+  const warming = first && !state.stopping && state.members.values().some((member) => member.standing === 'warming')
+  if (warming && !tell) return { state, effects: [] }
   const ready = candidates(state, now).map((member) =>
     isVoid(state, member.state) ? { ...member, state: null } : member,
   )
-  const first = !state.formed
-  const warming = [...state.members.values()].filter((member) => member.standing === 'warming')
   const wanted = state.stopping ? 1 : first ? startWorkers : minWorkers
   const obstacle = waitsFor(state, ready, now)
-  if (ready.length < wanted || (first && warming.length > 0 && !state.stopping) || obstacle !== null) {
+  if (ready.length < wanted || warming || obstacle !== null) {
     const reason = obstacle ?? state.reason
     const effects: MembershipEffect[] = tell ? [{ kind: 'waiting', ready: ready.length, wanted, reason }] : []
     return { state, effects }
@@ -62,15 +64,15 @@ export function formIfEnough(state: Membership, now: number, tell = false): Deci
   const generation = state.generation + 1
   const reason = first ? `${ready.length} ready, ${wanted} wanted` : state.reason
   const next = quorum({ candidates: ready, lastGroup: state.group, maxWorkers, storedStep: state.storedStep, reason })
-  const members = new Map(state.members)
-  for (const member of next.group)
-    members.set(member.workerId, { ...member, standing: 'joining', entered: 0, inCollective: false, movedAt: now })
+  const joining = next.group.map(
+    (member): Member => ({ ...member, standing: 'joining', entered: 0, inCollective: false, movedAt: now }),
+  )
   return {
     state: {
       ...state,
       phase: 'forming',
       generation,
-      members,
+      members: state.members.with(...joining),
       group: next.group.map((member) => member.workerId),
       aborted: false,
       fenced: false,

@@ -4,9 +4,21 @@ import { chain, type Decision, type MembershipEffect, type MembershipEvent, stil
 import { arrival } from './failure-detector.ts'
 import { candidates, formIfEnough } from './formation.ts'
 import type { Loss, Member } from './member.ts'
+import { rankIn } from './members.ts'
 import { returned, startAgain } from './returning.ts'
-import { type Membership, newMember, note, type Outcome, present, update, without } from './state.ts'
-import { patience, suspects } from './suspicion.ts'
+import {
+  everyPresent,
+  isPresent,
+  type Membership,
+  named,
+  newMember,
+  note,
+  type Outcome,
+  present,
+  update,
+  without,
+} from './state.ts'
+import { patience, slept, suspects } from './suspicion.ts'
 
 /**
  * Who trains: a pure state machine, (state, event, now) → {state, effects}; no sockets, timers or clock inside.
@@ -38,7 +50,7 @@ export function decide(state: Membership, event: MembershipEvent, now: number): 
     case 'suspect':
       return suspect(update(state, event.workerId, now, {}), event, now)
     case 'halted':
-      if (event.generation !== state.generation || !state.group.includes(event.workerId)) return still(state)
+      if (event.generation !== state.generation || rankIn(state.group, event.workerId) < 0) return still(state)
       return halted(state, event, now)
     case 'finished':
       if (event.generation !== state.generation) return still(state)
@@ -76,7 +88,7 @@ function hello(state: Membership, workerId: string, now: number): Decision {
       `the run takes ${state.options.maxWorkers} workers at most; start the coordinator with a larger --max-workers`,
     )
   const member = newMember(workerId, state.options.heartbeatMs, now)
-  return still({ ...state, members: new Map(state.members).set(workerId, member) })
+  return still({ ...state, members: state.members.with(member) })
 }
 
 function ready(state: Membership, event: Extract<MembershipEvent, { kind: 'ready' }>, now: number): Decision {
@@ -105,7 +117,7 @@ function committed(state: Membership, event: Extract<MembershipEvent, { kind: 'c
   const ms = event.seconds * 1000
   const stepMs = state.stepMs === 0 ? ms : state.stepMs + 0.1 * (ms - state.stepMs)
   const { generation, step } = event
-  if (!state.group.includes(event.workerId) || generation !== state.generation) return state
+  if (rankIn(state.group, event.workerId) < 0 || generation !== state.generation) return state
   const pairs = linksHold(state.pairs, state.group)
   return update({ ...note(state, { generation, step }), stepMs, pairs }, event.workerId, now, {
     step,
@@ -121,9 +133,11 @@ function admit(state: Membership, now: number): Decision {
   const finishing = here.some((member) => member.standing === 'finished')
   const leaver = here.find((member) => member.draining)
   if (leaver && !finishing) return pause(state, `${leaver.workerId} leaves`, now)
+  if (finishing || here.length >= state.options.maxWorkers) return still(state)
+  if (!state.members.values().some((member) => member.standing === 'ready')) return still(state)
   const entrants = candidates(state, now).filter((member) => member.standing === 'ready')
-  if (finishing || entrants.length === 0 || here.length >= state.options.maxWorkers) return still(state)
-  return pause(state, `${entrants.map((member) => member.workerId).join(', ')} joins`, now)
+  if (entrants.length === 0) return still(state)
+  return pause(state, `${named(entrants.map((member) => member.workerId))} joins`, now)
 }
 
 function pause(state: Membership, reason: string, now: number): Decision {
@@ -153,7 +167,7 @@ function rollBack(state: Membership, event: Extract<MembershipEvent, { kind: 'ro
 
 function suspect(state: Membership, event: Extract<MembershipEvent, { kind: 'suspect' }>, now: number): Decision {
   const { workerId, suspect: other, generation } = event
-  if (generation !== state.generation || !state.group.includes(other)) return still(state)
+  if (generation !== state.generation || !isPresent(state, other)) return still(state)
   const { pairs, apart } = linkFailed(state.pairs, workerId, other, generation, now)
   const next = { ...state, pairs }
   if (!apart) return chain(abort(next, event.reason, now), (after) => formIfHalted(after, now))
@@ -173,18 +187,18 @@ function halted(state: Membership, event: Extract<MembershipEvent, { kind: 'halt
 }
 
 function formIfHalted(state: Membership, now: number): Decision {
-  if (state.phase !== 'halting' || present(state).some((member) => member.standing !== 'halted')) return still(state)
+  if (state.phase !== 'halting' || !everyPresent(state, ({ standing }) => standing === 'halted')) return still(state)
   const released = present(state).filter((member) => member.draining)
-  const members = new Map(state.members)
-  for (const { workerId } of released) members.delete(workerId)
+  const members =
+    released.length === 0 ? state.members : state.members.without(...released.map(({ workerId }) => workerId))
   const effects = released.map(({ workerId }): MembershipEffect => ({ kind: 'released', workerId, reason: 'drained' }))
   return chain({ state: { ...state, phase: 'waiting', members }, effects }, (next) => formIfEnough(next, now, true))
 }
 
 function startIfJoined(state: Membership, now: number): Decision {
-  if (!present(state).every((member) => member.standing === 'joined')) return still(state)
-  const members = new Map(state.members)
-  for (const member of present(state)) members.set(member.workerId, { ...member, standing: 'running', movedAt: now })
+  if (!everyPresent(state, ({ standing }) => standing === 'joined')) return still(state)
+  const running = present(state).map((member): Member => ({ ...member, standing: 'running', movedAt: now }))
+  const members = state.members.with(...running)
   const started: Decision = {
     state: { ...state, phase: 'running', members },
     effects: [
@@ -215,7 +229,7 @@ function stop(state: Membership, now: number): Decision {
   const stopping = { ...state, stopping: true }
   if (state.phase !== 'waiting') return { state: stopping, effects: [{ kind: 'requestStop', workerIds: state.group }] }
   // Paused: those that hold the state form once more, to save it.
-  if ([...state.members.values()].some((member) => member.standing === 'halted')) return formIfEnough(stopping, now)
+  if (state.members.values().some((member) => member.standing === 'halted')) return formIfEnough(stopping, now)
   return end(stopping, { status: 'interrupted', reason: 'stopped while no group was formed' })
 }
 
@@ -224,9 +238,8 @@ function drain(state: Membership, workerId: string, reason: string, now: number)
   const member = state.members.get(workerId)
   if (!member) return still(state)
   const next = update(state, workerId, now, { draining: true })
-  if (!present(state).some((other) => other.workerId === workerId) || member.standing === 'halted') {
-    const members = new Map(next.members)
-    members.delete(workerId)
+  if (!isPresent(state, workerId) || member.standing === 'halted') {
+    const members = next.members.without(workerId)
     return { state: { ...next, members }, effects: [{ kind: 'released', workerId, reason }] }
   }
   return admit(next, now) // now, or when the group has started
@@ -236,9 +249,8 @@ function drain(state: Membership, workerId: string, reason: string, now: number)
 function lose(state: Membership, loss: Loss, certain: boolean, now: number): Decision {
   const member = state.members.get(loss.workerId)
   if (!member) return certain ? ended(state, loss.workerId, now) : still(state)
-  const members = new Map(state.members)
-  members.delete(loss.workerId)
-  const inGroup = present(state).some((other) => other.workerId === loss.workerId)
+  const members = state.members.without(loss.workerId)
+  const inGroup = isPresent(state, loss.workerId)
   const effect: MembershipEffect = {
     kind: 'lost',
     workerId: loss.workerId,
@@ -268,16 +280,6 @@ function lose(state: Membership, loss: Loss, certain: boolean, now: number): Dec
 function ended(state: Membership, workerId: string, now: number): Decision {
   if (!state.outOfSight.has(workerId)) return still(state)
   return admit({ ...state, fenced: true, outOfSight: without(state.outOfSight, workerId) }, now)
-}
-
-/** This process stood still: nobody has been listened to. The time to come back to a new coordinator lies ahead, and stays. */
-function slept(state: Membership, now: number): Membership {
-  const awake = [...state.members].map(([id, member]): [string, Member] => {
-    const lastHeard = Math.max(member.lastHeard, now)
-    const movedAt = Math.max(member.movedAt, now)
-    return [id, { ...member, lastHeard, movedAt, heartbeats: { ...member.heartbeats, last: lastHeard } }]
-  })
-  return { ...state, members: new Map(awake), haltingSince: Math.max(state.haltingSince, now) }
 }
 
 function tick(state: Membership, now: number): Decision {

@@ -1,5 +1,6 @@
 import type { StateIdentity } from '../../shared/protocol/control.ts'
 import { ahead, type Member } from './member.ts'
+import { rankIn } from './members.ts'
 
 export interface Quorum {
   /** By rank. */
@@ -21,12 +22,15 @@ export interface QuorumQuestion {
   readonly reason: string
 }
 
+const byName = new Intl.Collator('en', { numeric: true })
+
 /** Who is in the next generation and with which rank, and whose state counts. Pure. */
 export function quorum({ candidates, lastGroup, maxWorkers, storedStep, reason }: QuorumQuestion): Quorum {
-  const survivors = lastGroup.flatMap((id) => candidates.find((member) => member.workerId === id) ?? [])
+  const byId = new Map(candidates.map((member) => [member.workerId, member]))
+  const survivors = lastGroup.flatMap((id) => byId.get(id) ?? [])
   const newcomers = candidates
-    .filter((member) => !lastGroup.includes(member.workerId))
-    .sort((a, b) => a.workerId.localeCompare(b.workerId, 'en', { numeric: true }))
+    .filter((member) => rankIn(lastGroup, member.workerId) < 0)
+    .sort((a, b) => byName.compare(a.workerId, b.workerId))
   const chosen = [...survivors, ...newcomers].slice(0, maxWorkers)
   const group = stableRanks(chosen, lastGroup)
   const furthest = group.reduce<Member | null>(
@@ -43,7 +47,7 @@ function stableRanks(chosen: readonly Member[], lastGroup: readonly string[]): M
   const ranks = new Array<Member | null>(chosen.length).fill(null)
   const displaced: Member[] = []
   for (const member of chosen) {
-    const rank = lastGroup.indexOf(member.workerId)
+    const rank = rankIn(lastGroup, member.workerId)
     if (rank >= 0 && rank < ranks.length) ranks[rank] = member
     else displaced.push(member)
   }

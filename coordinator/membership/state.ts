@@ -3,6 +3,7 @@ import type { Pairs } from './apart.ts'
 import type { Losses } from './back-off.ts'
 import { firstArrival } from './failure-detector.ts'
 import { ahead, type Member } from './member.ts'
+import { Members, rankIn } from './members.ts'
 
 export type Phase = 'waiting' | 'forming' | 'running' | 'halting' | 'ended'
 
@@ -28,7 +29,7 @@ export interface Membership {
   readonly options: MembershipOptions
   readonly phase: Phase
   readonly generation: number
-  readonly members: ReadonlyMap<string, Member>
+  readonly members: Members
   /** Worker ids by rank of this generation, lost ones included. */
   readonly group: readonly string[]
   /** Step of the newest checkpoint: where to start when nobody holds anything. */
@@ -66,7 +67,7 @@ export function initialMembership(
     options,
     phase: 'waiting',
     generation: from.generation,
-    members: new Map(),
+    members: Members.none,
     group: [],
     storedStep: from.storedStep,
     voidThrough: 0,
@@ -86,6 +87,8 @@ export function initialMembership(
   }
 }
 
+const mostNames = 8
+
 /** So long may the members of a group that is taken over take to come back. */
 const returnMs = 5000
 
@@ -101,18 +104,17 @@ export function inheritedMembership(
   },
   now: number,
 ): Membership {
-  const members = from.group.map(({ workerId, endpoint }): [string, Member] => [
-    workerId,
-    {
+  const members = from.group.map(
+    ({ workerId, endpoint }): Member => ({
       ...newMember(workerId, options.heartbeatMs, now + returnMs),
       ...{ endpoint, standing: 'running', step: from.state?.step ?? 0 },
-    },
-  ])
+    }),
+  )
   return {
     ...initialMembership(options, from),
     voidThrough: from.state?.generation === 0 ? from.generation - 1 : 0,
     phase: from.started ? 'running' : 'halting',
-    members: new Map(members),
+    members: Members.of(members),
     group: from.group.map(({ workerId }) => workerId),
     reason: 'the coordinator came back before the group had started',
     aborted: true,
@@ -143,16 +145,27 @@ export function newMember(workerId: string, heartbeatMs: number, now: number): M
 
 /** Members of the group that are still there. */
 export function present(state: Membership): Member[] {
-  return state.group.flatMap((id) => {
-    const member = state.members.get(id)
-    return member && member.standing !== 'warming' && member.standing !== 'ready' ? [member] : []
-  })
+  return state.group.flatMap((id) => presentMember(state, id) ?? [])
+}
+
+/** As `present(state).every(…)`, without a list: each of a thousand members has its word in a change of membership. */
+export function everyPresent(state: Membership, holds: (member: Member) => boolean): boolean {
+  return !state.members.values().some((member) => !holds(member) && isPresent(state, member.workerId))
+}
+
+export function isPresent(state: Membership, workerId: string): boolean {
+  return rankIn(state.group, workerId) >= 0 && presentMember(state, workerId) !== null
+}
+
+function presentMember(state: Membership, workerId: string): Member | null {
+  const member = state.members.get(workerId)
+  return member && member.standing !== 'warming' && member.standing !== 'ready' ? member : null
 }
 
 export function update(state: Membership, workerId: string, now: number, change: Partial<Member>): Membership {
   const member = state.members.get(workerId)
   if (!member) return state
-  return { ...state, members: new Map(state.members).set(workerId, { ...member, lastHeard: now, ...change }) }
+  return { ...state, members: state.members.with({ ...member, lastHeard: now, ...change }) }
 }
 
 export function note(state: Membership, identity: StateIdentity | null): Membership {
@@ -165,6 +178,12 @@ export function isVoid(state: Membership, identity: StateIdentity | null): boole
   return identity.generation > 0 || (identity.step > 0 && identity.step !== state.storedStep)
 }
 
+/** Names, in a sentence that a thousand workers are told. */
+export function named(workerIds: readonly string[]): string {
+  const more = workerIds.length - mostNames
+  return more > 1 ? `${workerIds.slice(0, mostNames).join(', ')} and ${more} more` : workerIds.join(', ')
+}
+
 export function without(ids: ReadonlySet<string>, workerId: string): ReadonlySet<string> {
-  return new Set([...ids].filter((id) => id !== workerId))
+  return ids.has(workerId) ? new Set([...ids].filter((id) => id !== workerId)) : ids
 }

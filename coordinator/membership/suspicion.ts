@@ -1,5 +1,6 @@
 import { phi, phiLimit } from './failure-detector.ts'
 import type { Loss, Member } from './member.ts'
+import { Members } from './members.ts'
 import { type Membership, present } from './state.ts'
 
 /** The first steps compile kernels and fetch data. */
@@ -56,6 +57,16 @@ function unanswering(state: Membership, group: readonly Member[], now: number): 
 /** Milliseconds that a member may take for what others wait for. */
 export function patience(state: Membership): number {
   return state.stepMs === 0 ? firstStepMs : Math.max(state.options.faultMs, 5 * state.stepMs)
+}
+
+/** This process stood still: nobody has been listened to. The time to come back to a new coordinator lies ahead, and stays. */
+export function slept(state: Membership, now: number): Membership {
+  const awake = state.members.values().map((member): Member => {
+    const lastHeard = Math.max(member.lastHeard, now)
+    const movedAt = Math.max(member.movedAt, now)
+    return { ...member, lastHeard, movedAt, heartbeats: { ...member.heartbeats, last: lastHeard } }
+  })
+  return { ...state, members: Members.of(awake), haltingSince: Math.max(state.haltingSince, now) }
 }
 
 const seconds = (ms: number): string => `${Math.round(ms / 100) / 10} s`

@@ -143,6 +143,40 @@ it('bench scaling compares two workers in a group with two on their own', async 
   expect(line).toMatchObject({ model: 'vae', globalBatch: 128, ratio: { median: ratio } })
 })
 
+it('bench scale simulates, predicts steps from measured ones, and draws it', async () => {
+  const folder = temporaryFolder()
+  const [measured, plot] = [join(folder, 'steps.jsonl'), join(folder, 'plot.svg')]
+  // 2 ms of a step do not shrink, 40 ms do.
+  const steps = [128, 64, 32].map((batch) => ({
+    worldSize: 1,
+    globalBatch: batch,
+    steps: 100,
+    seconds: 0.2 + batch / 32,
+    allReduceMs: 0,
+  }))
+  writeFileSync(measured, steps.map((step) => `${JSON.stringify(step)}\n`).join(''))
+  const links = ['--latency', '0.1ms', '--bandwidth', '8Gbit/s', '--message-cost', '0us', '--sum-rate', '1000GB/s']
+  const flags = [...links, '--ranks', '4,16', '--bytes', '16M', '--algorithms', 'ring,tree', '--json']
+  const { code, stdout, stderr } = await ringleader('bench', 'scale', ...flags, '--measured', measured, '--plot', plot)
+  expect(stderr).toBe('')
+  expect(code).toBe(0)
+  const lines = objects(stdout)
+  expect(lines.map(({ worldSize, algorithm }) => [worldSize, algorithm])).toEqual(
+    [4, 16].flatMap((ranks) => [
+      [ranks, 'ring'],
+      [ranks, 'tree'],
+    ]),
+  )
+  for (const { worldSize, ms, busbwGBps, step } of lines) {
+    expect(busbwGBps / (((16 << 20) / ms / 1e6) * 2 * (1 - 1 / worldSize))).toBeCloseTo(1, 2)
+    expect(busbwGBps).toBeLessThan(1)
+    expect(step.ms).toBeCloseTo(2 + 40 / worldSize + ms, 1)
+    expect(step.imagesPerSecond / ((1000 * 128) / step.ms)).toBeCloseTo(1, 2)
+    expect(step.efficiency).toBeCloseTo(42 / step.ms / worldSize, 2)
+  }
+  expect(readFileSync(plot, 'utf8').match(/<polyline/g)).toHaveLength(2)
+})
+
 it.each([
   [['bench'], /write what to bench: allreduce, step, scaling/],
   [['bench', 'stepp'], /unknown command bench stepp; did you mean step\?/],
@@ -154,6 +188,16 @@ it.each([
   [['bench', 'step', '--seconds', '0'], /--seconds 0: write seconds from 1 to 600/],
   [['bench', 'step', '--workers', '1,2', '--peer', 'x'], /--workers 1,2 with --peer: write one number of workers/],
   [['bench', 'step', '--model', 'gna'], /--model gna is unknown; write one of vae, gan/],
+  [['bench', 'scale', '--ranks', '2000'], /--ranks 2000: write a whole number from 2 to 1024/],
+  [['bench', 'scale', '--bytes', '44 MB'], /--bytes 44 MB: write a multiple of 4, such as 4096 or 44M/],
+  [['bench', 'scale', '--latency', '50'], /--latency 50: write a time with its unit, such as 50us/],
+  [['bench', 'scale', '--bandwidth', 'fast'], /--bandwidth fast: write bytes or bits a second, such as 1.2GB\/s/],
+  [['bench', 'scale', '--algorithms', 'rign'], /--algorithms rign is unknown; write some of/],
+  [['bench', 'scale', '--reductions', '2'], /--reductions goes with --measured/],
+  [
+    ['bench', 'scale', '--measured', 'none'],
+    /--measured none: write a file with lines of `ringleader bench step --json`/,
+  ],
   [['bench', 'scaling', '--batch-size', '7'], /--batch-size 7: write an even number/],
 ])('%j is refused with one line and exit code 2', async (args, line) => {
   const { code, stderr, stdout } = await ringleader(...args)
