@@ -43,16 +43,26 @@ export class Peers {
   }
 
   /** Whether the worker has a connection; where not, that is told too. */
-  async reaches(workerId: string, message: ToWorker, bytes?: Uint8Array): Promise<boolean> {
-    const peer = this.#peers.get(workerId)
-    if (peer === undefined) return false
-    const there = await this.#server.send(peer, bytes ? [encodeControl(message), bytes] : [encodeControl(message)])
-    if (!there && this.#peers.get(workerId) === peer) this.#unreachable(workerId)
-    return there
+  reaches(workerId: string, message: ToWorker, bytes?: Uint8Array): Promise<boolean> {
+    return this.#deliver(workerId, bytes ? [encodeControl(message), bytes] : [encodeControl(message)])
+  }
+
+  /** The same to each of them; encoded once. */
+  sendAll(workerIds: Iterable<string>, message: ToWorker): void {
+    const frames = [encodeControl(message)]
+    for (const workerId of workerIds) void this.#deliver(workerId, frames)
   }
 
   broadcast(message: ToWorker): void {
-    for (const workerId of this.#peers.keys()) this.send(workerId, message)
+    this.sendAll(this.#peers.keys(), message)
+  }
+
+  async #deliver(workerId: string, frames: readonly Uint8Array[]): Promise<boolean> {
+    const peer = this.#peers.get(workerId)
+    if (peer === undefined) return false
+    const there = await this.#server.send(peer, frames)
+    if (!there && this.#peers.get(workerId) === peer) this.#unreachable(workerId)
+    return there
   }
 
   /** To one that is nobody yet. */

@@ -23,7 +23,7 @@ export class Replicas {
     hashes.set(workerId, hash)
     this.#open.set(key, hashes)
     for (const old of this.#open.keys()) if (this.#open.size > maximumOpen) this.#open.delete(old)
-    if (!group.every((id) => hashes.has(id))) return null
+    if (hashes.size < group.length || !group.every((id) => hashes.has(id))) return null
     this.#open.delete(key)
     const counts = new Map<string, number>()
     for (const value of hashes.values()) counts.set(value, (counts.get(value) ?? 0) + 1)

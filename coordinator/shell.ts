@@ -244,20 +244,18 @@ export class Shell {
         return this.#form(effect)
       case 'start':
         this.#record.started(effect.generation, now)
-        for (const worker of effect.group) this.#peers.send(worker, { kind: 'start', generation: effect.generation })
-        return
+        return this.#peers.sendAll(effect.group, { kind: 'start', generation: effect.generation })
       case 'startAgain':
         return this.#peers.send(effect.workerId, { kind: 'start', generation: effect.generation })
       case 'abort':
-      case 'pause':
-        for (const worker of effect.workerIds)
-          this.#peers.send(worker, { kind: effect.kind, generation: effect.generation, reason: effect.reason })
-        return
+      case 'pause': {
+        const { kind, generation, workerIds, reason } = effect
+        return this.#peers.sendAll(workerIds, { kind, generation, reason })
+      }
       case 'refuse':
         return this.#peers.send(effect.workerId, { kind: 'refused', code: effect.code, message: effect.message })
       case 'requestStop':
-        for (const worker of effect.workerIds) this.#peers.send(worker, { kind: 'stop', reason: 'stopped on request' })
-        return
+        return this.#peers.sendAll(effect.workerIds, { kind: 'stop', reason: 'stopped on request' })
       case 'lost': {
         this.#peers.send(effect.workerId, {
           ...{ kind: 'expelled', attempt: this.#reception.attemptOf(effect.workerId) },

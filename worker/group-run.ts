@@ -44,6 +44,9 @@ export type WarmUp = (welcome: Welcome, link: Link, blobs: BlobClient) => Worksh
 const storeAgainMs = 2000
 /** Fast steps are told of together: a message for each would cost the coordinator more than all else. */
 const tellEveryMs = 50
+/** So many ranks are enough to tell soon; of more, each tells as much more rarely, so that all of them tell no more often. */
+const promptRanks = 4
+const tellSlowlyMs = 5000
 /** Steps between comparisons of all replicas by their hashes, besides those at checkpoints. */
 const compareEvery = 100
 
@@ -191,7 +194,7 @@ export class GroupRun {
       const last = stop || step === schedule.totalSteps
       const { lastOfEpoch } = schedule.plan(step - 1)
       this.#untold.push(result.committed)
-      if (pause || last || lastOfEpoch || clock.now() - this.#toldAt >= tellEveryMs) this.#tell()
+      if (pause || last || lastOfEpoch || clock.now() - this.#toldAt >= this.#tellEveryMs) this.#tell()
       if (leads && (last || due(step, config.sampleEvery, lastOfEpoch))) await this.#sendSamples(step)
       if (!last && due(step, config.checkpointEvery, lastOfEpoch)) await this.#checkpoint(step, leads)
       else if (!last && step % compareEvery === 0) await this.#checkpoint(step, false)
@@ -214,6 +217,12 @@ export class GroupRun {
       })
     }
     return this.#host ?? null
+  }
+
+  /** The first word of a commit counts, and ranks that have not told yet still do when the others are lost. */
+  get #tellEveryMs(): number {
+    const { rank, peers } = this.#formed
+    return rank < promptRanks ? tellEveryMs : Math.min(tellSlowlyMs, (tellEveryMs * peers.length) / promptRanks)
   }
 
   #tell(): void {

@@ -24,10 +24,14 @@ export interface Straggler {
 export class Stragglers {
   readonly #times = new Map<string, { steps: number; seconds: number }>()
   readonly #slow = new Set<string>()
+  /** Reports since the time that the others usually take was worked out, and that time. */
+  #age = 0
+  #usual: number | null = null
 
   /** A group of other workers, with other shares of the batch. */
   formed(group: readonly string[]): void {
     this.#times.clear()
+    this.#usual = null
     for (const workerId of this.#slow) if (!group.includes(workerId)) this.#slow.delete(workerId)
   }
 
@@ -38,15 +42,24 @@ export class Stragglers {
     const warm = before && before.steps >= firstSteps
     const smoothed = warm ? before.seconds + weight * (seconds - before.seconds) : seconds
     this.#times.set(workerId, { steps: (before?.steps ?? 0) + 1, seconds: smoothed })
-    const others = [...this.#times].filter(([id, { steps }]) => id !== workerId && steps >= minimumSteps)
-    if (others.length === 0 || (before?.steps ?? 0) < minimumSteps) return null
-    const usual = median(others.map(([, time]) => time.seconds))
+    if ((before?.steps ?? 0) < minimumSteps) return null
+    const usual = this.#usualOfOthers(workerId)
+    if (usual === null) return null
     const ratio = smoothed / Math.max(usual, noiseSeconds)
     const was = this.#slow.has(workerId)
     if (was ? ratio >= overRatio : ratio < slowRatio) return null
     if (was) this.#slow.delete(workerId)
     else this.#slow.add(workerId)
     return { workerId, ratio: Math.round(ratio * 10) / 10, slow: !was }
+  }
+
+  /** Median. In a large group one worker hardly moves it, so a sixteenth of the group may report before it is taken anew. */
+  #usualOfOthers(workerId: string): number | null {
+    if (this.#usual !== null && ++this.#age < this.#times.size / 16) return this.#usual
+    const others = [...this.#times].filter(([id, { steps }]) => id !== workerId && steps >= minimumSteps)
+    this.#usual = others.length === 0 ? null : median(others.map(([, time]) => time.seconds))
+    this.#age = 0
+    return this.#usual
   }
 }
 

@@ -34,4 +34,14 @@ describe('a worker that computes for longer than the others', () => {
     expect(steps(fast, 400, { a: 0.004, b: 0.015 })).toMatchObject([{ workerId: 'b', slow: true }])
     expect(steps(new Stragglers(), 30, { a: 0.0001, b: 0.004 })).toEqual([])
   })
+
+  it('is found in a large group, where the median is not taken anew for every word', () => {
+    const group = Object.fromEntries(Array.from({ length: 200 }, (_, index) => [`w${index}`, 0.05]))
+    const stragglers = new Stragglers()
+    expect(steps(stragglers, 30, group)).toEqual([])
+    expect(steps(stragglers, 30, { ...group, w77: 0.2 })).toMatchObject([{ workerId: 'w77', slow: true }])
+    expect(steps(stragglers, 30, group)).toMatchObject([{ workerId: 'w77', slow: false }])
+    for (const id of Object.keys(group)) group[id] = 0.2
+    expect(steps(stragglers, 30, group).filter(({ slow }) => slow)).toEqual([])
+  })
 })
