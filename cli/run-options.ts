@@ -1,6 +1,8 @@
 import type { Options } from 'yargs'
 import type { RunRequest } from '../coordinator/prepare-run.ts'
 import { type RunOptions, usage } from '../shared/core/config.ts'
+import { limits } from '../shared/core/limits.ts'
+import { wholeNumber } from './values.ts'
 
 /** Run options, the same for `train` and `coordinator`. Their defaults follow from the model and its recipe. */
 export const runFlags = {
@@ -50,6 +52,16 @@ export const runFlags = {
     group: 'Run:',
   },
   'sample-every': { type: 'number', describe: 'steps between sample grids (default: each epoch)', group: 'Run:' },
+  trace: {
+    type: 'boolean',
+    describe: 'write trace.json, a timeline of all workers for Perfetto (default: false)',
+    group: 'Run:',
+  },
+  'trace-steps': {
+    type: 'number',
+    describe: 'with --trace: steps after each change of membership that are shown in detail (default: 100)',
+    group: 'Run:',
+  },
   'run-dir': { type: 'string', describe: "the run's folder (default: runs/RUN_ID)", group: 'Run:' },
   resume: { type: 'string', describe: 'folder of a run to go on with', group: 'Run:' },
   'allow-changes': {
@@ -88,6 +100,13 @@ export function faultTimeout(parsed: Parsed): number {
 
 type Parsed = Readonly<Record<string, unknown>>
 
+function traceSteps({ trace, traceSteps }: Parsed): number | undefined {
+  if (trace === true)
+    return traceSteps === undefined ? 100 : wholeNumber('trace-steps', traceSteps, 1, limits.traceSteps)
+  if (traceSteps !== undefined) throw usage(`--trace-steps ${String(traceSteps)} goes with --trace; write that too`)
+  return trace === false ? 0 : undefined
+}
+
 /** `takeOver`: on a resume, workers of the coordinator that crashed may be there still. */
 export function runRequest(
   parsed: Parsed,
@@ -116,6 +135,7 @@ export function runRequest(
     keepCheckpoints: parsed.keepCheckpoints,
     checkpointEvery: parsed.checkpointEvery,
     sampleEvery: parsed.sampleEvery,
+    traceSteps: traceSteps(parsed),
     ...more,
   }
   const text = (key: string) => (typeof parsed[key] === 'string' ? parsed[key] : null)

@@ -45,6 +45,7 @@ const changeable = new Set<keyof RunOptions>([
   'keepCheckpoints',
   'algorithm',
   'wire',
+  'traceSteps',
 ])
 
 /** Options that it may change when told so: the weights go on, the way they are trained does not. */

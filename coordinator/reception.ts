@@ -79,7 +79,7 @@ export class Reception {
       this.#attempts.set(workerId, attempt)
       this.#parts.record.bindBackend(backend)
       this.#parts.apply({ kind: 'returned', workerId })
-      return this.#parts.peers.send(workerId, { kind: 'pulse', step: this.#parts.record.notedStep })
+      return this.#parts.peers.send(workerId, { kind: 'pulse', step: this.#parts.record.notedStep, time: null })
     }
     this.#parts.apply({ kind: 'left', workerId, loss: 'left', certain: false, reason: 'it is in another generation' })
     this.#goesOnWithout(peer, attempt)
@@ -93,7 +93,7 @@ export class Reception {
   /** A name that is taken: by a worker that has ended, perhaps, without anybody having noticed yet. */
   #doubleHello(peer: string, hello: Hello): void {
     const { workerId } = hello
-    void this.#parts.peers.reaches(workerId, { kind: 'pulse', step: 0 }).then((there) => {
+    void this.#parts.peers.reaches(workerId, { kind: 'pulse', step: 0, time: null }).then((there) => {
       if (!there) {
         this.#parts.apply({
           kind: 'left',

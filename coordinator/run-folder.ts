@@ -7,6 +7,7 @@ import { exitCode, messageOf, RingleaderError } from '../shared/core/errors.ts'
 import { lastLine } from '../shared/core/json-lines.ts'
 import { limits } from '../shared/core/limits.ts'
 import { stepName } from './checkpoint/checkpoint-store.ts'
+import { TraceFile } from './trace/trace-file.ts'
 
 /** What config.json holds: the run's configuration and where its data came from. */
 const runFileSchema = z.object({
@@ -26,14 +27,15 @@ export interface WorldSize {
   readonly reason: string
 }
 
-export interface Incident {
-  readonly kind: string
-  readonly workerId: string
-  readonly step: number
-  readonly detectMs: number | null
-  readonly reformMs: number | null
-  readonly firstCommitMs: number | null
-}
+export const incidentSchema = z.object({
+  kind: z.string(),
+  workerId: z.string(),
+  step: z.number(),
+  detectMs: z.number().nullable(),
+  reformMs: z.number().nullable(),
+  firstCommitMs: z.number().nullable(),
+})
+export type Incident = Readonly<z.infer<typeof incidentSchema>>
 
 const historySchema = z.union([
   z.object({
@@ -45,14 +47,7 @@ const historySchema = z.union([
   }),
   z.object({
     kind: z.literal('incident'),
-    incident: z.object({
-      kind: z.string(),
-      workerId: z.string(),
-      step: z.number(),
-      detectMs: z.number().nullable(),
-      reformMs: z.number().nullable(),
-      firstCommitMs: z.number().nullable(),
-    }),
+    incident: incidentSchema,
   }),
 ])
 
@@ -73,12 +68,16 @@ export class RunFolder {
   readonly #about: Omit<RunFile, 'config'>
   /** Lines that found no room, by file. */
   readonly #unwritten = new Map<string, string>()
+  readonly #trace: TraceFile
+  #traceIsFull = false
+  #onEvent: (kind: string, fields: object) => void = () => {}
 
   private constructor(path: string, about: Omit<RunFile, 'config'>) {
     this.path = path
     this.#about = about
     this.checkpoints = join(path, 'checkpoints')
     this.journal = join(path, 'journal')
+    this.#trace = new TraceFile(join(path, 'trace.json'))
   }
 
   static create(path: string, { config, ...about }: RunFile): RunFolder {
@@ -130,6 +129,21 @@ export class RunFolder {
 
   event(kind: string, fields: object): void {
     this.#append('events.jsonl', { time: new Date().toISOString(), kind, ...fields })
+    this.#onEvent(kind, fields)
+  }
+
+  /** Told of every event that is written. */
+  onEvent(handler: (kind: string, fields: object) => void): void {
+    this.#onEvent = handler
+  }
+
+  /** Adds events in Chrome's format to trace.json. What finds no room on the disk is lost: it is for looking at alone. */
+  trace(events: readonly string[]): void {
+    if (this.#traceIsFull) return
+    this.#try(() => {
+      this.#traceIsFull = !this.#trace.append(events)
+    })
+    if (this.#traceIsFull) this.event('trace-full', { bytes: limits.traceBytes })
   }
 
   metrics(line: object): void {

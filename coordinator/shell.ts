@@ -16,6 +16,7 @@ import type { PreparedRun } from './prepare-run.ts'
 import { Reception } from './reception.ts'
 import type { RunRecord } from './run-record.ts'
 import type { Summary } from './summary.ts'
+import { type GroupTrace, openTrace } from './trace/group-trace.ts'
 
 const heartbeatMs = 250
 const tickMs = 100
@@ -37,6 +38,7 @@ export class Shell {
   readonly #clock: Clock
   readonly #reception: Reception
   readonly #comparison: Comparison
+  readonly #trace: GroupTrace | null
   #membership
   /** Step of the state that this generation began with. */
   #wentOnFrom = 0
@@ -46,6 +48,7 @@ export class Shell {
   constructor(run: PreparedRun, record: RunRecord, server: ControlServer, options: ShellOptions, clock: Clock) {
     this.#run = run
     this.#clock = clock
+    this.#trace = openTrace(run, clock)
     this.#record = record
     this.#server = server
     this.#blobs = new BlobStore(run.dataset)
@@ -95,7 +98,7 @@ export class Shell {
   /** Workers forget what they hear is noted, so it has to be on the disk first. */
   #pulse(): void {
     this.#record.sync()
-    this.#peers.broadcast({ kind: 'pulse', step: this.#record.notedStep })
+    this.#peers.broadcast({ kind: 'pulse', step: this.#record.notedStep, time: this.#clock.now() })
   }
 
   apply(event: MembershipEvent): void {
@@ -123,10 +126,9 @@ export class Shell {
   status(): object {
     const { phase, generation, group, members, reason } = this.#membership
     const { ledger, schedule } = this.#record
+    const { model, dataset } = this.#run.config
     return {
-      runId: this.#run.runId,
-      model: this.#run.config.model,
-      dataset: this.#run.config.dataset,
+      ...{ runId: this.#run.runId, model, dataset },
       phase,
       reason,
       generation,
@@ -174,6 +176,7 @@ export class Shell {
     switch (message.kind) {
       case 'heartbeat':
         this.#record.metrics.heartbeat(workerId, message)
+        this.#trace?.heartbeat(workerId, message)
         return this.apply({ ...message, workerId })
       case 'committed':
         for (const step of message.steps) {
@@ -186,7 +189,7 @@ export class Shell {
         return this.#rollBack()
       case 'suspect':
         this.apply({ ...message, workerId, suspect: message.workerId })
-        return this.#peers.send(message.workerId, { kind: 'pulse', step: 0 }) // finds out whether it has a connection
+        return this.#peers.send(message.workerId, { kind: 'pulse', step: 0, time: null }) // finds out whether it has a connection
       case 'ready':
       case 'joined':
       case 'halted':
@@ -206,6 +209,8 @@ export class Shell {
         return this.#checkpoint(workerId, message, bytes)
       case 'samples':
         return bytes ? this.#record.samples(message.step, bytes) : undefined
+      case 'trace':
+        return this.#trace?.records(workerId, message, bytes) === false ? this.#record.metrics.malformed() : undefined
       default:
         message satisfies never
     }

@@ -5,6 +5,8 @@ import { openControlClient } from '../shared/transport/control-socket.ts'
 import { openZeromqTransport } from '../shared/transport/zeromq-transport.ts'
 import { Communicator } from './communicator.ts'
 import type { ThreadData, ToThread } from './thread-messages.ts'
+import { traceGarbageCollection } from './trace/garbage-collection.ts'
+import { SharedTrace } from './trace/trace.ts'
 
 /**
  * Owns the sockets, answers heartbeats and runs the collectives, so that a long kernel of the main thread never looks
@@ -26,4 +28,7 @@ const communicator = new Communicator({
     if (message.kind === 'closed') port.close()
   },
 })
-port.on('message', (message: ToThread) => communicator.handle(message))
+port.on('message', (message: ToThread) => {
+  if (message.kind === 'trace') traceGarbageCollection(new SharedTrace(0, message.memory).communication)
+  communicator.handle(message)
+})

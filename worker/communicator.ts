@@ -1,4 +1,3 @@
-import { hostname } from 'node:os'
 import { chooseAlgorithm } from '../shared/collective/algorithm.ts'
 import { AllReduceGroup } from '../shared/collective/all-reduce.ts'
 import type { AllReduceMemory } from '../shared/collective/sums.ts'
@@ -8,12 +7,13 @@ import { type Kernel, loadKernel } from '../shared/kernel/kernel.ts'
 import { decodeToWorker, encodeControl, type Peer, type ToCoordinator } from '../shared/protocol/control.ts'
 import { decodeFrameHeader, encodeFrameHeader, frameKind, runTag } from '../shared/protocol/frame.ts'
 import type { ControlClient } from '../shared/transport/control-socket.ts'
-import type { Payload, Transport } from '../shared/transport/transport.ts'
+import type { FrameHandler, Payload, Transport } from '../shared/transport/transport.ts'
 import { CoordinatorWatch } from './coordinator-watch.ts'
 import { runUpdate } from './optimizer/optimizer.ts'
 import { nodesOfRanks, reduceMemory } from './reduce-memory.ts'
 import { StateTransfer } from './state-transfer.ts'
 import { counter, type FromThread, type ThreadData, type ToThread } from './thread-messages.ts'
+import { TraceOutbox } from './trace/trace-outbox.ts'
 
 type Hello = Extract<ToCoordinator, { kind: 'hello' }>
 type Commits = Extract<ToCoordinator, { kind: 'committed' }>
@@ -33,6 +33,7 @@ export interface CommunicatorParts {
 export class Communicator {
   readonly #parts: CommunicatorParts
   readonly #watch: CoordinatorWatch
+  readonly #trace: TraceOutbox
   readonly #stopHeartbeat: (() => void)[] = []
   #memory: AllReduceMemory | null = null
   #kernel: Kernel | null = null
@@ -61,6 +62,7 @@ export class Communicator {
   constructor(parts: CommunicatorParts) {
     this.#parts = parts
     const { control, transport } = parts
+    this.#trace = new TraceOutbox(parts.clock)
     this.#watch = new CoordinatorWatch(parts.data, parts.clock, {
       post: parts.post,
       warn: parts.warn,
@@ -68,7 +70,8 @@ export class Communicator {
     })
     control.onMessage((frames) => this.#fromCoordinator(frames))
     control.onConnection((connected) => this.#watch.connection(connected))
-    transport.onFrame((header, payload) => this.#frame(header, payload))
+    const frame: FrameHandler = (header, payload) => this.#frame(header, payload)
+    transport.onFrame((header, payload) => this.#trace.notes.segments.receive(header, payload, frame))
     transport.onLost((rank) => this.#linkLost(rank))
     transport.onHost?.((files) => parts.post({ kind: 'host', files }))
     parts.post({ kind: 'open', endpoint: transport.endpoint })
@@ -83,6 +86,8 @@ export class Communicator {
           this.#sendState(rank, kind, segment, payload),
         )
         return
+      case 'trace':
+        return this.#trace.use(message.memory)
       case 'send':
         return this.#fromMain(message.message, message.bytes)
       case 'hello':
@@ -103,17 +108,17 @@ export class Communicator {
       case 'form':
         return this.#form(message)
       case 'allReduce':
-        return this.#answer(message.id, async () => {
-          assert(this.#group, 'a group is formed before it reduces')
-          const offsets = message.offsets.map((offset) => offset / 4)
-          return (await this.#group.allReduce(message.step, message.bucket, offsets, message.count)).bytes
-        })
+        return this.#answer(message.id, () =>
+          this.#trace.notes.around('bucket', message, () => this.#allReduce(message)),
+        )
       case 'update':
-        return this.#answer(message.id, () => {
-          assert(this.#kernel, 'the memory is there before an update is')
-          runUpdate(this.#kernel, message.update, message.first, message.count)
-          return Promise.resolve(0)
-        })
+        return this.#answer(message.id, () =>
+          this.#trace.notes.around('optimizer part', message, () => {
+            assert(this.#kernel, 'the memory is there before an update is')
+            runUpdate(this.#kernel, message.update, message.first, message.count)
+            return Promise.resolve(0)
+          }),
+        )
       case 'fetchState':
         return this.#answer(message.id, () => {
           assert(this.#state, 'the memory is there before a state comes')
@@ -129,13 +134,22 @@ export class Communicator {
     }
   }
 
+  async #allReduce({ step, bucket, offsets, count }: Extract<ToThread, { kind: 'allReduce' }>): Promise<number> {
+    assert(this.#group, 'a group is formed before it reduces')
+    const places = offsets.map((offset) => offset / 4)
+    return (await this.#group.allReduce(step, bucket, places, count)).bytes
+  }
+
   get #unnotedSteps(): number {
     return this.#unnoted.reduce((sum, { steps }) => sum + steps.length, 0)
   }
 
   #fromMain(message: ToCoordinator, bytes?: Uint8Array): void {
     if (message.kind === 'halted') this.#halted = true
-    if (message.kind === 'halted' || message.kind === 'finished') this.#lastWord = message
+    if (message.kind === 'halted' || message.kind === 'finished') {
+      this.#lastWord = message
+      this.#tellTrace() // it may be the last one, for a worker that is told so too
+    }
     if (message.kind === 'committed') {
       this.#unnoted.push(message)
       this.#watch.unnoted(this.#unnotedSteps)
@@ -151,6 +165,7 @@ export class Communicator {
     }
     this.#watch.heard()
     if (message.kind === 'pulse') {
+      this.#trace.pulse(message.time)
       this.#unnoted = this.#unnoted.filter((commits) => (commits.steps.at(-1)?.step ?? 0) > message.step)
       this.#watch.unnoted(this.#unnotedSteps)
       return
@@ -170,6 +185,7 @@ export class Communicator {
 
   /** The coordinator is back, or another one in its place: it may not know us, or not all that we told. */
   #sayHelloAgain(): void {
+    this.#trace.reconnected()
     if (!this.#hello || this.#closing) return
     if (!this.#welcomed) return this.#send(this.#hello)
     this.#send({ ...this.#hello, member: { generation: this.#generation } })
@@ -192,7 +208,8 @@ export class Communicator {
     const { transport } = this.#parts
     const run = this.#run
     this.#group = new AllReduceGroup({
-      ...{ run, generation, rank, worldSize: peers.length, transport, memory },
+      ...{ run, generation, rank, worldSize: peers.length, memory },
+      transport: this.#trace.notes.segments.sender(transport),
       algorithm: (bytes) => chooseAlgorithm(algorithm, peers.length, bytes, lanes !== null).name,
       ...(lanes === null ? {} : { lanes: nodesOfRanks(peers.length, lanes) }),
     })
@@ -258,7 +275,13 @@ export class Communicator {
       entered: (this.#group?.entered ?? 0) + Atomics.load(counters, counter.entered),
       reduced: (this.#group?.reduced ?? 0) + Atomics.load(counters, counter.reduced),
       fetched: this.#state?.fetched ?? 0,
+      clock: this.#trace.clock,
     })
+    this.#tellTrace()
+  }
+
+  #tellTrace(): void {
+    if (!this.#watch.broken) this.#trace.flush((message, bytes) => this.#send(message, bytes))
   }
 
   /** What matters is told again once there is a connection. */
@@ -276,9 +299,4 @@ export class Communicator {
     await this.#parts.control.close()
     this.#parts.post({ kind: 'closed' })
   }
-}
-
-/** The name by which other hosts find this one. */
-export function advertised(endpoint: string): string {
-  return endpoint.replace('//0.0.0.0:', `//${hostname()}:`)
 }

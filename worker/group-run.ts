@@ -22,6 +22,8 @@ import type { Group, HostGroup } from './step/group.ts'
 import type { ModelState } from './step/model-state.ts'
 import type { Trainer, Votes } from './step/trainer.ts'
 import type { GroupPlan } from './thread-messages.ts'
+import { Notes } from './trace/notes.ts'
+import type { SharedTrace } from './trace/trace.ts'
 
 export type Formed = Extract<ToWorker, { kind: 'form' }>
 
@@ -37,6 +39,8 @@ export interface Workshop {
   readonly clock: Clock
   /** That this worker may use. */
   readonly threads: number
+  /** Null: nobody wants to see what goes on. */
+  readonly trace: SharedTrace | null
 }
 
 export type WarmUp = (welcome: Welcome, link: Link, blobs: BlobClient) => Workshop
@@ -69,6 +73,7 @@ export class GroupRun {
   readonly #workshop: Workshop
   readonly #formed: Formed
   readonly #plan: GroupPlan
+  readonly #notes: Notes
   /** Undefined: all ranks are not known to be on this host. */
   #host: HostReduction | null | undefined
   #wake: () => void = () => {}
@@ -84,6 +89,8 @@ export class GroupRun {
     this.#workshop = workshop
     this.#formed = formed
     this.#plan = plan
+    this.#notes = new Notes(workshop.clock, workshop.trace?.compute ?? null)
+    workshop.trace?.begin(formed.generation)
     workshop.welcome.config.rollbacks = formed.rollbacks
   }
 
@@ -103,8 +110,8 @@ export class GroupRun {
   async run(wishes: () => Wishes): Promise<Finished | { kind: 'paused' }> {
     try {
       await this.#prepare()
-      await this.#start()
-      await this.#catchUp()
+      await this.#notes.around('wait for start', {}, () => this.#start())
+      await this.#notes.around('catch up', {}, () => this.#catchUp())
       return await this.#steps(wishes)
     } catch (error) {
       this.#tell()
@@ -164,7 +171,7 @@ export class GroupRun {
   }
 
   async #steps(wishes: () => Wishes): Promise<Finished | { kind: 'paused' }> {
-    const { trainer, schedule, backend, welcome, state, clock, threads } = this.#workshop
+    const { trainer, schedule, backend, welcome, state, clock, threads, trace } = this.#workshop
     const { config } = welcome
     const { rank, peers, generation } = this.#formed
     const spare = availableParallelism() >= peers.length * (threads + 1)
@@ -173,7 +180,10 @@ export class GroupRun {
       generation,
       rank,
       worldSize: peers.length,
-      allReduce: (...bucket: Parameters<Link['allReduce']>) => this.#link.allReduce(...bucket),
+      allReduce: (step, bucket, offsets, count) => {
+        this.#notes.moment('bucket leaves', { step, bucket, count })
+        return this.#link.allReduce(step, bucket, offsets, count)
+      },
       assist: threads > 1 ? (...part: Parameters<Link['update']>) => this.#link.update(...part) : null,
     }
     const leads = rank === 0
@@ -184,8 +194,11 @@ export class GroupRun {
       await this.#link.mayStep
       if (this.aborted !== null) throw new GroupOver(this.aborted)
       const own = this.#openHost()
-      const result = await trainer.step(step, { ...group, host }, { ...wishes(), host: own !== null, spare })
-      if (own && result.host) host ??= { allReduce: (...bucket) => own.allReduce(...bucket), overlaps: result.spare }
+      const votes = { ...wishes(), host: own !== null, spare }
+      const at: { step: number; group: Group } = { step, group: { ...group, host } }
+      trace?.step()
+      const result = await this.#notes.around('step', at, () => trainer.step(at.step, at.group, votes))
+      if (own && result.host) host ??= { allReduce: this.#allReduceHere(own), overlaps: result.spare }
       step = result.committed.step
       stop = result.stop
       pause = result.pause
@@ -206,6 +219,11 @@ export class GroupRun {
     return { kind: 'finished', step, weightsSha256: weightsSha256(state), stopped: step < schedule.totalSteps }
   }
 
+  #allReduceHere(own: HostReduction): Group['allReduce'] {
+    return (step, bucket, offsets, count) =>
+      this.#notes.around('bucket', { step, bucket, count }, () => own.allReduce(step, bucket, offsets, count))
+  }
+
   #openHost(): HostReduction | null {
     const files = this.#host === undefined ? this.#link.host(this.generation) : null
     if (files) {
@@ -213,7 +231,7 @@ export class GroupRun {
       const { kernel, memory, ownSumScratch } = state
       this.#host = HostReduction.open({
         ...{ run: runTag(welcome.runId), plan: this.#plan, files },
-        ...{ kernel, memory, scratch: ownSumScratch, counters: this.#link.counters },
+        ...{ kernel, memory, scratch: ownSumScratch, counters: this.#link.counters, segments: this.#notes.segments },
       })
     }
     return this.#host ?? null
@@ -234,19 +252,23 @@ export class GroupRun {
   }
 
   /** Tells the hash of the weights, for comparison; `send`: and the state itself, to be stored. */
-  async #checkpoint(step: number, send: boolean): Promise<void> {
+  #checkpoint(step: number, send: boolean): Promise<void> {
     this.#tell()
-    const { state, sender } = this.#workshop
-    const hash = weightsSha256(state)
-    this.#link.send({ kind: 'replicaHash', generation: this.generation, step, weightsSha256: hash })
-    if (send && !sender.busy) void sender.start(step, hash, encodeCheckpoint(state))
+    return this.#notes.around('checkpoint', { step: step - 1 }, async () => {
+      const { state, sender } = this.#workshop
+      const hash = weightsSha256(state)
+      this.#link.send({ kind: 'replicaHash', generation: this.generation, step, weightsSha256: hash })
+      if (send && !sender.busy) void sender.start(step, hash, encodeCheckpoint(state))
+    })
   }
 
-  async #sendSamples(step: number): Promise<void> {
+  #sendSamples(step: number): Promise<void> {
     this.#tell()
-    const images = await this.#workshop.trainer.samples(100)
-    const bytes = new Uint8Array(images.buffer, images.byteOffset, images.byteLength)
-    this.#link.send({ kind: 'samples', step, count: 100 }, bytes)
+    return this.#notes.around('samples', { step: step - 1 }, async () => {
+      const images = await this.#workshop.trainer.samples(100)
+      const bytes = new Uint8Array(images.buffer, images.byteOffset, images.byteLength)
+      this.#link.send({ kind: 'samples', step, count: 100 }, bytes)
+    })
   }
 
   async #restore({ weights, optimizer, optimizerSteps }: Restore): Promise<void> {

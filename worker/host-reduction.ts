@@ -5,9 +5,11 @@ import { limits } from '../shared/core/limits.ts'
 import type { Kernel } from '../shared/kernel/kernel.ts'
 import type { HostFiles } from '../shared/protocol/file-lane.ts'
 import { Mailbox } from '../shared/transport/mailbox.ts'
+import type { FrameHandler } from '../shared/transport/transport.ts'
 import { nodesOfRanks, reduceMemory } from './reduce-memory.ts'
 import type { MemoryRegion } from './step/model-state.ts'
 import { counter, type GroupPlan } from './thread-messages.ts'
+import { noSegments, type SegmentNotes } from './trace/segment-notes.ts'
 
 /** So long a rank looks for frames without giving the core away: about what a core change costs. */
 const spinMs = 0.1
@@ -26,6 +28,8 @@ export interface HostReductionParts {
   readonly scratch: MemoryRegion
   /** Shared with the communication thread, which tells here of an abort and reads how far this end is. */
   readonly counters: Int32Array
+  /** Where its frames are noted; left out: nowhere. */
+  readonly segments?: SegmentNotes
 }
 
 /**
@@ -46,13 +50,16 @@ export class HostReduction {
     return mailbox && new HostReduction(mailbox, parts)
   }
 
-  private constructor(mailbox: Mailbox, { run, plan, kernel, memory, scratch, counters }: HostReductionParts) {
+  private constructor(
+    mailbox: Mailbox,
+    { run, plan, kernel, memory, scratch, counters, segments = noSegments }: HostReductionParts,
+  ) {
     const { generation, rank, peers, lanes, algorithm } = plan
     this.#mailbox = mailbox
     this.#counters = counters
     this.#generation = generation
     this.#group = new AllReduceGroup({
-      ...{ run, generation, rank, worldSize: peers.length, transport: mailbox },
+      ...{ run, generation, rank, worldSize: peers.length, transport: segments.sender(mailbox) },
       memory: reduceMemory(kernel, memory, scratch),
       segmentElements: limits.hostSegmentBytes / 4,
       algorithm: (bytes) =>
@@ -61,7 +68,8 @@ export class HostReduction {
           : chooseAlgorithm(algorithm, peers.length, bytes, lanes !== null).name,
       ...(lanes === null ? {} : { lanes: nodesOfRanks(peers.length, lanes) }),
     })
-    mailbox.onFrame = (header, payload) => this.#group.receive(header, payload)
+    const frame: FrameHandler = (header, payload) => this.#group.receive(header, payload)
+    mailbox.onFrame = (header, payload) => segments.receive(header, payload, frame)
   }
 
   /** As Link.allReduce. */

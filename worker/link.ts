@@ -122,6 +122,10 @@ export class Link {
     this.#post({ kind: 'memory', memory, regions, sumScratch })
   }
 
+  useTrace(memory: SharedArrayBuffer): void {
+    this.#post({ kind: 'trace', memory })
+  }
+
   welcomed(runId: string, heartbeatMs: number): void {
     this.#post({ kind: 'connected', runId, heartbeatMs })
   }

@@ -1,6 +1,6 @@
 import { exitCode, messageOf, RingleaderError } from '../shared/core/errors.ts'
 import type { StateIdentity, ToCoordinator, ToWorker, Welcome } from '../shared/protocol/control.ts'
-import { advertised } from './communicator.ts'
+import { advertised } from './advertised.ts'
 import { BlobClient } from './data/blob-client.ts'
 import { type Formed, GroupOver, GroupRun, type WarmUp, type Workshop } from './group-run.ts'
 import type { Link } from './link.ts'

@@ -44,6 +44,8 @@ export interface GroupPlan {
 /** Main thread → communication thread. */
 export type ToThread =
   | { kind: 'memory'; memory: WebAssembly.Memory; regions: readonly MemoryRegion[]; sumScratch: MemoryRegion }
+  /** What is noted from now on goes through this memory (trace.ts). */
+  | { kind: 'trace'; memory: SharedArrayBuffer }
   | { kind: 'send'; message: ToCoordinator; bytes?: Uint8Array }
   | { kind: 'hello'; message: Extract<ToCoordinator, { kind: 'hello' }> }
   | { kind: 'connected'; runId: string; heartbeatMs: number }

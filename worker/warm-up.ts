@@ -12,6 +12,8 @@ import { makeModel } from './model/make-model.ts'
 import { CheckpointSender } from './step/checkpoint-sender.ts'
 import { ModelState } from './step/model-state.ts'
 import { Trainer } from './step/trainer.ts'
+import { traceGarbageCollection } from './trace/garbage-collection.ts'
+import { SharedTrace } from './trace/trace.ts'
 
 /** Model, memory and data of a worker, beside the run that it is going to join. */
 export function warmUpWith(backend: Backend, threads: number): WarmUp {
@@ -25,8 +27,13 @@ export function warmUpWith(backend: Backend, threads: number): WarmUp {
     const cache = new ChunkCache(join(cacheFolder(), 'chunks'), limits.chunkCacheBytes)
     const source = openSampleStore(manifest, cache, (sha256) => blobs.fetch(sha256))
     const schedule = makeSchedule(config, manifest.sampleCount)
-    const trainer = new Trainer(config, model, state, backend, source, schedule, clock)
+    const trace = config.traceSteps > 0 ? new SharedTrace(config.traceSteps) : null
+    if (trace) {
+      link.useTrace(trace.memory)
+      traceGarbageCollection(trace.compute)
+    }
+    const trainer = new Trainer(config, model, state, backend, source, schedule, clock, trace?.compute)
     const sender = new CheckpointSender(model.spec, (message, bytes) => link.send(message, bytes))
-    return { welcome, backend, state, schedule, trainer, sender, blobs, clock, threads }
+    return { welcome, backend, state, schedule, trainer, sender, blobs, clock, threads, trace }
   }
 }

@@ -91,7 +91,7 @@ export class AllReduceGroup {
   }
 
   #sendPulse(peer: string): void {
-    void this.#server.send(peer, [encodeControl({ kind: 'pulse', step: 0 })])
+    void this.#server.send(peer, [encodeControl({ kind: 'pulse', step: 0, time: null })])
   }
 }
 

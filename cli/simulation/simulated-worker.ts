@@ -164,5 +164,5 @@ function makeWorkshop(
     link.send(message, bytes)
     if (message.kind === 'checkpointPiece') observer.reaches(workerId, message.step, 'in-checkpoint')
   })
-  return { welcome, backend, state, schedule, trainer, sender, blobs, clock: process.clock, threads: 1 }
+  return { welcome, backend, state, schedule, trainer, sender, blobs, clock: process.clock, threads: 1, trace: null }
 }

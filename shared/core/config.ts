@@ -58,6 +58,8 @@ export const runConfigSchema = z.strictObject({
   /** Steps between checkpoints, samples; 0: only at the end. */
   checkpointEvery: z.number().int().min(0),
   sampleEvery: z.number().int().min(0),
+  /** Steps of each generation that trace.json shows in detail; 0: no trace. */
+  traceSteps: z.number().int().min(0).max(limits.traceSteps).default(0),
   minWorkers: count.max(limits.maxWorkers),
   maxWorkers: count.max(limits.maxWorkers),
 })
@@ -92,6 +94,7 @@ const shared = {
   keepCheckpoints: 3,
   checkpointEvery: 0,
   sampleEvery: 0,
+  traceSteps: 0,
   minWorkers: 1,
   maxWorkers: 8,
 } as const

@@ -47,6 +47,16 @@ export const limits = {
   statePieceBytes: 1 << 19,
   /** A peer that is not reached within this time does not take part. */
   connectMs: 5000,
+  /** Records of a thread that wait to be sent, a power of two; about a second of the fastest steps (trace-record.ts). */
+  traceRecords: 1 << 13,
+  /** Records in one message. */
+  traceMessageRecords: 1 << 12,
+  /** trace.json; Perfetto opens it in seconds. */
+  traceBytes: 128 << 20,
+  /** Steps of each generation that a trace may show. */
+  traceSteps: 100_000,
+  /** Samples of a worker's clock of which the best counts: one each second. */
+  clockSamples: 64,
   /** Pieces of state on the way. */
   stateWindow: 16,
   /** Commits that the coordinator has not noted yet; a group that reaches it waits for the coordinator. */

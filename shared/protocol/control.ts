@@ -90,6 +90,8 @@ const toCoordinatorSchema = z.discriminatedUnion('kind', [
     reduced: natural,
     /** Pieces of state that came from other ranks. */
     fetched: natural,
+    /** The `time` of the last pulse, and when it came and this was sent, by the worker's clock; null: no pulse yet. */
+    clock: z.object({ pulse: z.number(), received: z.number(), sent: z.number() }).nullable(),
   }),
   z.object({ kind: z.literal('joined'), generation: natural }),
   z.object({ kind: z.literal('committed'), generation: natural, steps: z.array(committedStepSchema) }),
@@ -128,6 +130,8 @@ const toCoordinatorSchema = z.discriminatedUnion('kind', [
     weightsSha256: sha256,
     stopped: z.boolean(),
   }),
+  /** What a thread has been doing, as records (trace-record.ts) in the second part; `dropped`: and so many more. */
+  z.object({ kind: z.literal('trace'), thread: z.enum(['compute', 'communication']), dropped: natural }),
   /** `drain`: goes at the next step boundary, and waits for the goodbye. */
   z.object({ kind: z.literal('leave'), reason: z.string(), drain: z.boolean() }),
 ])
@@ -167,8 +171,8 @@ const toWorkerSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('checkpointFailed'), step: natural }),
   z.object({ kind: z.literal('blob'), sha256 }),
   z.object({ kind: z.literal('bye'), reason: z.string(), failed: z.boolean() }),
-  /** The coordinator lives; it has noted all commits up to this step. */
-  z.object({ kind: z.literal('pulse'), step: natural }),
+  /** The coordinator lives; it has noted all commits up to this step. `time`: by its clock, in milliseconds; null: not told. */
+  z.object({ kind: z.literal('pulse'), step: natural, time: z.number().nullable() }),
 ])
 export type ToWorker = z.infer<typeof toWorkerSchema>
 

@@ -18,6 +18,9 @@ export const frameKind = {
   fileAccept: 6,
 } as const
 
+/** Number of buckets that a phase may have: bucket numbers of a step are phase · this + bucket. */
+export const bucketsPerPhase = 64
+
 export interface FrameHeader {
   readonly kind: number
   /** First 8 bytes of SHA-256 of the run id. */

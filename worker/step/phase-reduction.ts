@@ -1,11 +1,9 @@
 import { limits } from '../../shared/core/limits.ts'
+import { bucketsPerPhase } from '../../shared/protocol/frame.ts'
 import type { Phase } from '../model/model.ts'
 import { type Bucket, bucketsOf } from './buckets.ts'
 import type { Group } from './group.ts'
 import type { ModelState } from './model-state.ts'
-
-/** Number of buckets that a phase may have: bucket numbers of a step are phase · this + bucket. */
-export const bucketsPerPhase = 64
 
 /**
  * The reductions of one phase. A bucket leaves as soon as all its gradients are there, while the backward pass still

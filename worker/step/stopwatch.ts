@@ -6,12 +6,15 @@ export type StepPhase = (typeof stepPhases)[number]
 
 export class Stopwatch {
   readonly #clock: Clock
+  readonly #onLap: (phase: StepPhase, start: number, end: number) => void
   readonly #milliseconds = new Map<StepPhase, number>()
   readonly #started: number
   #last: number
 
-  constructor(clock: Clock) {
+  /** `onLap`: told of each lap, by the clock. */
+  constructor(clock: Clock, onLap: (phase: StepPhase, start: number, end: number) => void) {
     this.#clock = clock
+    this.#onLap = onLap
     this.#started = clock.now()
     this.#last = this.#started
   }
@@ -19,6 +22,7 @@ export class Stopwatch {
   lap(phase: StepPhase): void {
     const now = this.#clock.now()
     this.#milliseconds.set(phase, (this.#milliseconds.get(phase) ?? 0) + now - this.#last)
+    this.#onLap(phase, this.#last, now)
     this.#last = now
   }
 

@@ -3,16 +3,18 @@ import type { RunConfig } from '../../shared/core/config.ts'
 import { type SampleChecksum, sampleChecksum } from '../../shared/core/sample-checksum.ts'
 import type { Schedule } from '../../shared/core/schedule.ts'
 import type { CommittedStep } from '../../shared/protocol/control.ts'
+import { traceKind } from '../../shared/protocol/trace-record.ts'
 import type { Backend, BoundParameters } from '../backend/backend.ts'
 import type { Model, Phase } from '../model/model.ts'
 import { learningRate, nextUpdate, runUpdate } from '../optimizer/optimizer.ts'
+import { noTrace, type Trace } from '../trace/trace.ts'
 import type { Group } from './group.ts'
 import { generateImages } from './images.ts'
 import { LaneGradients } from './lane-gradients.ts'
 import { type ModelState, tail } from './model-state.ts'
 import { PhaseReduction } from './phase-reduction.ts'
 import { type SampleSource, StepInputs } from './step-inputs.ts'
-import { Stopwatch } from './stopwatch.ts'
+import { type StepPhase, Stopwatch } from './stopwatch.ts'
 
 /** What a rank asks the others to do after this step. */
 export interface Votes {
@@ -35,6 +37,15 @@ export interface StepResult {
   readonly spare: boolean
 }
 
+const phaseKinds = {
+  prepare: traceKind('prepare'),
+  input: traceKind('input'),
+  forward: traceKind('forward'),
+  backward: traceKind('backward'),
+  allReduce: traceKind('all-reduce wait'),
+  optimizer: traceKind('optimizer'),
+} satisfies Record<StepPhase, number>
+
 /** An update of fewer floats is done before another thread has heard of it. */
 const sharedUpdateFloats = 1 << 17
 
@@ -51,6 +62,7 @@ export class Trainer {
   readonly #gradients: LaneGradients
   readonly #schedule: Schedule
   readonly #clock: Clock
+  readonly #trace: Trace
   readonly #bound: BoundParameters
 
   constructor(
@@ -61,6 +73,7 @@ export class Trainer {
     source: SampleSource,
     schedule: Schedule,
     clock: Clock,
+    trace: Trace = noTrace,
   ) {
     this.#config = config
     this.#model = model
@@ -69,13 +82,17 @@ export class Trainer {
     this.#inputs = new StepInputs(config, state, source, model.spec.pixelRange)
     this.#schedule = schedule
     this.#clock = clock
+    this.#trace = trace
     this.#bound = backend.bind(state.slots)
     this.#gradients = new LaneGradients(config, state, backend, this.#bound, this.#inputs, source.sampleBytes)
   }
 
   /** Computes, reduces, checks and commits step number `step` (0-based). On an error the state is as before. */
   async step(step: number, group: Group, votes: Votes): Promise<StepResult> {
-    const watch = new Stopwatch(this.#clock)
+    let at = -1 // which phase
+    const watch = new Stopwatch(this.#clock, (phase, start, end) =>
+      this.#trace.add(phaseKinds[phase], start, end, step, at),
+    )
     const plan = this.#schedule.plan(step)
     const phases = this.#model.phases(plan.batches.length)
     const touched: string[] = []
@@ -91,6 +108,7 @@ export class Trainer {
       this.#gradients.begin(phases, plan, group)
       watch.lap('prepare')
       for (const [index, phase] of phases.entries()) {
+        at = index
         const range = phase.batch === null ? null : (plan.batches[phase.batch] ?? null)
         const reduction = new PhaseReduction(this.#state, group, step, phase, index)
         const parts = await this.#gradients.compute(phase, index, plan, range, group, watch, (parameter) =>
