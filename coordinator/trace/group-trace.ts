@@ -20,7 +20,8 @@ const global = new Set(['generation', 'lost', 'rewound', 'paused'])
 interface Seen {
   readonly pid: number
   readonly clock: ClockOffset
-  toldMs: number
+  /** What the trace has of its clock. */
+  told: { ms: number; errorMs: number }
 }
 
 /** Null where the run wants none. */
@@ -95,20 +96,22 @@ export class GroupTrace {
     if (known) return known
     // The same number after this coordinator is killed and another comes.
     const pid = createHash('sha256').update(workerId).digest().readUInt32LE(0) >>> 1
-    const seen = { pid, clock: new ClockOffset(), toldMs: Number.NaN }
+    const seen: Seen = { pid, clock: new ClockOffset(), told: { ms: Number.NaN, errorMs: Number.POSITIVE_INFINITY } }
     this.#seen.set(workerId, seen)
     return seen
   }
 
-  /** At first, and when its clock turns out to go otherwise. */
+  /** At first, and when its clock turns out to go otherwise or is known much better. */
   #clockLines(workerId: string): string[] {
     const seen = this.#worker(workerId)
     const { ms, errorMs } = seen.clock
-    if (seen.toldMs === ms) return []
-    seen.toldMs = ms
+    const isNew = Number.isNaN(seen.told.ms)
+    if (seen.told.ms === ms && errorMs > seen.told.errorMs / 2) return []
+    seen.told = { ms, errorMs }
     const place = { pid: seen.pid, tid: threads.communication, ts: microseconds(this.#clock.now()) }
+    const names = { [threads.compute]: 'compute', [threads.communication]: 'communication' }
     return [
-      ...named(seen.pid, workerId, { [threads.compute]: 'compute', [threads.communication]: 'communication' }),
+      ...(isNew ? named(seen.pid, workerId, names) : []),
       event({ name: 'clock', ph: 'i', s: 't', ...place, args: { offsetMs: ms, errorMs } }),
     ]
   }

@@ -4,7 +4,7 @@ import { runConfigSchema } from '../core/config.ts'
 import { modelSpecSchema } from '../core/model-spec.ts'
 
 /** Peers of another version are refused at hello. */
-export const protocolVersion = 3
+export const protocolVersion = 4
 
 const natural = z.number().int().min(0)
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/)

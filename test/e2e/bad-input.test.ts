@@ -28,6 +28,8 @@ const usage: [string[], RegExp][] = [
   ],
   [['train', '--algorithm', 'star'], /--algorithm star: write one of auto, direct, ring, tree/],
   [['train', '--wire', 'rdma'], /--wire rdma: write one of auto, shm, tcp/],
+  [['train', '--trace-steps', '5'], /--trace-steps 5 goes with --trace; write that too/],
+  [['train', '--trace', '--trace-steps', '0'], /--trace-steps 0: write a whole number from 1 to 100000/],
   [['train', '--model', 'gna'], /--model gna is unknown; write one of vae, gan/],
   [['train', '--recipe', 'article'], /--recipe article is unknown for this model; write one of default/],
   [['train', '--backend', 'cuda'], /--backend cuda is unknown; write one of auto, tensorflow, wasm/],

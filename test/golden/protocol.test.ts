@@ -35,7 +35,7 @@ describe('the bytes that docs/protocol.md gives', () => {
   }
   const hello = {
     kind: 'hello' as const,
-    protocolVersion: 3,
+    protocolVersion: 4,
     workerId: 'w0',
     attempt: 1,
     runId: null,
