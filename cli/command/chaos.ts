@@ -37,10 +37,13 @@ export const chaosCommand: Command = {
     ...chosenRunFlags,
     steps: { type: 'number', describe: 'steps of the run', default: 60 },
     reproducible: { ...runFlags.reproducible, describe: 'compare the weights bit for bit', default: true },
+    trace: {
+      ...runFlags.trace,
+      describe: `${runFlags.trace.describe}; with --simulate: tell what happens, line by line`,
+    },
     'run-dir': { ...runFlags['run-dir'], describe: 'folder for both runs (default: runs/chaos-SEED)' },
     simulate: { type: 'boolean', describe: 'on virtual time, with a toy model, in this process', default: false },
     runs: { type: 'number', describe: 'with --simulate: so many seeds, one after the other', default: 1 },
-    trace: { type: 'boolean', describe: 'with --simulate: tell what happens, line by line', default: false },
     json: { type: 'boolean', describe: 'print a JSON object for each run', default: false },
   },
   async run(parsed) {
