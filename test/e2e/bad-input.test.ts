@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { encode } from 'msgpackr'
 import { afterEach, describe, expect, it } from 'vitest'
 import { Dealer } from 'zeromq'
-import { decodeToWorker } from '../../shared/protocol/control.ts'
+import { decodeToWorker, protocolVersion } from '../../shared/protocol/control.ts'
 import { Cli, mnist, ringleader } from '../support/cli.ts'
 import { temporaryFolder } from '../support/folder.ts'
 import { canMakeNamespaces, smallDisk } from '../support/namespaces.ts'
@@ -207,14 +207,14 @@ describe('strangers', () => {
     expect(answer).toMatchObject({
       kind: 'refused',
       code: 'protocol-version',
-      message: expect.stringContaining('protocol version 99, this coordinator version 3'),
+      message: expect.stringContaining(`protocol version 99, this coordinator version ${protocolVersion}`),
     })
   })
 
   it('of another run are refused', async () => {
     const hello = {
       kind: 'hello',
-      protocolVersion: 3,
+      protocolVersion,
       workerId: 'w',
       attempt: 1,
       runId: 'other',
