@@ -9,7 +9,6 @@ import { decodeFrameHeader, encodeFrameHeader, frameKind, runTag } from '../shar
 import type { ControlClient } from '../shared/transport/control-socket.ts'
 import type { FrameHandler, Payload, Transport } from '../shared/transport/transport.ts'
 import { CoordinatorWatch } from './coordinator-watch.ts'
-import { runUpdate } from './optimizer/optimizer.ts'
 import { nodesOfRanks, reduceMemory } from './reduce-memory.ts'
 import { StateTransfer } from './state-transfer.ts'
 import { counter, type FromThread, type ThreadData, type ToThread } from './thread-messages.ts'
@@ -110,14 +109,6 @@ export class Communicator {
       case 'allReduce':
         return this.#answer(message.id, () =>
           this.#trace.notes.around('bucket', message, () => this.#allReduce(message)),
-        )
-      case 'update':
-        return this.#answer(message.id, () =>
-          this.#trace.notes.around('optimizer part', message, () => {
-            assert(this.#kernel, 'the memory is there before an update is')
-            runUpdate(this.#kernel, message.update, message.first, message.count)
-            return Promise.resolve(0)
-          }),
         )
       case 'fetchState':
         return this.#answer(message.id, () => {

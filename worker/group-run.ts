@@ -41,9 +41,11 @@ export interface Workshop {
   readonly threads: number
   /** Null: nobody wants to see what goes on. */
   readonly trace: SharedTrace | null
+  /** Ends what the warm-up has started. */
+  close(): Promise<void>
 }
 
-export type WarmUp = (welcome: Welcome, link: Link, blobs: BlobClient) => Workshop
+export type WarmUp = (welcome: Welcome, link: Link, blobs: BlobClient) => Workshop | Promise<Workshop>
 
 const storeAgainMs = 2000
 /** Fast steps are told of together: a message for each would cost the coordinator more than all else. */
@@ -181,10 +183,10 @@ export class GroupRun {
       rank,
       worldSize: peers.length,
       allReduce: (step, bucket, offsets, count) => {
+        if (peers.length === 1) return Promise.resolve(0)
         this.#notes.moment('bucket leaves', { step, bucket, count })
         return this.#link.allReduce(step, bucket, offsets, count)
       },
-      assist: threads > 1 ? (...part: Parameters<Link['update']>) => this.#link.update(...part) : null,
     }
     const leads = rank === 0
     let step = this.holds?.step ?? 0

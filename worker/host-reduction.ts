@@ -6,17 +6,11 @@ import type { Kernel } from '../shared/kernel/kernel.ts'
 import type { HostFiles } from '../shared/protocol/file-lane.ts'
 import { Mailbox } from '../shared/transport/mailbox.ts'
 import type { FrameHandler } from '../shared/transport/transport.ts'
+import { rest } from './patience.ts'
 import { nodesOfRanks, reduceMemory } from './reduce-memory.ts'
 import type { MemoryRegion } from './step/model-state.ts'
 import { counter, type GroupPlan } from './thread-messages.ts'
 import { noSegments, type SegmentNotes } from './trace/segment-notes.ts'
-
-/** So long a rank looks for frames without giving the core away: about what a core change costs. */
-const spinMs = 0.1
-/** Then it sleeps between looks; the system adds about as much again. */
-const napMs = 0.03
-/** And then other work of this thread goes on between looks. */
-const patienceMs = 20
 
 export interface HostReductionParts {
   /** Tag of the run (frame.ts). */
@@ -83,10 +77,11 @@ export class HostReduction {
     reduction.catch(() => {}) // awaited below
     await null
     for (let since = performance.now(); !over; ) {
-      if (Atomics.load(this.#counters, counter.aborted) >= this.#generation)
+      const aborted = Atomics.load(this.#counters, counter.aborted)
+      if (aborted >= this.#generation)
         this.#group.abort(new RingleaderError('collective', 'the group was aborted', { recoverable: true }))
       else if (this.#mailbox.poll()) since = performance.now()
-      else await this.#rest(performance.now() - since)
+      else await rest(performance.now() - since, this.#counters, counter.aborted, aborted)
       await null // what has been settled goes on
     }
     const { bytes } = await reduction
@@ -97,13 +92,5 @@ export class HostReduction {
   close(): void {
     this.#group.abort(new RingleaderError('collective', 'the group is over', { recoverable: true }))
     this.#mailbox.close()
-  }
-
-  #rest(waitedMs: number): Promise<void> | null {
-    if (waitedMs < spinMs) return null
-    if (waitedMs > patienceMs) return new Promise((resolve) => setImmediate(resolve))
-    const aborted = Atomics.load(this.#counters, counter.aborted)
-    if (aborted < this.#generation) Atomics.wait(this.#counters, counter.aborted, aborted, napMs)
-    return null
   }
 }

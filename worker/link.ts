@@ -1,7 +1,6 @@
 import { RingleaderError } from '../shared/core/errors.ts'
 import type { StateIdentity, ToCoordinator, ToWorker } from '../shared/protocol/control.ts'
 import type { HostFiles } from '../shared/protocol/file-lane.ts'
-import type { Update } from './optimizer/optimizer.ts'
 import type { ModelState } from './step/model-state.ts'
 import { counter, type FromThread, type GroupPlan, type ToThread } from './thread-messages.ts'
 
@@ -141,11 +140,6 @@ export class Link {
   /** Bytes that this rank sent. Rejects as `collective` once the group is aborted. */
   allReduce(step: number, bucket: number, offsets: readonly number[], count: number): Promise<number> {
     return this.#request((id) => ({ kind: 'allReduce', id, step, bucket, offsets, count }))
-  }
-
-  /** Has the communication thread run a part of an update. */
-  update(update: Update, first: number, count: number): Promise<number> {
-    return this.#request((id) => ({ kind: 'update', id, update, first, count }))
   }
 
   /** Brings another rank's state into the shared memory. */

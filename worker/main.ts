@@ -5,6 +5,7 @@ import { type BackendName, openBackend } from './backend/open-backend.ts'
 import { Link } from './link.ts'
 import { openThread } from './open-thread.ts'
 import { Session } from './session.ts'
+import { sharedThreads } from './step/crew.ts'
 import { counter } from './thread-messages.ts'
 import { warmUpWith } from './warm-up.ts'
 
@@ -34,10 +35,10 @@ export function startWorker(options: WorkerOptions): RunningWorker {
   let session: Session | null = null
   let wanted: string | null = null
   const run = async (): Promise<number> => {
-    const backend = await openBackend(options.backend, options.threads)
+    const backend = await openBackend(options.backend, sharedThreads(options.threads).operations)
     const counters = new SharedArrayBuffer(4 * counter.count)
     const link = new Link(openThread({ ...options, counters }), new Int32Array(counters))
-    session = new Session(link, warmUpWith(backend, options.threads), options.advertise, {
+    session = new Session(link, warmUpWith(backend, options.backend, options.threads), options.advertise, {
       kind: 'hello',
       protocolVersion,
       workerId: options.workerId,
@@ -57,6 +58,7 @@ export function startWorker(options: WorkerOptions): RunningWorker {
       if (session.ended) return session.ended.failed ? exitCode.failed : exitCode.ok
       throw error
     } finally {
+      await session.close()
       await link.close()
     }
   }

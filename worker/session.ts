@@ -20,6 +20,7 @@ export class Session {
   #welcome: Welcome | null = null
   #formed: Formed | null = null
   #group: GroupRun | null = null
+  #workshop: Workshop | null = null
   #expelled: string | null = null
   #discard = false
   #stopWanted = false
@@ -70,7 +71,7 @@ export class Session {
     const endpoint = this.#advertise ?? advertised(opened)
     this.#link.hello(this.#hello)
     const welcome = await this.#until(() => this.#welcome)
-    const workshop = this.#warm(welcome)
+    const workshop = await Promise.race([this.#warm(welcome), this.#end])
     this.#link.welcomed(welcome.runId, welcome.heartbeatMs)
     let left = 0
     const ready = () => this.#link.send({ kind: 'ready', endpoint, left, state: this.#holds })
@@ -128,8 +129,14 @@ export class Session {
     this.#link.send({ kind: 'halted', generation: group.generation, state: group.holds, cause, reason })
   }
 
-  #warm(welcome: Welcome): Workshop {
-    const workshop = this.#warmUp(welcome, this.#link, this.#blobs)
+  /** Ends what was started for this session. */
+  async close(): Promise<void> {
+    await this.#workshop?.close()
+  }
+
+  async #warm(welcome: Welcome): Promise<Workshop> {
+    const workshop = await this.#warmUp(welcome, this.#link, this.#blobs)
+    this.#workshop = workshop
     this.#link.useMemory(workshop.state)
     this.#sender = workshop.sender
     return workshop

@@ -2,7 +2,6 @@ import type { AlgorithmChoice } from '../shared/collective/algorithm.ts'
 import type { Peer, StateIdentity, ToCoordinator, ToWorker } from '../shared/protocol/control.ts'
 import type { HostFiles } from '../shared/protocol/file-lane.ts'
 import type { Wire } from '../shared/transport/transport.ts'
-import type { Update } from './optimizer/optimizer.ts'
 import type { MemoryRegion } from './step/model-state.ts'
 
 /** What the communication thread starts with. */
@@ -51,7 +50,6 @@ export type ToThread =
   | { kind: 'connected'; runId: string; heartbeatMs: number }
   | ({ kind: 'form' } & GroupPlan)
   | { kind: 'allReduce'; id: number; step: number; bucket: number; offsets: readonly number[]; count: number }
-  | { kind: 'update'; id: number; update: Update; first: number; count: number }
   | { kind: 'fetchState'; id: number; source: number; identity: StateIdentity }
   | { kind: 'abort'; reason: string }
   | { kind: 'close' }
@@ -60,7 +58,7 @@ export type ToThread =
 export type FromThread =
   | { kind: 'open'; endpoint: string }
   | { kind: 'message'; message: ToWorker; bytes: Uint8Array | null }
-  /** A reduction, an update or a fetch is done. */
+  /** A reduction or a fetch is done. */
   | { kind: 'done'; id: number; bytes: number }
   | { kind: 'failed'; id: number; reason: string }
   /** All ranks of the generation are on this host. */

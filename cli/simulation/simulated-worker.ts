@@ -164,5 +164,8 @@ function makeWorkshop(
     link.send(message, bytes)
     if (message.kind === 'checkpointPiece') observer.reaches(workerId, message.step, 'in-checkpoint')
   })
-  return { welcome, backend, state, schedule, trainer, sender, blobs, clock: process.clock, threads: 1, trace: null }
+  return {
+    ...{ welcome, backend, state, schedule, trainer, sender, blobs },
+    ...{ clock: process.clock, threads: 1, trace: null, close: () => Promise.resolve() },
+  }
 }

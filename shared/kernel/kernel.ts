@@ -118,6 +118,11 @@ export class Arena {
     return offset
   }
 
+  /** The next region begins there: in one that another thread has handed to this one. */
+  goOnAt(offset: number): void {
+    this.#next = offset
+  }
+
   floats(offset: number, count: number): Float32Array {
     return new Float32Array(this.#memory.buffer, offset, count)
   }

@@ -5,6 +5,7 @@ import type { Backend } from '../../worker/backend/backend.ts'
 import { makeModel } from '../../worker/model/make-model.ts'
 import type { Group } from '../../worker/step/group.ts'
 import { ModelState } from '../../worker/step/model-state.ts'
+import { openMates } from '../../worker/step/open-mates.ts'
 import type { SampleSource } from '../../worker/step/step-inputs.ts'
 import { Trainer, type Votes } from '../../worker/step/trainer.ts'
 
@@ -36,13 +37,31 @@ export function makeTrainer(
   }
 }
 
+/** The same with further threads, which come from dist. Their samples have to be small: they are put into place. */
+export async function makeThreadedTrainer(
+  backend: Backend,
+  options: RunOptions,
+  source: SampleSource,
+  threads: number,
+) {
+  const config = resolveConfig({ steps: 10, batchSize: 32, maxWorkers: 4, ...options })
+  const model = makeModel(config, source.sampleBytes)
+  const state = new ModelState(model.spec, 1 << 20, threads)
+  state.initialize(config.seed, config.initializer)
+  const { sampleBytes, sampleCount } = source
+  const samples = { sampleBytes, sampleCount, hasLabels: false }
+  const mates = await openMates({ config, model, state, samples, backend: 'auto', threads, parts: threads })
+  const schedule = makeSchedule(config, sampleCount)
+  const trainer = new Trainer(config, model, state, backend, source, schedule, systemClock, undefined, mates)
+  return { state, trainer, close: async () => mates?.crew.close() }
+}
+
 export const alone: Group = {
   generation: 1,
   rank: 0,
   worldSize: 1,
   allReduce: () => Promise.resolve(0),
   host: null,
-  assist: null,
 }
 export const noVotes: Votes = { stop: false, pause: false, host: false, spare: false }
 
@@ -54,7 +73,6 @@ export function localGroups(states: readonly ModelState[]): Group[] {
     rank,
     worldSize: states.length,
     host: null,
-    assist: null,
     async allReduce(step, bucket, [offset = 0], count) {
       const key = `${step}/${bucket}`
       let finish: () => void = () => {}

@@ -1,5 +1,3 @@
-import type { Update } from '../optimizer/optimizer.ts'
-
 /** Reductions by the main thread itself, in the order of the calls; the same ones on all ranks. */
 export interface HostGroup {
   allReduce: Group['allReduce']
@@ -18,6 +16,4 @@ export interface Group {
   allReduce(step: number, bucket: number, offsets: readonly number[], count: number): Promise<number>
   /** Set where all ranks are on one host and have agreed to reduce in their main threads (host-reduction.ts). */
   readonly host: HostGroup | null
-  /** Another thread of this worker that runs a part of an update, elements [first, first + count); null: there is no core for it. */
-  readonly assist: ((update: Update, first: number, count: number) => Promise<unknown>) | null
 }

@@ -4,11 +4,17 @@ import { sampleChecksum } from '../../shared/core/sample-checksum.ts'
 import { type BatchRange, type LaneRange, lanesOfRank, rowsOfLane, type StepPlan } from '../../shared/core/schedule.ts'
 import type { Backend, BoundParameters, Tensor } from '../backend/backend.ts'
 import type { Phase } from '../model/model.ts'
-import type { Group } from './group.ts'
 import { type ModelState, tail } from './model-state.ts'
 import { Preparation } from './preparation.ts'
 import type { StepInputs } from './step-inputs.ts'
 import type { Stopwatch } from './stopwatch.ts'
+
+/** Which lanes are meant: those of a rank, in so many pieces that are computed beside each other. */
+export interface Share {
+  readonly rank: number
+  readonly worldSize: number
+  readonly pieces: number
+}
 
 /** A rank's share of the gradients of a step, phase by phase, in the flat buffer. */
 export class LaneGradients {
@@ -38,9 +44,9 @@ export class LaneGradients {
   }
 
   /** Before the phases of a step: what they share. */
-  begin(phases: readonly Phase[], { step, batches }: StepPlan, group: Group): void {
+  begin(phases: readonly Phase[], { step, batches }: StepPlan, share: Share, piece = 0): void {
     this.end()
-    for (const lanes of this.#parts(group)) {
+    for (const lanes of this.#parts(share, piece)) {
       this.#preparation.make(phases, lanes, (index) => {
         const phase = phases[index]
         const range = phase?.batch === null ? null : (batches[phase?.batch ?? 0] ?? null)
@@ -54,23 +60,24 @@ export class LaneGradients {
   }
 
   /**
-   * Computes this rank's share of a phase and returns in how many partial sums it lies. Fast: all lanes as one batch, one
-   * sum, and `ready` is told of each parameter whose gradient is there. Reproducible: lane after lane, added up in the order
-   * of the lane tree as far as the halves are here.
+   * Computes a piece of this rank's share of a phase and returns in how many partial sums the rank's share lies. Fast: all lanes as one
+   * batch, into the part of the piece, and `ready` is told of each parameter whose gradient is there. Reproducible, in one piece: lane
+   * after lane, added up in the order of the lane tree as far as the halves are here.
    */
   async compute(
     phase: Phase,
     index: number,
     plan: StepPlan,
-    range: BatchRange | null,
-    group: Group,
+    share: Share,
+    piece: number,
     watch: Stopwatch,
     ready: (parameter: string) => void,
   ): Promise<number> {
+    const range = rangeOf(phase, plan)
     const stack: LaneNode[] = []
-    for (const lanes of this.#parts(group)) {
+    for (const lanes of this.#parts(share, piece)) {
       stack.push({ first: lanes.first, lanes: lanes.last - lanes.first })
-      await this.#evaluate(phase, index, plan, range, lanes, stack.length - 1, watch, ready)
+      await this.#evaluate(phase, index, plan, range, lanes, piece + stack.length - 1, watch, ready)
       if (!this.#config.reproducible) continue
       mergeHalves(stack, (into, from) => {
         for (const name of phase.updates) this.#addPart(name, into, from)
@@ -79,10 +86,27 @@ export class LaneGradients {
     return stack.length
   }
 
+  /** Samples of the whole share, and which of them is the first of a piece. */
+  samplesOf(
+    phase: Phase,
+    plan: StepPlan,
+    { rank, worldSize, pieces }: Share,
+    piece = 0,
+  ): { ids: number[]; first: number } {
+    const range = rangeOf(phase, plan)
+    if (!range) return { ids: [], first: 0 }
+    const owned = lanesOfRank(rank, worldSize, this.#config.lanes)
+    const row = (lane: number) => rowsOfLane(lane, this.#config.lanes, this.#globalRows(range)).start
+    const [start, end] = [row(owned.first), row(owned.last)]
+    const ids = [...this.#inputs.ids(plan.epoch, { start: range.start + start, end: range.start + end })]
+    const [part] = piecesOf(owned, pieces, piece)
+    return { ids, first: row(part.first) - start }
+  }
+
   /** Lanes that are computed as one batch. */
-  #parts(group: Group): LaneRange[] {
-    const owned = lanesOfRank(group.rank, group.worldSize, this.#config.lanes)
-    if (!this.#config.reproducible) return [owned]
+  #parts({ rank, worldSize, pieces }: Share, piece: number): LaneRange[] {
+    const owned = lanesOfRank(rank, worldSize, this.#config.lanes)
+    if (!this.#config.reproducible) return piecesOf(owned, pieces, piece)
     return Array.from({ length: owned.last - owned.first }, (_, index) => {
       const first = owned.first + index
       return { first, last: first + 1 }
@@ -159,4 +183,13 @@ export class LaneGradients {
       if (all) this.#state.floats(network.gradients[part] ?? 0, network.count).fill(0)
     }
   }
+}
+
+function rangeOf({ batch }: Phase, { batches }: StepPlan): BatchRange | null {
+  return batch === null ? null : (batches[batch] ?? null)
+}
+
+function piecesOf({ first, last }: LaneRange, pieces: number, piece: number): [LaneRange] {
+  const part = lanesOfRank(piece, pieces, last - first)
+  return [{ first: first + part.first, last: first + part.last }]
 }

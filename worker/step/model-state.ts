@@ -4,6 +4,7 @@ import { limits } from '../../shared/core/limits.ts'
 import { type ModelSpec, type ParameterSpec, parametersOf } from '../../shared/core/model-spec.ts'
 import { randomStream } from '../../shared/core/random.ts'
 import { Arena, createSharedMemory, type Kernel, loadKernel } from '../../shared/kernel/kernel.ts'
+import { blocksOf } from './blocks.ts'
 
 /** What lies in front of a network's gradient and is added up by the all-reduce too: its length, and positions in it. */
 export const tail = {
@@ -66,21 +67,24 @@ export class ModelState {
   readonly sumScratch: MemoryRegion
   readonly ownSumScratch: MemoryRegion
 
-  /** `parts`: gradients that are held at once, for sums in the order of the lane tree (lanes.ts). */
-  constructor(spec: ModelSpec, scratchBytes: number, parts = 1) {
+  /** Byte offset of the sums of squares of a gradient's blocks (slices.ts). */
+  readonly squares: number
+
+  /**
+   * `parts`: gradients that are held at once, by threads or for sums in the order of the lane tree (lanes.ts). `shared`: the state
+   * of another thread, with this thread's own region in its memory.
+   */
+  constructor(spec: ModelSpec, scratchBytes: number, parts = 1, shared?: { memory: WebAssembly.Memory; own: number }) {
     const sizes = spec.networks.map((network) =>
       parametersOf(network).reduce((sum, parameter) => sum + padded(sizeOf(parameter)), 0),
     )
     const total = sizes.reduce((sum, size) => sum + size * 6 + parts * (size + tail.floats), 0)
     const scratches = scratchBytes + 2 * limits.sumScratchBytes
-    this.memory = createSharedMemory(total * 4 + scratches + 65_536 + 64 * spec.networks.length * (parts + 1))
+    const bytes = total * 4 + scratches + 65_536 + 64 * spec.networks.length * (parts + 1)
+    this.memory = shared?.memory ?? createSharedMemory(bytes)
     this.kernel = loadKernel(this.memory)
     this.arena = new Arena(this.memory)
-    this.scratch = this.arena.allocate(scratchBytes)
-    this.scratchBytes = scratchBytes
-    const sumScratch = () => ({ offset: this.arena.allocate(limits.sumScratchBytes), bytes: limits.sumScratchBytes })
-    this.sumScratch = sumScratch()
-    this.ownSumScratch = sumScratch()
+    this.squares = this.arena.allocate(8 * blocksOf(Math.max(...sizes)))
     for (const [index, network] of spec.networks.entries()) {
       const count = sizes[index] ?? 0
       const region = (extra = 0) => this.arena.allocate((count + extra) * 4)
@@ -116,6 +120,12 @@ export class ModelState {
         offset += padded(size)
       }
     }
+    if (shared) this.arena.goOnAt(shared.own)
+    this.scratch = this.arena.allocate(scratchBytes)
+    this.scratchBytes = scratchBytes
+    const sumScratch = () => ({ offset: this.arena.allocate(limits.sumScratchBytes), bytes: limits.sumScratchBytes })
+    this.sumScratch = sumScratch()
+    this.ownSumScratch = sumScratch()
   }
 
   network(name: string): NetworkState {
@@ -187,6 +197,16 @@ function initialBound(slot: ParameterSlot, initializer: RunConfig['initializer']
 
 function scaleInPlace(values: Float32Array, factor: number, shift: number): void {
   for (let index = 0; index < values.length; index++) values[index] = (values[index] ?? 0) * factor + shift
+}
+
+/** Room for the random draws of a step. */
+export function scratchBytesOf(spec: ModelSpec, batchSize: number): number {
+  return Math.max(batchSize, 100) * spec.latentSize * 4 + 65_536
+}
+
+/** Room that another thread needs for itself, in the memory of this state. */
+export function ownBytesOf(spec: ModelSpec, batchSize: number, sampleBytes: number): number {
+  return scratchBytesOf(spec, batchSize) + 2 * limits.sumScratchBytes + batchSize * sampleBytes * 5 + 4096
 }
 
 function sizeOf(parameter: ParameterSpec): number {

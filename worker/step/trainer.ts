@@ -6,13 +6,14 @@ import type { CommittedStep } from '../../shared/protocol/control.ts'
 import { traceKind } from '../../shared/protocol/trace-record.ts'
 import type { Backend, BoundParameters } from '../backend/backend.ts'
 import type { Model, Phase } from '../model/model.ts'
-import { learningRate, nextUpdate, runUpdate } from '../optimizer/optimizer.ts'
+import { learningRate, nextUpdate } from '../optimizer/optimizer.ts'
 import { noTrace, type Trace } from '../trace/trace.ts'
 import type { Group } from './group.ts'
 import { generateImages } from './images.ts'
 import { LaneGradients } from './lane-gradients.ts'
 import { type ModelState, tail } from './model-state.ts'
 import { PhaseReduction } from './phase-reduction.ts'
+import { type Mates, RankGradients } from './rank-gradients.ts'
 import { type SampleSource, StepInputs } from './step-inputs.ts'
 import { type StepPhase, Stopwatch } from './stopwatch.ts'
 
@@ -46,9 +47,6 @@ const phaseKinds = {
   optimizer: traceKind('optimizer'),
 } satisfies Record<StepPhase, number>
 
-/** An update of fewer floats is done before another thread has heard of it. */
-const sharedUpdateFloats = 1 << 17
-
 /**
  * Computes steps. A step is atomic over all networks: those that move before the last reduction are backed up first and
  * put back when the group fails, so the state in memory is always that of the last committed step.
@@ -59,7 +57,7 @@ export class Trainer {
   readonly #state: ModelState
   readonly #backend: Backend
   readonly #inputs: StepInputs
-  readonly #gradients: LaneGradients
+  readonly #gradients: RankGradients
   readonly #schedule: Schedule
   readonly #clock: Clock
   readonly #trace: Trace
@@ -74,6 +72,7 @@ export class Trainer {
     schedule: Schedule,
     clock: Clock,
     trace: Trace = noTrace,
+    mates: Mates | null = null,
   ) {
     this.#config = config
     this.#model = model
@@ -84,7 +83,8 @@ export class Trainer {
     this.#clock = clock
     this.#trace = trace
     this.#bound = backend.bind(state.slots)
-    this.#gradients = new LaneGradients(config, state, backend, this.#bound, this.#inputs, source.sampleBytes)
+    const lanes = new LaneGradients(config, state, backend, this.#bound, this.#inputs, source.sampleBytes)
+    this.#gradients = new RankGradients(config, state, lanes, source, mates)
   }
 
   /** Computes, reduces, checks and commits step number `step` (0-based). On an error the state is as before. */
@@ -105,13 +105,13 @@ export class Trainer {
     const agreed = { stop: false, pause: false, host: false, spare: false }
     let skipped = false
     try {
-      this.#gradients.begin(phases, plan, group)
+      await this.#gradients.begin(phases, plan, group)
       watch.lap('prepare')
       for (const [index, phase] of phases.entries()) {
         at = index
         const range = phase.batch === null ? null : (plan.batches[phase.batch] ?? null)
         const reduction = new PhaseReduction(this.#state, group, step, phase, index)
-        const parts = await this.#gradients.compute(phase, index, plan, range, group, watch, (parameter) =>
+        const parts = await this.#gradients.compute(phase, index, plan, group, watch, (parameter) =>
           reduction.ready(parameter),
         )
         this.#vote(phase, votes)
@@ -127,14 +127,14 @@ export class Trainer {
         agreed.pause ||= (tails[tail.pauseVote] ?? 0) > 0
         agreed.host = tails[tail.hostVote] === group.worldSize
         agreed.spare = tails[tail.spareVote] === group.worldSize
-        const norm = this.#gradientNorm(phase)
+        const norm = await this.#gradients.norm(phase.updates)
         if (!(norm <= this.#config.maxGradientNorm)) {
           skipped = true // the same bits on every rank, so every rank skips
           break
         }
         this.#scalars(report.scalars, phase, tails, norm)
         if (index < phases.length - 1) for (const name of phase.updates) this.#backup(name, touched)
-        for (const name of phase.updates) await this.#update(name, step, group)
+        for (const name of phase.updates) await this.#update(name, step)
         watch.lap('optimizer')
       }
     } catch (error) {
@@ -187,29 +187,16 @@ export class Trainer {
     tails[tail.spareVote] = votes.spare ? 1 : 0
   }
 
-  #gradientNorm(phase: Phase): number {
-    let sum = 0
-    for (const name of phase.updates) {
-      const network = this.#state.network(name)
-      sum += this.#state.kernel.sumSquares(network.gradients[0] ?? 0, network.count)
-    }
-    return Math.sqrt(sum)
-  }
-
   #scalars(into: Record<string, number>, phase: Phase, tails: Float32Array, norm: number): void {
     into[`${phase.name}Loss`] = tails[tail.loss] ?? Number.NaN
     for (const [position, name] of phase.scalars.entries()) into[name] = tails[tail.scalars + position] ?? Number.NaN
     into[`${phase.name}GradientNorm`] = norm
   }
 
-  async #update(name: string, step: number, { assist }: Group): Promise<void> {
+  async #update(name: string, step: number): Promise<void> {
     const rate = learningRate(this.#config, name, step, this.#schedule.stepsPerEpoch)
     const network = this.#state.network(name)
-    const update = nextUpdate(this.#config, network, rate)
-    const own = assist && network.count >= sharedUpdateFloats ? Math.ceil(network.count / 32) * 16 : network.count
-    const rest = own < network.count ? assist?.(update, own, network.count - own) : null
-    runUpdate(this.#state.kernel, update, 0, own)
-    await rest
+    await this.#gradients.update(name, nextUpdate(this.#config, network, rate))
     this.#bound.refresh(this.#state.slots.filter((slot) => slot.network === name).map((slot) => slot.name))
   }
 

@@ -1,0 +1,110 @@
+import type { RunConfig } from '../../shared/core/config.ts'
+import { lanesOfRank, type StepPlan } from '../../shared/core/schedule.ts'
+import type { Phase } from '../model/model.ts'
+import type { Update } from '../optimizer/optimizer.ts'
+import type { Crew } from './crew.ts'
+import type { Group } from './group.ts'
+import type { LaneGradients, Share } from './lane-gradients.ts'
+import type { ModelState } from './model-state.ts'
+import type { SharedRows } from './shared-rows.ts'
+import { addPieces, squaresOf, sumOfSquares, updatePart } from './slices.ts'
+import type { SampleSource } from './step-inputs.ts'
+import type { Stopwatch } from './stopwatch.ts'
+
+/** The other threads of a worker, and where they find the samples. */
+export interface Mates {
+  readonly crew: Crew
+  readonly rows: SharedRows
+}
+
+/** A kernel on fewer floats is over before another thread has heard of it. */
+const sharedFloats = 1 << 16
+
+/** What a rank computes of a step, by all threads that it has. */
+export class RankGradients {
+  readonly #config: RunConfig
+  readonly #state: ModelState
+  readonly #lanes: LaneGradients
+  readonly #source: SampleSource
+  readonly #mates: Mates | null
+  /** The sums of squares of the only network are there already: what was merged is the whole sum. */
+  #squared = false
+
+  constructor(config: RunConfig, state: ModelState, lanes: LaneGradients, source: SampleSource, mates: Mates | null) {
+    this.#config = config
+    this.#state = state
+    this.#lanes = lanes
+    this.#source = source
+    this.#mates = mates
+  }
+
+  /** Before the phases of a step: what they share. */
+  async begin(phases: readonly Phase[], plan: StepPlan, group: Group): Promise<void> {
+    const share = this.#share(group)
+    const own = () => this.#lanes.begin(phases, plan, share)
+    if (share.pieces === 1 || phases.every(({ prepare }) => prepare === null)) return own()
+    await this.#mates?.crew.run({ kind: 'begin', step: plan.step, ...share }, own)
+  }
+
+  end(): void {
+    this.#lanes.end()
+  }
+
+  /** As LaneGradients.compute, of the whole share. */
+  async compute(
+    phase: Phase,
+    index: number,
+    plan: StepPlan,
+    group: Group,
+    watch: Stopwatch,
+    ready: (parameter: string) => void,
+  ): Promise<number> {
+    const share = this.#share(group)
+    const own = (told: typeof ready) => this.#lanes.compute(phase, index, plan, share, 0, watch, told)
+    this.#squared = false
+    if (share.pieces === 1 || !this.#mates) return own(ready)
+    const { crew, rows } = this.#mates
+    await rows.fill(this.#source, this.#lanes.samplesOf(phase, plan, share).ids)
+    await crew.run({ kind: 'compute', step: plan.step, phase: index, ...share }, async () => {
+      await own(() => {})
+    })
+    const merge = { pieces: share.pieces, squares: group.worldSize === 1 && phase.updates.length === 1 }
+    for (const network of phase.updates) {
+      const command = { kind: 'merge', network, ...merge } as const
+      await crew.run(command, () => addPieces(this.#state, command, 0, crew.size))
+    }
+    this.#squared = merge.squares
+    watch.lap('backward')
+    return 1
+  }
+
+  /** Euclidean norm of the reduced gradient of these networks. The same bits for any number of threads. */
+  async norm(networks: readonly string[]): Promise<number> {
+    let sum = 0
+    for (const network of networks) {
+      const crew = this.#crewFor(network)
+      const own = (threads: number) => squaresOf(this.#state, network, 0, threads)
+      if (crew && !this.#squared) await crew.run({ kind: 'squares', network }, () => own(crew.size))
+      else if (!this.#squared) own(1)
+      sum += sumOfSquares(this.#state, network)
+    }
+    return Math.sqrt(sum)
+  }
+
+  async update(name: string, update: Update): Promise<void> {
+    const crew = this.#crewFor(name)
+    const own = (threads: number) => updatePart(this.#state, update, 0, threads)
+    if (crew) await crew.run({ kind: 'update', update }, () => own(crew.size))
+    else own(1)
+  }
+
+  #crewFor(network: string): Crew | null {
+    return this.#state.network(network).count >= sharedFloats ? (this.#mates?.crew ?? null) : null
+  }
+
+  #share({ rank, worldSize }: Group): Share {
+    const { first, last } = lanesOfRank(rank, worldSize, this.#config.lanes)
+    const most = this.#config.reproducible ? 1 : (this.#mates?.crew.size ?? 1)
+    return { rank, worldSize, pieces: Math.max(1, Math.min(most, last - first)) }
+  }
+}

@@ -1,0 +1,69 @@
+import { runUpdate, type Update } from '../optimizer/optimizer.ts'
+import { blockFloats, blocksOf } from './blocks.ts'
+import { type ModelState, tail } from './model-state.ts'
+
+interface Slice {
+  readonly first: number
+  readonly count: number
+}
+
+/** The part of `count` floats that thread `number` of so many has: a multiple of 16, but the last. */
+function sliceOf(count: number, number: number, threads: number): Slice {
+  const edge = (index: number) =>
+    index === threads ? count : Math.min(count, Math.ceil((index * count) / threads / 16) * 16)
+  const first = edge(number)
+  return { first, count: edge(number + 1) - first }
+}
+
+/** Blocks [first, last) of a gradient that thread `number` has. */
+function blockRange(count: number, number: number, threads: number): { readonly first: number; readonly last: number } {
+  const edge = (index: number) => Math.ceil((index * blocksOf(count)) / threads)
+  return { first: edge(number), last: edge(number + 1) }
+}
+
+/**
+ * Adds what the threads have computed of a network's gradient into the first part, in their order; the tail is thread 0's. `squares`:
+ * and tells the sums of squares, while a block is in the cache.
+ */
+export function addPieces(
+  state: ModelState,
+  { network, pieces, squares }: { network: string; pieces: number; squares: boolean },
+  number: number,
+  threads: number,
+): void {
+  const { gradients, count } = state.network(network)
+  const [sum = 0, ...others] = gradients.slice(0, pieces)
+  const add = (float: number, floats: number) => {
+    for (const other of others) state.kernel.add(sum + float * 4, other + float * 4, floats)
+  }
+  if (number === 0) add(-tail.floats, tail.floats)
+  const { first, last } = blockRange(count, number, threads)
+  for (let block = first; block < last; block++) {
+    add(block * blockFloats, Math.min(blockFloats, count - block * blockFloats))
+    if (squares) squareBlock(state, network, block)
+  }
+}
+
+/** Sums of squares of the blocks that thread `number` has to their places; added up block by block, whoever has computed them. */
+export function squaresOf(state: ModelState, network: string, number: number, threads: number): void {
+  const { first, last } = blockRange(state.network(network).count, number, threads)
+  for (let block = first; block < last; block++) squareBlock(state, network, block)
+}
+
+function squareBlock(state: ModelState, network: string, block: number): void {
+  const { gradients, count } = state.network(network)
+  const float = block * blockFloats
+  const sum = state.kernel.sumSquares((gradients[0] ?? 0) + float * 4, Math.min(blockFloats, count - float))
+  new Float64Array(state.memory.buffer, state.squares, blocksOf(count))[block] = sum
+}
+
+export function updatePart(state: ModelState, update: Update, number: number, threads: number): void {
+  const { first, count } = sliceOf(update.count, number, threads)
+  if (count > 0) runUpdate(state.kernel, update, first, count)
+}
+
+/** Of the squares of a gradient, once all blocks have theirs. */
+export function sumOfSquares(state: ModelState, name: string): number {
+  const sums = new Float64Array(state.memory.buffer, state.squares, blocksOf(state.network(name).count))
+  return sums.reduce((sum, square) => sum + square, 0)
+}
