@@ -1,7 +1,6 @@
 import { availableParallelism } from 'node:os'
 import type { Clock } from '../shared/core/clock.ts'
 import { RingleaderError } from '../shared/core/errors.ts'
-import { limits } from '../shared/core/limits.ts'
 import type { Schedule } from '../shared/core/schedule.ts'
 import type {
   CommittedStep,
@@ -274,21 +273,9 @@ export class GroupRun {
   }
 
   async #restore({ weights, optimizer, optimizerSteps }: Restore): Promise<void> {
-    const files = await Promise.all([this.#join(weights), this.#join(optimizer)])
+    const { blobs } = this.#workshop
+    const files = await Promise.all([blobs.fetchAll(weights), blobs.fetchAll(optimizer)])
     restoreCheckpoint(this.#workshop.state, ...files, optimizerSteps)
-  }
-
-  async #join(pieces: readonly { sha256: string; bytes: number }[]): Promise<Uint8Array> {
-    const whole = new Uint8Array(pieces.reduce((sum, piece) => sum + piece.bytes, 0))
-    let position = 0
-    for (let start = 0; start < pieces.length; start += limits.blobWindow) {
-      const window = pieces.slice(start, start + limits.blobWindow)
-      for (const bytes of await Promise.all(window.map((piece) => this.#workshop.blobs.fetch(piece.sha256)))) {
-        whole.set(bytes, position)
-        position += bytes.byteLength
-      }
-    }
-    return whole
   }
 
   #hold(state: StateIdentity | null): void {

@@ -1,4 +1,5 @@
 import { RingleaderError } from '../../shared/core/errors.ts'
+import { limits } from '../../shared/core/limits.ts'
 import { sha256 as digest } from '../../shared/dataset/chunk.ts'
 
 /** Asks the coordinator for bytes by their SHA-256, and checks what comes. */
@@ -49,5 +50,19 @@ export class BlobClient {
   fail(error: Error): void {
     for (const waiting of this.#waiting.values()) waiting.reject(error)
     this.#waiting.clear()
+  }
+
+  /** One file of several pieces, a window of them at a time. */
+  async fetchAll(pieces: readonly { sha256: string; bytes: number }[]): Promise<Uint8Array> {
+    const whole = new Uint8Array(pieces.reduce((sum, piece) => sum + piece.bytes, 0))
+    let position = 0
+    for (let start = 0; start < pieces.length; start += limits.blobWindow) {
+      const window = pieces.slice(start, start + limits.blobWindow)
+      for (const bytes of await Promise.all(window.map((piece) => this.fetch(piece.sha256)))) {
+        whole.set(bytes, position)
+        position += bytes.byteLength
+      }
+    }
+    return whole
   }
 }
