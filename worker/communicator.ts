@@ -6,12 +6,14 @@ import { assert, messageOf } from '../shared/core/errors.ts'
 import { type Kernel, loadKernel } from '../shared/kernel/kernel.ts'
 import { decodeToWorker, encodeControl, type Peer, type ToCoordinator } from '../shared/protocol/control.ts'
 import { decodeFrameHeader, encodeFrameHeader, frameKind, runTag } from '../shared/protocol/frame.ts'
+import type { TraceName } from '../shared/protocol/trace-record.ts'
 import type { ControlClient } from '../shared/transport/control-socket.ts'
 import type { FrameHandler, Payload, Transport } from '../shared/transport/transport.ts'
 import { CoordinatorWatch } from './coordinator-watch.ts'
 import { nodesOfRanks, reduceMemory } from './reduce-memory.ts'
 import { StateTransfer } from './state-transfer.ts'
 import { counter, type FromThread, type ThreadData, type ToThread } from './thread-messages.ts'
+import type { About } from './trace/notes.ts'
 import { TraceOutbox } from './trace/trace-outbox.ts'
 
 type Hello = Extract<ToCoordinator, { kind: 'hello' }>
@@ -107,11 +109,13 @@ export class Communicator {
       case 'form':
         return this.#form(message)
       case 'allReduce':
-        return this.#answer(message.id, () =>
-          this.#trace.notes.around('bucket', message, () => this.#allReduce(message)),
-        )
+        return this.#answer(message, 'bucket', async () => {
+          assert(this.#group, 'a group is formed before it reduces')
+          const offsets = message.offsets.map((offset) => offset / 4)
+          return (await this.#group.allReduce(message.step, message.bucket, offsets, message.count)).bytes
+        })
       case 'fetchState':
-        return this.#answer(message.id, () => {
+        return this.#answer(message, 'fetch state', () => {
           assert(this.#state, 'the memory is there before a state comes')
           return this.#state.fetch(message.source, message.identity)
         })
@@ -123,12 +127,6 @@ export class Communicator {
       default:
         message satisfies never
     }
-  }
-
-  async #allReduce({ step, bucket, offsets, count }: Extract<ToThread, { kind: 'allReduce' }>): Promise<number> {
-    assert(this.#group, 'a group is formed before it reduces')
-    const places = offsets.map((offset) => offset / 4)
-    return (await this.#group.allReduce(step, bucket, places, count)).bytes
   }
 
   get #unnotedSteps(): number {
@@ -244,8 +242,8 @@ export class Communicator {
     this.#state?.abort(new Error(reason))
   }
 
-  #answer(id: number, work: () => Promise<number>): void {
-    work().then(
+  #answer({ id, ...about }: { id: number } & About, name: TraceName, work: () => Promise<number>): void {
+    this.#trace.notes.around(name, about, work).then(
       (bytes) => this.#parts.post({ kind: 'done', id, bytes }),
       (error: unknown) => this.#parts.post({ kind: 'failed', id, reason: messageOf(error) }),
     )

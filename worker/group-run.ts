@@ -181,11 +181,10 @@ export class GroupRun {
       generation,
       rank,
       worldSize: peers.length,
-      allReduce: (step, bucket, offsets, count) => {
-        if (peers.length === 1) return Promise.resolve(0)
-        this.#notes.moment('bucket leaves', { step, bucket, count })
-        return this.#link.allReduce(step, bucket, offsets, count)
-      },
+      allReduce:
+        peers.length === 1
+          ? () => Promise.resolve(0)
+          : this.#notes.leaving((...bucket) => this.#link.allReduce(...bucket)),
     }
     const leads = rank === 0
     let step = this.holds?.step ?? 0
@@ -199,7 +198,8 @@ export class GroupRun {
       const at: { step: number; group: Group } = { step, group: { ...group, host } }
       trace?.step()
       const result = await this.#notes.around('step', at, () => trainer.step(at.step, at.group, votes))
-      if (own && result.host) host ??= { allReduce: this.#allReduceHere(own), overlaps: result.spare }
+      if (own && result.host)
+        host ??= { allReduce: this.#notes.reducing((...bucket) => own.allReduce(...bucket)), overlaps: result.spare }
       step = result.committed.step
       stop = result.stop
       pause = result.pause
@@ -218,11 +218,6 @@ export class GroupRun {
     if (leads) await this.save()
     else await this.#checkpoint(step, false)
     return { kind: 'finished', step, weightsSha256: weightsSha256(state), stopped: step < schedule.totalSteps }
-  }
-
-  #allReduceHere(own: HostReduction): Group['allReduce'] {
-    return (step, bucket, offsets, count) =>
-      this.#notes.around('bucket', { step, bucket, count }, () => own.allReduce(step, bucket, offsets, count))
   }
 
   #openHost(): HostReduction | null {

@@ -154,7 +154,8 @@ function linesOf(record: TraceRecord, pid: number, tid: number, offsetMs: number
     case 'instant':
       return [`{"name":"${kind.name}","ph":"i","s":"t",${place},"ts":${start},${more}}`]
     case 'async': {
-      const name = `"name":"${kind.name} ${index % bucketsPerPhase}","cat":"${kind.name}","id":"${pid}.${generation}.${step}.${index}"`
+      const number = index < 0 ? '' : ` ${index % bucketsPerPhase}`
+      const name = `"name":"${kind.name}${number}","cat":"${kind.name}","id":"${pid}.${generation}.${step}.${index}"`
       return [`{${name},"ph":"b",${place},"ts":${start},${more}}`, `{${name},"ph":"e",${place},"ts":${end}}`]
     }
     default:

@@ -16,7 +16,7 @@ export const traceKinds = [
   { name: 'bucket', form: 'async' },
   { name: 'send', form: 'span' },
   { name: 'receive', form: 'span' },
-  { name: 'optimizer part', form: 'span' },
+  { name: 'fetch state', form: 'async' },
 ] as const satisfies readonly { name: string; form: 'span' | 'instant' | 'async' }[]
 
 export type TraceName = (typeof traceKinds)[number]['name']

@@ -1,10 +1,11 @@
 import type { Clock } from '../../shared/core/clock.ts'
 import { type TraceName, traceKind } from '../../shared/protocol/trace-record.ts'
+import type { Group } from '../step/group.ts'
 import { SegmentNotes } from './segment-notes.ts'
 import { noTrace, type Trace } from './trace.ts'
 
 /** What a record says besides its name and times. */
-interface About {
+export interface About {
   readonly step?: number
   readonly bucket?: number
   /** Floats. */
@@ -38,6 +39,23 @@ export class Notes {
   /** Something happens now. */
   moment(name: TraceName, about: About): void {
     if (this.trace.on) this.#add(name, this.#clock.now(), about)
+  }
+
+  /** The same reductions, each noted from its beginning to its end. */
+  reducing(reduce: Group['allReduce']): Group['allReduce'] {
+    return (...bucket) => {
+      const [step, number, , count] = bucket
+      return this.around('bucket', { step, bucket: number, count }, () => reduce(...bucket))
+    }
+  }
+
+  /** The same reductions, which another thread does and notes; here, when each of them goes there. */
+  leaving(reduce: Group['allReduce']): Group['allReduce'] {
+    return (...bucket) => {
+      const [step, number, , count] = bucket
+      this.moment('bucket leaves', { step, bucket: number, count })
+      return reduce(...bucket)
+    }
   }
 
   #add(name: TraceName, start: number, { step, bucket, count }: About): void {
