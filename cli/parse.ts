@@ -3,6 +3,7 @@ import { parse as parseYaml } from 'yaml'
 import type { Argv, CommandModule, Options } from 'yargs'
 import { flagOf, usage } from '../shared/core/config.ts'
 import { messageOf } from '../shared/core/errors.ts'
+import { withModelFile } from './model-file.ts'
 
 /** A command: its flags as data, so that environment, config file, help and docs agree with them. */
 export interface Command {
@@ -30,7 +31,7 @@ export function commandModule(command: Command, args: readonly string[], done: (
         .example(command.example, '')
         .check((parsed) => refuseUnknown(command, parsed))
     },
-    handler: async (parsed) => done(await command.run(parsed)),
+    handler: async (parsed) => done(await command.run(await withModelFile(parsed))),
   }
 }
 

@@ -2,11 +2,17 @@ import type { Options } from 'yargs'
 import type { RunRequest } from '../coordinator/prepare-run.ts'
 import { type RunOptions, usage } from '../shared/core/config.ts'
 import { limits } from '../shared/core/limits.ts'
+import { registry } from '../shared/model/registry.ts'
+import { modelFlags, modelOptions } from './model-flags.ts'
 import { wholeNumber } from './values.ts'
 
 /** Run options, the same for `train` and `coordinator`. Their defaults follow from the model and its recipe. */
 export const runFlags = {
-  model: { type: 'string', describe: 'model to train: vae or gan (default: vae)', group: 'Run:' },
+  model: {
+    type: 'string',
+    describe: `model to train: ${Object.keys(registry).join(', ')}, or a file such as ./my-model.js (default: vae)`,
+    group: 'Run:',
+  },
   dataset: { type: 'string', describe: 'name of the data set (default: mnist)', group: 'Run:' },
   'data-dir': { type: 'string', describe: 'folder with four IDX files, plain or .gz', group: 'Run:' },
   epochs: { type: 'number', describe: 'passes over the data set', group: 'Run:' },
@@ -28,8 +34,6 @@ export const runFlags = {
   },
   optimizer: { type: 'string', describe: 'adam, rmsprop or sgd (default: adam)', group: 'Run:' },
   'learning-rate': { type: 'number', describe: "rate of every network, instead of the recipe's", group: 'Run:' },
-  loss: { type: 'string', describe: 'loss of the generator: non-saturating or minimax', group: 'Run:' },
-  recipe: { type: 'string', describe: 'set of defaults: default; article (gan)', group: 'Run:' },
   'max-gradient-norm': {
     type: 'number',
     describe: 'skip a step whose gradient has a larger norm (default: 1e6)',
@@ -72,6 +76,7 @@ export const runFlags = {
   },
   name: { type: 'string', describe: 'run id, instead of a made-up one', group: 'Run:' },
   config: { type: 'string', describe: 'YAML or JSON file with any of these options; flags win', group: 'Run:' },
+  ...modelFlags,
 } as const satisfies Record<string, Options>
 
 export const httpFlag = {
@@ -114,7 +119,9 @@ export function runRequest(
   more: Pick<RunOptions, 'minWorkers' | 'maxWorkers' | 'threads'>,
 ): RunRequest {
   const options: Record<string, unknown> = {
+    ...modelOptions(parsed),
     model: parsed.model,
+    description: parsed.description,
     dataset: parsed.dataset,
     epochs: parsed.epochs,
     steps: parsed.steps,
@@ -127,8 +134,6 @@ export function runRequest(
     math: parsed.math,
     optimizer: parsed.optimizer,
     learningRate: parsed.learningRate,
-    loss: parsed.loss,
-    recipe: parsed.recipe,
     maxGradientNorm: parsed.maxGradientNorm,
     maxSkips: parsed.maxSkips,
     rollbackRate: parsed.rollbackRate,

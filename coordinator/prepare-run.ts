@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { join, resolve } from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
 import { checkedName, flagOf, type RunConfig, type RunOptions, resolveConfig, usage } from '../shared/core/config.ts'
 import { makeSchedule } from '../shared/core/schedule.ts'
 import { type ImageDataset, openDataset } from '../shared/dataset/image-dataset.ts'
@@ -49,7 +50,7 @@ const changeable = new Set<keyof RunOptions>([
 ])
 
 /** Options that it may change when told so: the weights go on, the way they are trained does not. */
-const changeableWhenTold = new Set<keyof RunOptions>(['learningRate', 'optimizer', 'loss'])
+const changeableWhenTold = new Set<keyof RunOptions>(['learningRate', 'learningRates', 'optimizer', 'loss'])
 
 /** Checks everything that can be wrong before a process starts, and lays out the run's folder. */
 export function prepareRun(
@@ -93,7 +94,7 @@ function resumedRun(
   const given = Object.entries(options).filter(([, value]) => value !== undefined)
   for (const [key, value] of given) {
     const stored: unknown = file.config[key as keyof RunConfig]
-    if (mayChange(key) || value === stored) continue
+    if (mayChange(key) || isDeepStrictEqual(value, stored)) continue
     if (!changeableWhenTold.has(key as keyof RunOptions))
       throw usage(`${flagOf(key)} cannot change when a run is resumed; leave it out, or start a new run`)
     if (!allowChanges)
@@ -108,7 +109,9 @@ function resumedRun(
   if (changes.epochs !== undefined) kept.steps = null
   const resolved = resolveConfig(withoutNulls(kept))
   const config =
-    changes.learningRate === undefined ? { ...resolved, learningRates: file.config.learningRates } : resolved
+    changes.learningRate === undefined
+      ? { ...resolved, learningRates: { ...file.config.learningRates, ...options.learningRates } }
+      : resolved
   const checkpoint = newestCheckpoint(folder.checkpoints, warn)
   const takeover = takeOver ? readJournal(folder.journal) : null
   const load = () => open(config.dataset, dataDir ?? file.dataDir ?? undefined)

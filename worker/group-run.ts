@@ -18,6 +18,7 @@ import type { Link } from './link.ts'
 import { encodeCheckpoint, restoreCheckpoint, weightsSha256 } from './step/checkpoint-files.ts'
 import type { CheckpointSender } from './step/checkpoint-sender.ts'
 import type { Group, HostGroup } from './step/group.ts'
+import { initializeWeights } from './step/initial-weights.ts'
 import type { ModelState } from './step/model-state.ts'
 import type { Trainer, Votes } from './step/trainer.ts'
 import type { GroupPlan } from './thread-messages.ts'
@@ -142,7 +143,7 @@ export class GroupRun {
     const { state, trainer, welcome } = this.#workshop
     this.#hold(null)
     if (restore) await this.#restore(restore)
-    else state.initialize(welcome.config.seed, welcome.config.initializer)
+    else initializeWeights(state, welcome.config.seed, welcome.config.initializer)
     trainer.refresh()
     this.#hold(wanted)
   }

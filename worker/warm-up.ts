@@ -21,12 +21,12 @@ import { SharedTrace } from './trace/trace.ts'
 /** Model, memory and data of a worker, beside the run that it is going to join. */
 export function warmUpWith(backend: Backend, name: BackendName, threads: number): WarmUp {
   return async (welcome, link, blobs) => {
-    const { config, manifest } = welcome
+    const { config, manifest, image } = welcome
     backend.useMath(config.math)
     const clock = systemClock
-    const model = makeModel(config, manifest.sampleBytes)
+    const model = makeModel(config, image)
     const parts = config.reproducible ? maximumNodes(config.lanes) : sharedThreads(threads).compute
-    const state = new ModelState(model.spec, scratchBytesOf(model.spec, config.batchSize), parts)
+    const state = new ModelState(model.spec, scratchBytesOf(model, config.batchSize), parts)
     const cache = new ChunkCache(join(cacheFolder(), 'chunks'), limits.chunkCacheBytes)
     const source = openSampleStore(manifest, cache, (sha256) => blobs.fetch(sha256))
     const schedule = makeSchedule(config, manifest.sampleCount)

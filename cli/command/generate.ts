@@ -34,11 +34,11 @@ export const generateCommand: Command = {
     const seed = wholeNumber('seed', parsed.seed, 0, Number.MAX_SAFE_INTEGER)
     const backend = checkedBackend(parsed.backend)
     const { manifest, weights } = readCheckpoint(String(parsed.checkpoint))
-    if (backend !== 'wasm') await prepareNative(false)
     const { height, width, channels } = manifest.image
+    if (backend !== 'wasm') await prepareNative(false)
     const images = await generateFromCheckpoint({
       config: manifest.config,
-      pixels: height * width * channels,
+      image: manifest.image,
       weights,
       count,
       seed,

@@ -1,5 +1,5 @@
-import type { ModelSpec } from '../../shared/core/model-spec.ts'
 import type { ImageDataset } from '../../shared/dataset/image-dataset.ts'
+import type { ModelSpec } from '../../shared/model/spec.ts'
 import type { Backend, Evaluation, Ops, Tensor } from '../../worker/backend/backend.ts'
 import type { Model, Phase } from '../../worker/model/model.ts'
 
@@ -14,12 +14,24 @@ interface ToyTensor extends Tensor {
 const side = 4
 const network = (name: string) => ({
   name,
+  inputShape: [6],
   inputSize: 6,
-  layers: [{ kind: 'dense' as const, name: 'dense0', units: 10, activation: 'linear' as const, input: null }],
+  layers: [
+    {
+      ...{ kind: 'dense' as const, name: 'dense0', units: 10, activation: 'linear' as const, input: null },
+      spectralNorm: false,
+    },
+  ],
 })
 
 export const toySpec: ModelSpec = {
   name: 'gan',
+  family: 'gan',
+  image: { height: side, width: side, channels: 1 },
+  noise: 'normal',
+  packing: 1,
+  conditional: false,
+  averages: [],
   networks: [network('discriminator'), network('generator')],
   latentSize: 3,
   pixelRange: [0, 255],
@@ -31,6 +43,7 @@ export const toyModel: Model = {
     ...Array.from({ length: batches }, (_, batch) => phase('discriminator', batch)),
     phase('generator', null),
   ],
+  reconstruct: null,
   generate: (_ops, _parameters, noise) => tensor(new Float32Array((noise.shape[0] ?? 0) * side * side)),
 }
 
@@ -39,10 +52,10 @@ function phase(name: string, batch: number | null): Phase {
     name,
     updates: [name],
     batch,
-    noiseSize: toySpec.latentSize,
     prepare: null,
+    draws: {},
     scalars: [],
-    evaluate(_ops, _parameters, images, noise): Evaluation {
+    evaluate(_ops, _parameters, { images, noise }): Evaluation {
       // [rows]: a whole number of each row, of its pixels and its noise
       const rows = new Float32Array(noise.shape[0] ?? 0)
       add(rows, images, 1)

@@ -17,8 +17,8 @@ import { z } from 'zod'
 import { syncFolder } from '../../shared/core/atomic-file.ts'
 import { runConfigSchema } from '../../shared/core/config.ts'
 import { messageOf, RingleaderError } from '../../shared/core/errors.ts'
-import { modelSpecSchema } from '../../shared/core/model-spec.ts'
 import { sha256 } from '../../shared/dataset/chunk.ts'
+import { modelSpecSchema } from '../../shared/model/spec.ts'
 
 export const coverageSchema = z.array(
   z.object({ epoch: z.number(), distinct: z.number(), duplicates: z.number(), missing: z.number() }),

@@ -1,5 +1,9 @@
 import { z } from 'zod'
-import { exitCode, RingleaderError } from './errors.ts'
+import { type ModelDescription, modelDescriptionSchema } from '../model/description.ts'
+import { defaultHyperparameters, hyperparameterShape, type Recipe } from '../model/hyperparameters.ts'
+import { checkModelOptions } from '../model/model-options.ts'
+import { registry } from '../model/registry.ts'
+import { usage } from './errors.ts'
 import { limits } from './limits.ts'
 
 const positive = z.number().positive()
@@ -7,7 +11,10 @@ const count = z.number().int().positive()
 
 /** One run's configuration: complete, validated, stored as config.json and sent to every worker. */
 export const runConfigSchema = z.strictObject({
-  model: z.enum(['gan', 'vae']),
+  /** Name of the model. */
+  model: z.string(),
+  /** The model itself, as data: workers and checkpoints need no file. */
+  description: modelDescriptionSchema,
   dataset: z.string().min(1),
   /** Passes over the data set; null where `steps` bounds the run. */
   epochs: count.nullable(),
@@ -29,21 +36,7 @@ export const runConfigSchema = z.strictObject({
   backend: z.string().nullable(),
   /** Products of matrices: float32, or bfloat16 with sums in float32. Everything else is float32. */
   math: z.enum(['fp32', 'bf16']).default('fp32'),
-  optimizer: z.enum(['adam', 'rmsprop', 'sgd']),
-  /** Rate of each network, by its name. */
-  learningRates: z.record(z.string(), positive),
-  beta1: z.number().min(0).lt(1),
-  beta2: z.number().min(0).lt(1),
-  /** Form of the generator's loss (GAN). */
-  loss: z.enum(['non-saturating', 'minimax']),
-  /** Target for real images in the discriminator's loss: 1, or less for one-sided label smoothing. */
-  realTarget: z.number().min(0.5).max(1),
-  /** Discriminator updates of one step (GAN). */
-  discriminatorUpdates: count.max(100),
-  /** Weight initialisation of the dense layers. */
-  initializer: z.enum(['glorot', 'torch', 'normal']),
-  /** Epochs over which the learning rates fall linearly to a twentieth, whatever the length of the run; null: they stay. */
-  decayEpochs: count.nullable(),
+  ...hyperparameterShape,
   recipe: z.string(),
   /** A step whose reduced gradient is not finite, or has a larger Euclidean norm, is skipped. */
   maxGradientNorm: positive,
@@ -66,11 +59,12 @@ export const runConfigSchema = z.strictObject({
 
 export type RunConfig = z.infer<typeof runConfigSchema>
 
-/** What a user may give; everything else follows from the model and its recipe. */
-export type RunOptions = Partial<Omit<RunConfig, 'learningRates'>> & { learningRate?: number }
+/** What a user may give; everything else follows from the model and its recipe. `learningRate`: of every network. */
+export type RunOptions = Partial<RunConfig> & { learningRate?: number }
 
 const shared = {
   dataset: 'mnist',
+  epochs: null,
   steps: null,
   batchSize: 128,
   seed: 1,
@@ -81,12 +75,6 @@ const shared = {
   threads: null,
   backend: null,
   math: 'fp32',
-  optimizer: 'adam',
-  beta2: 0.999,
-  loss: 'non-saturating',
-  realTarget: 1,
-  discriminatorUpdates: 5,
-  decayEpochs: null,
   maxGradientNorm: 1e6,
   maxSkips: 10,
   rollbackRate: 0.5,
@@ -99,60 +87,30 @@ const shared = {
   maxWorkers: 8,
 } as const
 
-const recipes: Record<string, Record<string, Omit<RunConfig, keyof typeof shared> & Partial<RunConfig>>> = {
-  vae: {
-    default: {
-      model: 'vae',
-      epochs: 15,
-      learningRates: { encoder: 1e-3, decoder: 1e-3 },
-      beta1: 0.9,
-      initializer: 'torch',
-      recipe: 'default',
-    },
-  },
-  gan: {
-    default: {
-      model: 'gan',
-      epochs: 30,
-      learningRates: { generator: 8e-4, discriminator: 1.6e-3 },
-      decayEpochs: 30,
-      beta1: 0.5,
-      initializer: 'glorot',
-      recipe: 'default',
-    },
-    article: {
-      model: 'gan',
-      epochs: 30,
-      learningRates: { generator: 2e-4, discriminator: 2e-4 },
-      beta1: 0.5,
-      initializer: 'glorot',
-      recipe: 'article',
-    },
-  },
-}
-
 /** Completes and checks a user's options. Errors say what to write instead, and exit with 2. */
 export function resolveConfig(options: RunOptions): RunConfig {
-  const byRecipe = recipes[options.model ?? 'vae']
-  if (!byRecipe) throw usage(`--model ${options.model} is unknown; write one of ${Object.keys(recipes).join(', ')}`)
-  const preset = byRecipe[options.recipe ?? 'default']
-  if (!preset)
-    throw usage(
-      `--recipe ${options.recipe} is unknown for this model; write one of ${Object.keys(byRecipe).join(', ')}`,
-    )
+  const description = options.description ?? modelOf(options.model ?? 'vae')
+  const preset = recipeOf(description, options)
   const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
   const { learningRate, ...rest } = given as RunOptions
   if (rest.steps != null && rest.epochs != null)
     throw usage('--epochs and --steps exclude each other; write one of them')
   if (rest.steps != null) rest.epochs = null
-  const merged: Record<string, unknown> = { ...shared, ...preset, ...rest }
-  if (learningRate !== undefined) {
-    merged.learningRates = Object.fromEntries(Object.keys(preset.learningRates).map((name) => [name, learningRate]))
+  const merged: Record<string, unknown> = {
+    ...shared,
+    ...defaultHyperparameters,
+    ...preset.recipe,
+    ...rest,
+    model: description.name,
+    description,
+    recipe: preset.name,
   }
+  merged.learningRates = ratesOf(preset.recipe.learningRates, rest.learningRates, learningRate)
   if (rest.lanes === undefined && typeof merged.maxWorkers === 'number') {
     merged.lanes = Math.max(8, 2 ** Math.ceil(Math.log2(Math.max(1, merged.maxWorkers))))
   }
   const config = parseConfig(merged)
+  checkModelOptions(config)
   if (config.reproducible) config.threads ??= 1
   if (config.reproducible && (config.algorithm === 'ring' || config.algorithm === 'tree')) {
     throw usage(
@@ -172,6 +130,39 @@ export function resolveConfig(options: RunOptions): RunConfig {
     throw usage(`--batch-size ${config.batchSize} is below the number of workers; write at least ${config.maxWorkers}`)
   return config
 }
+
+function modelOf(name: string): ModelDescription {
+  const description = registry[name]
+  if (description) return description
+  const names = Object.keys(registry).join(', ')
+  throw usage(`--model ${name} is unknown; write one of ${names}, or a file such as ./my-model.js`)
+}
+
+/** The recipe of that name; without a name that of the loss, where it has one. */
+function recipeOf(
+  { recipes }: ModelDescription,
+  { recipe: name, loss }: RunOptions,
+): { readonly name: string; readonly recipe: Recipe } {
+  const chosen = name ?? (loss !== undefined && loss in recipes ? loss : 'default')
+  const recipe = recipes[chosen]
+  if (recipe) return { name: chosen, recipe }
+  throw usage(`--recipe ${chosen} is unknown for this model; write one of ${Object.keys(recipes).join(', ')}`)
+}
+
+function ratesOf(
+  recipe: Readonly<Record<string, number>>,
+  given: Readonly<Record<string, number>> = {},
+  all: number | undefined,
+): Record<string, number> {
+  const names = Object.keys(recipe)
+  const unknown = Object.keys(given).find((name) => !names.includes(name))
+  if (unknown !== undefined)
+    throw usage(`--learning-rates ${unknown}: this model has no such network; write rates for ${names.join(', ')}`)
+  const rates = all === undefined ? recipe : Object.fromEntries(names.map((name) => [name, all]))
+  return { ...rates, ...given }
+}
+
+export { usage } from './errors.ts'
 
 export function parseConfig(value: unknown): RunConfig {
   const result = runConfigSchema.safeParse(value)
@@ -210,8 +201,4 @@ function wanted(issue: z.core.$ZodIssue): string {
     default:
       return issue.message
   }
-}
-
-export function usage(message: string): RingleaderError {
-  return new RingleaderError('usage', message, { exit: exitCode.usage })
 }

@@ -24,6 +24,11 @@ export class RingleaderError extends Error {
   }
 }
 
+/** An option or a file that cannot be used; the message says what to write instead. */
+export function usage(message: string): RingleaderError {
+  return new RingleaderError('usage', message, { exit: exitCode.usage })
+}
+
 /** A broken invariant stops the process: going on could write wrong weights. */
 export function assert(condition: unknown, message: string): asserts condition {
   if (!condition) throw new Error(`invariant broken: ${message}`)

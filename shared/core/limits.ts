@@ -8,6 +8,8 @@ export const limits = {
   maxLanes: 1024,
   /** Global batch; keeps the reduced sample checksums exact in float32 (see sample-checksum.ts). */
   maxBatchSize: 4096,
+  /** Noise of a whole batch lies in a worker's memory at once. */
+  maxLatentSize: 4096,
   /** Gradients wait for their neighbours up to so many bytes: a smaller bucket costs more to send than it gains. */
   bucketBytes: 1 << 20,
   /** Bytes of one data message: large enough to amortise ZeroMQ's cost, small enough to pipeline. */

@@ -1,5 +1,14 @@
-/** What a random stream is for; a stream's draws never depend on those of another. */
-export const randomStream = { init: 1, order: 2, fixedNoise: 3, noise: 4, faults: 5, network: 6 } as const
+/** What a random stream is for; a stream's draws never depend on those of another. Step and phase are added in. */
+export const randomStream = {
+  init: 1,
+  order: 2,
+  fixedNoise: 3,
+  noise: 4,
+  faults: 5,
+  network: 6,
+  labels: 15,
+  draws: 16,
+} as const
 
 /** Counter-based: draw i of a key is a pure function of (seed, stream, step, lane, i). */
 export interface RandomKey {

@@ -23,7 +23,7 @@ export interface Schedule {
 
 /** An epoch is ⌈samples / batch⌉ batches (the last one smaller); a step takes `batchesPerStep` of them. */
 export function makeSchedule(config: RunConfig, sampleCount: number): Schedule {
-  const batchesPerStep = config.model === 'gan' ? config.discriminatorUpdates : 1
+  const batchesPerStep = config.description.family === 'gan' ? config.discriminatorUpdates : 1
   const batchesPerEpoch = Math.ceil(sampleCount / config.batchSize)
   const stepsPerEpoch = Math.ceil(batchesPerEpoch / batchesPerStep)
   const totalSteps = config.steps ?? (config.epochs ?? 1) * stepsPerEpoch

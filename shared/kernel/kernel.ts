@@ -38,6 +38,17 @@ export interface SgdArguments {
 /** Kernels over a shared wasm memory; places are byte offsets, counts are float32 elements. */
 export interface Kernel {
   add(target: number, source: number, count: number): void
+  /** x · factor, in place. */
+  scale(target: number, count: number, factor: number): void
+  /** Into [−bound, bound], in place; NaN stays. */
+  clamp(target: number, count: number, bound: number): void
+  /** target + (1 − decay) (source − target): one step of an exponential moving average. */
+  average(target: number, source: number, count: number, decay: number): void
+  /**
+   * One power iteration on a matrix [rows, columns]: left ← W right / |W right|, right ← Wᵀ left / |Wᵀ left| (Miyato et al. 2018,
+   * algorithm 1). Then leftᵀ W right is near its largest singular value.
+   */
+  powerIteration(matrix: number, rows: number, columns: number, left: number, right: number): void
   sumSquares(source: number, count: number): number
   /** Bytes at `source` to floats at `target`: x · factor + shift. */
   scaleBytes(target: number, source: number, count: number, factor: number, shift: number): void
@@ -66,6 +77,10 @@ export function loadKernel(memory: WebAssembly.Memory): Kernel {
   }
   return {
     add: (target, source, count) => void call('add', target, source, count),
+    scale: (...values) => void call('scale', ...values),
+    clamp: (...values) => void call('clamp', ...values),
+    average: (...values) => void call('average', ...values),
+    powerIteration: (...values) => void call('powerIteration', ...values),
     sumSquares: (source, count) => call('sumSquares', source, count),
     scaleBytes: (...values) => void call('scaleBytes', ...values),
     adam(u) {

@@ -1,7 +1,7 @@
 import { Packr } from 'msgpackr'
 import { z } from 'zod'
 import { runConfigSchema } from '../core/config.ts'
-import { modelSpecSchema } from '../core/model-spec.ts'
+import { modelSpecSchema } from '../model/spec.ts'
 
 /** Peers of another version are refused at hello. */
 export const protocolVersion = 4

@@ -1,9 +1,12 @@
+import { type LaneNode, maximumNodes, mergeHalves, nodesOf } from '../../shared/collective/lanes.ts'
 import { systemClock } from '../../shared/core/clock.ts'
 import { type RunConfig, type RunOptions, resolveConfig } from '../../shared/core/config.ts'
-import { makeSchedule } from '../../shared/core/schedule.ts'
+import type { ImageShape } from '../../shared/core/image-grid.ts'
+import { lanesOfRank, makeSchedule } from '../../shared/core/schedule.ts'
 import type { Backend } from '../../worker/backend/backend.ts'
 import { makeModel } from '../../worker/model/make-model.ts'
 import type { Group } from '../../worker/step/group.ts'
+import { initializeWeights } from '../../worker/step/initial-weights.ts'
 import { ModelState } from '../../worker/step/model-state.ts'
 import { openMates } from '../../worker/step/open-mates.ts'
 import type { SampleSource } from '../../worker/step/step-inputs.ts'
@@ -21,15 +24,21 @@ export function tinySource(sampleCount: number, sampleBytes: number): SampleSour
   }
 }
 
+/** A square of so many grey pixels. */
+export function imageOf(pixels: number): ImageShape {
+  const side = Math.sqrt(pixels)
+  return { height: side, width: side, channels: 1 }
+}
+
 export function makeTrainer(
   backend: Backend,
   options: RunOptions,
   source: SampleSource,
 ): { config: RunConfig; state: ModelState; trainer: Trainer } {
   const config = resolveConfig({ steps: 10, batchSize: 32, maxWorkers: 4, ...options })
-  const model = makeModel(config, source.sampleBytes)
-  const state = new ModelState(model.spec, 1 << 20)
-  state.initialize(config.seed, config.initializer)
+  const model = makeModel(config, imageOf(source.sampleBytes))
+  const state = new ModelState(model.spec, 1 << 20, config.reproducible ? maximumNodes(config.lanes) : 1)
+  initializeWeights(state, config.seed, config.initializer)
   return {
     config,
     state,
@@ -45,9 +54,9 @@ export async function makeThreadedTrainer(
   threads: number,
 ) {
   const config = resolveConfig({ steps: 10, batchSize: 32, maxWorkers: 4, ...options })
-  const model = makeModel(config, source.sampleBytes)
+  const model = makeModel(config, imageOf(source.sampleBytes))
   const state = new ModelState(model.spec, 1 << 20, threads)
-  state.initialize(config.seed, config.initializer)
+  initializeWeights(state, config.seed, config.initializer)
   const { sampleBytes, sampleCount } = source
   const samples = { sampleBytes, sampleCount, hasLabels: false }
   const mates = await openMates({ config, model, state, samples, backend: 'auto', threads, parts: threads })
@@ -89,6 +98,44 @@ export function localGroups(states: readonly ModelState[]): Group[] {
         for (const view of views.slice(1))
           for (let index = 0; index < count; index++) sum[index] = (sum[index] ?? 0) + (view[index] ?? 0)
         for (const view of views) view.set(sum)
+        entry.finish()
+      }
+      await entry.done
+      return count * 4
+    },
+  }))
+}
+
+/** The same with `--reproducible`: the ranks' partial sums are added in the order of the lane tree. */
+export function laneGroups(states: readonly ModelState[], lanes: number): Group[] {
+  const waiting = new Map<string, { offsets: (readonly number[])[]; done: Promise<void>; finish(): void }>()
+  const worldSize = states.length
+  return states.map((_, rank) => ({
+    ...{ generation: 1, rank, worldSize, host: null },
+    async allReduce(step, bucket, offsets, count) {
+      const key = `${step}/${bucket}`
+      let finish: () => void = () => {}
+      const done = new Promise<void>((resolve) => (finish = resolve))
+      const entry = waiting.get(key) ?? { offsets: [], done, finish }
+      waiting.set(key, entry)
+      entry.offsets[rank] = offsets
+      if (entry.offsets.filter(Boolean).length === worldSize) {
+        const stack: LaneNode[] = []
+        const sums: Float32Array[] = []
+        for (const [other, state] of states.entries()) {
+          const { first, last } = lanesOfRank(other, worldSize, lanes)
+          for (const [part, node] of nodesOf(first, last).entries()) {
+            stack.push(node)
+            sums.push(state.floats(entry.offsets[other]?.[part] ?? 0, count).slice())
+            mergeHalves(stack, (into, from) => {
+              for (let index = 0; index < count; index++)
+                (sums[into] as Float32Array)[index] = (sums[into]?.[index] ?? 0) + (sums[from]?.[index] ?? 0)
+              sums.length = from
+            })
+          }
+        }
+        for (const [other, state] of states.entries())
+          state.floats(entry.offsets[other]?.[0] ?? 0, count).set(sums[0] ?? new Float32Array(0))
         entry.finish()
       }
       await entry.done

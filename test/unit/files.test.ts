@@ -14,6 +14,7 @@ import { encodeImageGrid } from '../../shared/core/image-grid.ts'
 import { encodeNpy } from '../../shared/core/npy.ts'
 import { withProcessLock } from '../../shared/core/process-lock.mjs'
 import { decodeSafetensors, encodeSafetensors } from '../../shared/core/safetensors.ts'
+import { specOf } from '../../shared/model/description.ts'
 import { temporaryFolder } from '../support/folder.ts'
 
 describe('safetensors', () => {
@@ -98,7 +99,7 @@ describe('checkpoints', () => {
       seed: 1,
     },
     ...{
-      model: { name: 'vae', networks: [], latentSize: 1, pixelRange: [0, 1] as [number, number] },
+      model: specOf(config.description, config, { height: 1, width: 1, channels: 1 }),
       ledger: { finishedEpochs: [] },
     },
     ...{

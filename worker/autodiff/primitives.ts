@@ -23,10 +23,12 @@ export interface Primitives<T extends Shaped> {
   add(a: T, b: T): T
   sub(a: T, b: T): T
   mul(a: T, b: T): T
+  div(a: T, b: T): T
   scale(a: T, factor: number): T
   neg(a: T): T
   exp(a: T): T
   square(a: T): T
+  sqrt(a: T): T
   softplus(a: T): T
   /** dy · sigmoid(x). */
   softplusGradient(dy: T, x: T): T
@@ -38,6 +40,10 @@ export interface Primitives<T extends Shaped> {
   relu(a: T): T
   /** dy where y = relu(x) is above 0, else 0. */
   reluGradient(dy: T, y: T): T
+  /** 0.2 a where a is below 0. */
+  leakyRelu(a: T): T
+  /** dy where x is above 0, else 0.2 dy. */
+  leakyReluGradient(dy: T, x: T): T
   tanh(a: T): T
   /** dy (1 − y²), y = tanh(x). */
   tanhGradient(dy: T, y: T): T
@@ -66,6 +72,10 @@ export interface Primitives<T extends Shaped> {
   rows(a: T, start: number, count: number): T
   /** The rows of `a` from `start` on within `total` rows of zeros. */
   padRows(a: T, start: number, total: number): T
+  /** Along the last axis. */
+  concatColumns(a: T, b: T): T
+  /** [start, start + count) of the last axis. */
+  columns(a: T, start: number, count: number): T
   input(values: Float32Array, shape: readonly number[]): T
   /** Gives memory back early; whatever is left goes at the end of the evaluation. */
   free(a: T): void

@@ -1,6 +1,10 @@
 import { assert } from '../../shared/core/errors.ts'
-import type { Evaluation, Ops, Pooling, Strided, Tensor } from '../backend/backend.ts'
+import type { Evaluation, InputFunction, Ops, Parameters, Pooling, Strided, Tensor } from '../backend/backend.ts'
 import { avgPool, conv2d, conv2dTranspose, type Differentiable, maxPool } from './image-operations.ts'
+import { inputGradient } from './input-gradient.ts'
+import { bernoulli, softmaxCrossEntropy } from './likelihoods.ts'
+import { nestedPrimitives } from './nested-primitives.ts'
+import { concatColumns, concatRows, div, leakyRelu, mul, sqrt, sumTo } from './operations.ts'
 import type { Primitives, Shaped } from './primitives.ts'
 import { type GradientSink, type Node, sameShape, type Traced, traced } from './traced.ts'
 
@@ -165,12 +169,7 @@ export class Tape<T extends Shaped> implements Ops {
   }
 
   mul(a: Tensor, b: Tensor): Traced<T> {
-    const p = this.#p
-    const [x, y] = [traced<T>(a), traced<T>(b)]
-    return this.#binary(a, b, p.mul(x.value, y.value), (dy) => [
-      x.node ? p.mul(dy, y.value) : null,
-      y.node ? p.mul(dy, x.value) : null,
-    ])
+    return this.apply(mul(this.#p, traced<T>(a), traced<T>(b)))
   }
 
   #binary(a: Tensor, b: Tensor, value: T, backward: (dy: T) => readonly [T, T | null] | readonly (T | null)[]) {
@@ -212,18 +211,8 @@ export class Tape<T extends Shaped> implements Ops {
     return this.#unary(a, y, (dy) => p.mul(dy, p.sub(y, p.square(y))))
   }
 
-  /**
-   * softplus(l) = relu(l) − log sigmoid(|l|), and sigmoid(|l|) = max(s, 1 − s) with s = sigmoid(l): the gradient, s − x, needs s
-   * anyway. The logarithm's argument is at least ½, so nothing overflows.
-   */
   bernoulli(logits: Tensor, x: Tensor): Traced<T> {
-    const p = this.#p
-    const l = traced<T>(logits).value
-    const pixels = traced<T>(x).value
-    const s = p.sigmoid(l)
-    const logs = p.sum(p.log(p.maximum(s, p.oneMinus(s))))
-    const lines = p.sum(p.sub(p.relu(l), p.mul(pixels, l)))
-    return this.#unary(logits, p.sub(lines, logs), (dy) => p.mul(p.sub(s, pixels), dy))
+    return this.apply(bernoulli(this.#p, traced<T>(logits), traced<T>(x)))
   }
 
   relu(a: Tensor): Traced<T> {
@@ -247,39 +236,57 @@ export class Tape<T extends Shaped> implements Ops {
   }
 
   conv2d(x: Tensor, kernel: Tensor, strided: Strided): Traced<T> {
-    return this.#apply(conv2d(this.#p, traced<T>(x), traced<T>(kernel), strided))
+    return this.apply(conv2d(this.#p, traced<T>(x), traced<T>(kernel), strided))
   }
 
   conv2dTranspose(x: Tensor, kernel: Tensor, strided: Strided): Traced<T> {
-    return this.#apply(conv2dTranspose(this.#p, traced<T>(x), traced<T>(kernel), strided))
+    return this.apply(conv2dTranspose(this.#p, traced<T>(x), traced<T>(kernel), strided))
   }
 
   maxPool(x: Tensor, pooling: Pooling): Traced<T> {
-    return this.#apply(maxPool(this.#p, traced<T>(x), pooling))
+    return this.apply(maxPool(this.#p, traced<T>(x), pooling))
   }
 
   avgPool(x: Tensor, pooling: Pooling): Traced<T> {
-    return this.#apply(avgPool(this.#p, traced<T>(x), pooling))
+    return this.apply(avgPool(this.#p, traced<T>(x), pooling))
   }
 
-  #apply({ value, inputs, backward }: Differentiable<T>): Traced<T> {
+  /** An operation with its own way back. */
+  apply({ value, inputs, backward }: Differentiable<T>): Traced<T> {
     return this.#record(value, inputs, backward)
   }
 
   softmaxCrossEntropy(logits: Tensor, targets: Tensor): Traced<T> {
-    const p = this.#p
-    const t = traced<T>(targets).value
-    const logs = p.logSoftmax(traced<T>(logits).value)
-    return this.#unary(logits, p.neg(p.sum(p.mul(t, logs))), (dy) => p.mul(p.sub(p.exp(logs), t), dy))
+    return this.apply(softmaxCrossEntropy(this.#p, traced<T>(logits), traced<T>(targets)))
+  }
+
+  div(a: Tensor, b: Tensor): Traced<T> {
+    return this.apply(div(this.#p, traced<T>(a), traced<T>(b)))
+  }
+
+  sqrt(a: Tensor): Traced<T> {
+    return this.apply(sqrt(this.#p, traced<T>(a)))
+  }
+
+  leakyRelu(a: Tensor): Traced<T> {
+    return this.apply(leakyRelu(this.#p, traced<T>(a)))
+  }
+
+  sumTo(a: Tensor, shape: readonly number[]): Traced<T> {
+    return this.apply(sumTo(this.#p, traced<T>(a), shape))
+  }
+
+  concatColumns(a: Tensor, b: Tensor): Traced<T> {
+    return this.apply(concatColumns(this.#p, traced<T>(a), traced<T>(b)))
+  }
+
+  inputGradient(parameters: Parameters, x: Tensor, f: InputFunction): Traced<T> {
+    const own = new Map([...parameters].map(([name, tensor]) => [name, traced<T>(tensor)]))
+    return inputGradient(new Tape(nestedPrimitives<T>(this, this.#p)), own, traced<T>(x), f)
   }
 
   concatRows(a: Tensor, b: Tensor): Traced<T> {
-    const [x, y] = [traced<T>(a), traced<T>(b)]
-    const [first, second] = [x.shape[0] ?? 0, y.shape[0] ?? 0]
-    return this.#record(this.#p.concatRows(x.value, y.value), [x, y], (dy) => [
-      x.node ? this.#p.rows(dy, 0, first) : null,
-      y.node ? this.#p.rows(dy, first, second) : null,
-    ])
+    return this.apply(concatRows(this.#p, traced<T>(a), traced<T>(b)))
   }
 
   rows(a: Tensor, start: number, count: number): Traced<T> {

@@ -24,10 +24,12 @@ export interface Ops {
   add(a: Tensor, b: Tensor): Tensor
   sub(a: Tensor, b: Tensor): Tensor
   mul(a: Tensor, b: Tensor): Tensor
+  div(a: Tensor, b: Tensor): Tensor
   scale(a: Tensor, factor: number): Tensor
   neg(a: Tensor): Tensor
   exp(a: Tensor): Tensor
   square(a: Tensor): Tensor
+  sqrt(a: Tensor): Tensor
   /** log(1 + e^a), stable for large |a|. */
   softplus(a: Tensor): Tensor
   /**
@@ -36,10 +38,14 @@ export interface Ops {
    */
   bernoulli(logits: Tensor, x: Tensor): Tensor
   relu(a: Tensor): Tensor
+  /** a above 0, else 0.2 a. */
+  leakyRelu(a: Tensor): Tensor
   tanh(a: Tensor): Tensor
   sigmoid(a: Tensor): Tensor
   /** Sum of all elements, a scalar. */
   sum(a: Tensor): Tensor
+  /** Sums over the axes that `shape` has not, or where it has 1. */
+  sumTo(a: Tensor, shape: readonly number[]): Tensor
   reshape(a: Tensor, shape: readonly number[]): Tensor
   /** x [rows, height, width, in], kernel [height, width, in, out], without turning it over; a bias [out] is added by `add`. */
   conv2d(x: Tensor, kernel: Tensor, strided: Strided): Tensor
@@ -60,8 +66,18 @@ export interface Ops {
   concatRows(a: Tensor, b: Tensor): Tensor
   /** Rows [start, start + count): of the first axis. */
   rows(a: Tensor, start: number, count: number): Tensor
+  /** Along the last axis; the other extents agree. */
+  concatColumns(a: Tensor, b: Tensor): Tensor
+  /**
+   * d Σ f(x) / d x, x being a constant: of its shape, and differentiable again with respect to the parameters. The function
+   * gets operations and parameters of its own; it can go through whatever has a second derivative, which is all but pooling
+   * by maxima, `bernoulli` and `softmaxCrossEntropy`.
+   */
+  inputGradient(parameters: Parameters, x: Tensor, f: InputFunction): Tensor
   input(values: Float32Array, shape: readonly number[]): Tensor
 }
+
+export type InputFunction = (ops: Ops, parameters: Parameters, x: Tensor) => Tensor
 
 export interface Evaluation {
   /** Scalar to minimise. */

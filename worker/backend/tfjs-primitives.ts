@@ -15,10 +15,12 @@ export function tfjsPrimitives(tf: typeof tfjs, naiveTransposes: boolean): Primi
     add: (a, b) => tf.add(a, b),
     sub: (a, b) => tf.sub(a, b),
     mul: (a, b) => tf.mul(a, b),
+    div: (a, b) => tf.div(a, b),
     scale: (a, factor) => tf.mul(a, factor),
     neg: (a) => tf.neg(a),
     exp: (a) => tf.exp(a),
     square: (a) => tf.square(a),
+    sqrt: (a) => tf.sqrt(a),
     softplus: (a) => tf.softplus(a),
     softplusGradient: (dy, x) => tf.mul(dy, tf.sigmoid(x)),
     sigmoid: (a) => tf.sigmoid(a),
@@ -27,6 +29,8 @@ export function tfjsPrimitives(tf: typeof tfjs, naiveTransposes: boolean): Primi
     oneMinus: (a) => tf.sub(1, a),
     relu: (a) => tf.relu(a),
     reluGradient: (dy, y) => tf.mul(dy, tf.step(y)),
+    leakyRelu: (a) => tf.leakyRelu(a, 0.2),
+    leakyReluGradient: (dy, x) => tf.mul(dy, tf.add(tf.mul(tf.step(x), 0.8), 0.2)),
     tanh: (a) => tf.tanh(a),
     tanhGradient: (dy, y) => tf.mul(dy, tf.sub(1, tf.square(y))),
     sum: (a) => tf.sum(a),
@@ -42,6 +46,12 @@ export function tfjsPrimitives(tf: typeof tfjs, naiveTransposes: boolean): Primi
     padRows(a, start, total) {
       const [rows = 0, ...rest] = a.shape
       return tf.pad(a, [[start, total - start - rows], ...rest.map((): [number, number] => [0, 0])])
+    },
+    concatColumns: (a, b) => tf.concat([a, b], a.shape.length - 1),
+    columns(a, start, count) {
+      const [columns = 0, ...rest] = [...a.shape].reverse()
+      const before = rest.map(() => 0)
+      return tf.slice(a, [...before, start], [...rest.reverse(), Math.min(count, columns)])
     },
     logSoftmax: (a) => tf.logSoftmax(a),
     reshape: (a, shape) => tf.reshape(a, [...shape]),

@@ -1,78 +1,102 @@
-import type { RunConfig } from '../../shared/core/config.ts'
-import type { ModelSpec, NetworkSpec } from '../../shared/core/model-spec.ts'
-import type { Ops, Tensor } from '../backend/backend.ts'
-import type { Model, Phase, Prepare } from './model.ts'
-import { applySequential, dense } from './network.ts'
+import { assert } from '../../shared/core/errors.ts'
+import type { Hyperparameters } from '../../shared/model/hyperparameters.ts'
+import { averageOf, type ModelSpec } from '../../shared/model/spec.ts'
+import type { Ops, Parameters, Tensor } from '../backend/backend.ts'
+import { falling } from './annealing.ts'
+import { type Discriminator, fakeLoss, generatorLoss, gradientPenalty, r1Penalty, realLoss } from './gan-losses.ts'
+import type { Draw, Model, Phase, PhaseInputs, Prepare } from './model.ts'
+import { applySequential } from './network.ts'
+import { networkOf } from './network-of.ts'
+import { pack } from './packing.ts'
 
-const latentSize = 100
+/** Name under which the discriminator finds the labels among its parameters. */
+const labelsKey = 'labels'
 
-/** The article's dense GAN: noise 100 → 7·7·256 relu → pixels tanh; pixels → 256 → 256 → 1 logit. */
-export function gan(config: RunConfig, pixels: number): Model {
-  const generator: NetworkSpec = {
-    name: 'generator',
-    inputSize: latentSize,
-    layers: [dense('dense0', 7 * 7 * 256, 'relu'), dense('dense1', pixels, 'tanh')],
+/** A generator and a discriminator: so many updates of the discriminator as the step has batches, then one of the generator. */
+export function gan(spec: ModelSpec, config: Hyperparameters): Model {
+  const { loss, r1 } = config
+  const generator = networkOf(spec, 'generator')
+  const discriminator = networkOf(spec, 'discriminator')
+  const pixels = spec.image.height * spec.image.width * spec.image.channels
+  const penalty = loss === 'wgan-gp' ? config.gradientPenalty : 0
+
+  const generate = (ops: Ops, parameters: Parameters, noise: Tensor, labels: Tensor | null, network = generator) =>
+    applySequential(ops, network, parameters, noise, labels)
+  const fakes: Prepare = (ops, parameters, noise) => generate(ops, parameters, noise, null)
+
+  const judge: Discriminator = (ops, parameters, x) =>
+    applySequential(ops, discriminator, parameters, x, parameters.get(labelsKey) ?? null)
+  const withLabels = (parameters: Parameters, labels: Tensor | null): Parameters =>
+    labels ? new Map([...parameters, [labelsKey, labels]]) : parameters
+
+  /** What the discriminator sees of images: with noise on them, packed. */
+  const seen = (ops: Ops, x: Tensor, noise: Tensor | undefined, level: number, { laneRows }: PhaseInputs) => {
+    const noisy = noise && level > 0 ? ops.add(x, ops.scale(noise, level)) : x
+    return pack(ops, noisy, spec.packing, laneRows, spec.image)
   }
-  const discriminator: NetworkSpec = {
-    name: 'discriminator',
-    inputSize: pixels,
-    layers: [dense('dense0', 256, 'relu'), dense('dense1', 256, 'relu'), dense('dense2', 1, 'linear')],
-  }
-  const spec: ModelSpec = { name: 'gan', networks: [generator, discriminator], latentSize, pixelRange: [-1, 1] }
 
-  const fakes: Prepare = (ops, parameters, noise) => applySequential(ops, generator, parameters, noise)
-
-  const discriminatorPhase = (batch: number): Phase => ({
+  const discriminatorPhase = (batch: number, level: number): Phase => ({
     name: 'discriminator',
     updates: ['discriminator'],
     batch,
-    noiseSize: latentSize,
-    prepare: fakes,
-    scalars: ['realLoss', 'fakeLoss'],
-    evaluate(ops, parameters, images, fake, globalRows) {
-      const rows = fake.shape[0] ?? 0
-      const logits = applySequential(ops, discriminator, parameters, ops.concatRows(images as Tensor, fake))
-      const realLoss = ops.scale(realTerm(ops, ops.rows(logits, 0, rows), config.realTarget), 1 / globalRows)
-      const fakeLoss = ops.scale(ops.sum(ops.softplus(ops.rows(logits, rows, rows))), 1 / globalRows)
-      return { loss: ops.add(realLoss, fakeLoss), scalars: { realLoss, fakeLoss } }
+    prepare: spec.conditional ? null : fakes, // labels are there with the images only
+    draws: {
+      ...(level > 0 ? { realNoise: normal(pixels), fakeNoise: normal(pixels) } : {}),
+      ...(penalty > 0 ? { alpha: { size: 1, distribution: 'uniform' } } : {}),
+    },
+    scalars: ['realLoss', 'fakeLoss', ...(penalty > 0 || r1 > 0 ? ['penalty'] : [])],
+    evaluate(ops, parameters, inputs) {
+      const { images, draws, labels, rows, globalRows } = inputs
+      assert(images, 'a discriminator reads images')
+      const real = seen(ops, images, draws.realNoise, level, inputs)
+      const made = spec.conditional ? generate(ops, parameters, inputs.noise, labels) : inputs.noise
+      const fake = seen(ops, made, draws.fakeNoise, level, inputs)
+      const both = labels && ops.concatRows(labels, labels)
+      const logits = judge(ops, withLabels(parameters, both), ops.concatRows(real, fake))
+      const onReal = ops.scale(realLoss(ops, loss, ops.rows(logits, 0, rows), config.realTarget), 1 / globalRows)
+      const onFake = ops.scale(fakeLoss(ops, loss, ops.rows(logits, rows, rows)), 1 / globalRows)
+      const plain = { loss: ops.add(onReal, onFake), scalars: { realLoss: onReal, fakeLoss: onFake } }
+      const terms: Tensor[] = []
+      const own = withLabels(parameters, labels)
+      if (penalty > 0 && draws.alpha)
+        terms.push(ops.scale(gradientPenalty(ops, judge, own, [real, fake], draws.alpha), penalty / globalRows))
+      if (r1 > 0) terms.push(ops.scale(r1Penalty(ops, judge, own, real), r1 / 2 / globalRows))
+      if (terms.length === 0) return plain
+      const all = terms.reduce((sum, term) => ops.add(sum, term))
+      return { loss: ops.add(plain.loss, all), scalars: { ...plain.scalars, penalty: all } }
     },
   })
 
-  const generatorPhase: Phase = {
+  const generatorPhase = (level: number): Phase => ({
     name: 'generator',
     updates: ['generator'],
     batch: null,
-    noiseSize: latentSize,
     prepare: null,
+    draws: level > 0 ? { fakeNoise: normal(pixels) } : {},
     scalars: [],
-    evaluate(ops, parameters, _images, noise, globalRows) {
-      const logits = applySequential(ops, discriminator, parameters, applySequential(ops, generator, parameters, noise))
-      return { loss: ops.scale(generatorLoss(ops, logits, config.loss), 1 / globalRows), scalars: {} }
+    evaluate(ops, parameters, inputs) {
+      const { noise, labels, draws, globalRows } = inputs
+      const fake = seen(ops, generate(ops, parameters, noise, labels), draws.fakeNoise, level, inputs)
+      const logits = judge(ops, withLabels(parameters, labels), fake)
+      return { loss: ops.scale(generatorLoss(ops, loss, logits), 1 / globalRows), scalars: {} }
     },
-  }
+  })
 
+  const shown = spec.averages.includes('generator') ? { ...generator, name: averageOf('generator') } : generator
   return {
     spec,
-    phases: (batches) => [...Array.from({ length: batches }, (_, batch) => discriminatorPhase(batch)), generatorPhase],
-    generate: (ops, parameters, noise) => {
-      const image = applySequential(ops, generator, parameters, noise)
-      return ops.scale(ops.add(image, ops.input(new Float32Array([1]), [1])), 0.5)
+    phases(batches, epochs) {
+      const level = falling(config.instanceNoise, epochs, config.instanceNoiseEpochs)
+      const updates = Array.from({ length: batches }, (_, batch) => discriminatorPhase(batch, level))
+      return [...updates, generatorPhase(level)]
     },
+    generate(ops, parameters, noise, labels) {
+      const image = generate(ops, parameters, noise, labels, shown)
+      const [low, high] = spec.pixelRange
+      return ops.scale(ops.sub(image, ops.input(Float32Array.of(low), [1])), 1 / (high - low))
+    },
+    reconstruct: null,
   }
 }
 
-/**
- * −Σ [t log D + (1 − t) log(1 − D)] over the real rows, D = sigmoid(logit): softplus(logit) − t · logit.
- * t = 1 is Goodfellow et al. 2014, eq. 1; t < 1 is one-sided label smoothing (Salimans et al. 2016, section 3.4).
- */
-function realTerm(ops: Ops, logits: Tensor, target: number): Tensor {
-  return ops.sum(ops.sub(ops.softplus(logits), ops.scale(logits, target)))
-}
-
-/**
- * Goodfellow et al. 2014. Minimax, eq. 1: Σ log(1 − D(G(z))) = −Σ softplus(logit).
- * Non-saturating, section 3: −Σ log D(G(z)) = Σ softplus(−logit).
- */
-function generatorLoss(ops: Ops, logits: Tensor, form: RunConfig['loss']): Tensor {
-  return form === 'minimax' ? ops.neg(ops.sum(ops.softplus(logits))) : ops.sum(ops.softplus(ops.neg(logits)))
-}
+const normal = (size: number): Draw => ({ size, distribution: 'normal' })

@@ -1,15 +1,19 @@
 import type { RunConfig } from '../../shared/core/config.ts'
+import type { ImageShape } from '../../shared/core/image-grid.ts'
+import { specOf } from '../../shared/model/description.ts'
 import { gan } from './gan.ts'
 import type { Model } from './model.ts'
 import { vae } from './vae.ts'
 
-export function makeModel(config: RunConfig, pixels: number): Model {
-  switch (config.model) {
+/** The model that a run's config describes, for its data set's images. */
+export function makeModel(config: RunConfig, image: ImageShape): Model {
+  const spec = specOf(config.description, config, image)
+  switch (spec.family) {
     case 'gan':
-      return gan(config, pixels)
+      return gan(spec, config)
     case 'vae':
-      return vae(pixels)
+      return vae(spec, config)
     default:
-      throw config.model satisfies never
+      throw spec.family satisfies never
   }
 }

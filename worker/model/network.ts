@@ -1,35 +1,108 @@
 import { assert } from '../../shared/core/errors.ts'
-import type { DenseLayer, NetworkSpec } from '../../shared/core/model-spec.ts'
+import type { Layer, NetworkSpec } from '../../shared/model/layers.ts'
 import type { Ops, Parameters, Tensor } from '../backend/backend.ts'
 
-export function dense(
-  name: string,
-  units: number,
-  activation: DenseLayer['activation'],
-  input: string | null = null,
-): DenseLayer {
-  return { kind: 'dense', name, units, activation, input }
-}
+type LinearLayer = Extract<Layer, { kernelSize: number } | { units: number }>
 
-/** Output of every layer by name: y = activation(x · kernel + bias), x [rows, in]. */
-export function applyNetwork(ops: Ops, network: NetworkSpec, parameters: Parameters, x: Tensor): Map<string, Tensor> {
+/** Output of every layer by name, for x [rows, inputSize] and, where layers read them, one-hot labels [rows, classes]. */
+export function applyNetwork(
+  ops: Ops,
+  network: NetworkSpec,
+  parameters: Parameters,
+  x: Tensor,
+  labels: Tensor | null = null,
+): Map<string, Tensor> {
   const outputs = new Map<string, Tensor>()
-  let current = x
+  const [first] = network.layers
+  const rows = x.shape[0] ?? 0
+  let current = first && isImageLayer(first) ? ops.reshape(x, [rows, ...network.inputShape]) : x
   for (const layer of network.layers) {
     const input = layer.input === null ? current : outputs.get(layer.input)
-    const kernel = parameters.get(`${network.name}/${layer.name}/kernel`)
-    const bias = parameters.get(`${network.name}/${layer.name}/bias`)
-    assert(input && kernel && bias, `layer ${network.name}/${layer.name} has input and parameters`)
-    const linear = ops.dense(input, kernel, bias)
+    assert(input, `layer ${network.name}/${layer.name} has an input`)
+    const parameter = (name: string) => {
+      const tensor = parameters.get(`${network.name}/${layer.name}/${name}`)
+      assert(tensor, `layer ${network.name}/${layer.name} has its ${name}`)
+      return tensor
+    }
+    const linear = applyLayer(ops, layer, parameter, input, labels)
     current = layer.activation === 'linear' ? linear : ops[layer.activation](linear)
     outputs.set(layer.name, current)
   }
   return outputs
 }
 
-/** Output of the last layer. */
-export function applySequential(ops: Ops, network: NetworkSpec, parameters: Parameters, x: Tensor): Tensor {
-  const last = applyNetwork(ops, network, parameters, x).get(network.layers.at(-1)?.name ?? '')
+/** Output of the last layer, flat. */
+export function applySequential(
+  ops: Ops,
+  network: NetworkSpec,
+  parameters: Parameters,
+  x: Tensor,
+  labels: Tensor | null = null,
+): Tensor {
+  const last = applyNetwork(ops, network, parameters, x, labels).get(network.layers.at(-1)?.name ?? '')
   assert(last, `network ${network.name} has layers`)
-  return last
+  return flat(ops, last)
+}
+
+type Parameter = (name: string) => Tensor
+
+function applyLayer(ops: Ops, layer: Layer, parameter: Parameter, input: Tensor, labels: Tensor | null): Tensor {
+  switch (layer.kind) {
+    case 'dense': {
+      const y = denseLayer(ops, layer.spectralNorm, parameter, flat(ops, input))
+      return layer.shape ? ops.reshape(y, [input.shape[0] ?? 0, ...layer.shape]) : y
+    }
+    case 'conv2d':
+    case 'conv2dTranspose': {
+      const y = ops[layer.kind](input, parameter('kernel'), { stride: layer.strides, padding: 'same' })
+      return ops.add(normalized(ops, layer, parameter, y), parameter('bias'))
+    }
+    case 'layerNorm':
+      return layerNorm(ops, input, parameter('scale'), parameter('offset'))
+    case 'label':
+      assert(labels, 'a conditional model is given labels')
+      return ops.concatColumns(flat(ops, input), labels)
+    default:
+      return layer satisfies never
+  }
+}
+
+/** y = x · kernel + bias, x [rows, in]. */
+function denseLayer(ops: Ops, spectralNorm: boolean, parameter: Parameter, x: Tensor): Tensor {
+  const [kernel, bias] = [parameter('kernel'), parameter('bias')]
+  if (!spectralNorm) return ops.dense(x, kernel, bias)
+  return ops.add(ops.div(ops.matMul(x, kernel), spectralNormOf(ops, parameter)), bias)
+}
+
+/** What a linear map gives, divided by the spectral norm of its kernel where the layer asks for that. */
+function normalized(ops: Ops, layer: LinearLayer, parameter: Parameter, y: Tensor): Tensor {
+  return layer.spectralNorm ? ops.div(y, spectralNormOf(ops, parameter)) : y
+}
+
+/** σ = leftᵀ W right, a scalar; the singular vectors count as constants (Miyato et al. 2018, eq. 9 to 12). */
+function spectralNormOf(ops: Ops, parameter: Parameter): Tensor {
+  const [kernel, left, right] = [parameter('kernel'), parameter('left'), parameter('right')]
+  const [rows, columns] = [left.shape[0] ?? 0, right.shape[0] ?? 0]
+  const matrix = kernel.shape.length === 2 ? kernel : ops.reshape(kernel, [rows, columns])
+  return ops.sum(ops.mul(ops.matMul(ops.reshape(left, [1, rows]), matrix), ops.reshape(right, [1, columns])))
+}
+
+/** (x − mean) / √(variance + 1e-5) over all values of a sample, then scale and offset by channel (Ba et al. 2016, eq. 3 and 4). */
+function layerNorm(ops: Ops, x: Tensor, scale: Tensor, offset: Tensor): Tensor {
+  const values = x.shape.slice(1).reduce((product, extent) => product * extent, 1)
+  const one = [x.shape[0] ?? 0, ...x.shape.slice(1).map(() => 1)]
+  const centered = ops.sub(x, ops.scale(ops.sumTo(x, one), 1 / values))
+  const variance = ops.scale(ops.sumTo(ops.square(centered), one), 1 / values)
+  const deviation = ops.sqrt(ops.add(variance, ops.input(Float32Array.of(1e-5), [1])))
+  return ops.add(ops.mul(ops.div(centered, deviation), scale), offset)
+}
+
+function flat(ops: Ops, x: Tensor): Tensor {
+  if (x.shape.length === 2) return x
+  const [rows = 0, ...rest] = x.shape
+  return ops.reshape(x, [rows, rest.reduce((product, extent) => product * extent, 1)])
+}
+
+function isImageLayer({ kind }: Layer): boolean {
+  return kind === 'conv2d' || kind === 'conv2dTranspose'
 }

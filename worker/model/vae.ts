@@ -1,58 +1,63 @@
 import { assert } from '../../shared/core/errors.ts'
-import type { ModelSpec, NetworkSpec } from '../../shared/core/model-spec.ts'
-import type { Tensor } from '../backend/backend.ts'
+import type { Hyperparameters } from '../../shared/model/hyperparameters.ts'
+import type { ModelSpec } from '../../shared/model/spec.ts'
+import type { Ops, Tensor } from '../backend/backend.ts'
+import { rising } from './annealing.ts'
 import type { Model, Phase } from './model.ts'
-import { applyNetwork, applySequential, dense } from './network.ts'
+import { applyNetwork, applySequential } from './network.ts'
+import { networkOf } from './network-of.ts'
 
-const latentSize = 32
+/** An encoder and a decoder, with a Bernoulli likelihood on the decoder's logits. */
+export function vae(spec: ModelSpec, config: Hyperparameters): Model {
+  const encoder = networkOf(spec, 'encoder')
+  const decoder = networkOf(spec, 'decoder')
 
-/** The article's dense VAE: pixels-256-128-(32, 32)-128-256-pixels, Bernoulli likelihood on logits. */
-export function vae(pixels: number): Model {
-  const encoder: NetworkSpec = {
-    name: 'encoder',
-    inputSize: pixels,
-    layers: [
-      dense('dense0', 256, 'relu'),
-      dense('dense1', 128, 'relu'),
-      dense('mean', latentSize, 'linear', 'dense1'),
-      dense('logVariance', latentSize, 'linear', 'dense1'),
-    ],
-  }
-  const decoder: NetworkSpec = {
-    name: 'decoder',
-    inputSize: latentSize,
-    layers: [dense('dense0', 128, 'relu'), dense('dense1', 256, 'relu'), dense('logits', pixels, 'linear')],
-  }
-  const spec: ModelSpec = { name: 'vae', networks: [encoder, decoder], latentSize, pixelRange: [0, 1] }
-
-  const phase: Phase = {
+  /**
+   * −ELBO per image in nats (Kingma & Welling 2014, eq. 10 and appendix B), one sample of z = μ + σ ε:
+   * reconstruction = Σ_pixels softplus(logit) − x · logit; KL = ½ Σ (e^{log σ²} + μ² − 1 − log σ²).
+   * The KL weighs `beta` in the loss (Higgins et al. 2017, eq. 4); what is reported is not weighted.
+   */
+  const phase = (beta: number): Phase => ({
     name: 'vae',
     updates: ['encoder', 'decoder'],
     batch: 0,
-    noiseSize: latentSize,
     prepare: null,
+    draws: {},
     scalars: ['reconstruction', 'kl'],
-    /**
-     * −ELBO per image in nats (Kingma & Welling 2014, eq. 10 and appendix B), one sample of z = μ + σ ε:
-     * reconstruction = Σ_pixels softplus(logit) − x · logit; KL = ½ Σ (e^{log σ²} + μ² − 1 − log σ²).
-     */
-    evaluate(ops, parameters, images, noise, globalRows) {
+    evaluate(ops, parameters, { images, noise, labels, globalRows, rows }) {
       assert(images, 'a VAE reads images')
-      const encoded = applyNetwork(ops, encoder, parameters, images)
+      const encoded = applyNetwork(ops, encoder, parameters, images, labels)
       const mean = encoded.get('mean') as Tensor
       const logVariance = encoded.get('logVariance') as Tensor
       const z = ops.add(mean, ops.mul(noise, ops.exp(ops.scale(logVariance, 0.5))))
-      const logits = applySequential(ops, decoder, parameters, z)
+      const logits = applySequential(ops, decoder, parameters, z, labels)
       const one = ops.input(new Float32Array([1]), [1])
       const reconstruction = ops.scale(ops.bernoulli(logits, images), 1 / globalRows)
       const divergence = ops.sub(ops.sub(ops.add(ops.exp(logVariance), ops.square(mean)), one), logVariance)
       const kl = ops.scale(ops.sum(divergence), 0.5 / globalRows)
-      return { loss: ops.add(reconstruction, kl), scalars: { reconstruction, kl } }
+      const cost = config.freeBits > 0 ? freeOfCost(ops, divergence, config.freeBits, rows, globalRows) : kl
+      const weighted = beta === 1 ? cost : ops.scale(cost, beta)
+      return { loss: ops.add(reconstruction, weighted), scalars: { reconstruction, kl } }
     },
-  }
+  })
   return {
     spec,
-    phases: () => [phase],
-    generate: (ops, parameters, noise) => ops.sigmoid(applySequential(ops, decoder, parameters, noise)),
+    phases: (_batches, epochs) => [phase(rising(config.beta, epochs, config.klWarmupEpochs))],
+    generate: (ops, parameters, noise, labels) => ops.sigmoid(applySequential(ops, decoder, parameters, noise, labels)),
+    reconstruct(ops, parameters, images, labels) {
+      const mean = applyNetwork(ops, encoder, parameters, images, labels).get('mean') as Tensor
+      return ops.sigmoid(applySequential(ops, decoder, parameters, mean, labels))
+    },
   }
+}
+
+/**
+ * Free bits, by sample and dimension: Σ_j max(λ, KL_j). Kingma et al. 2016, eq. 15, take the mean over the batch inside the
+ * maximum; that would tie the ranks together within a loss, so it is taken outside.
+ */
+function freeOfCost(ops: Ops, divergence: Tensor, nats: number, rows: number, globalRows: number): Tensor {
+  const free = ops.input(Float32Array.of(nats), [1])
+  const above = ops.sum(ops.relu(ops.sub(ops.scale(divergence, 0.5), free)))
+  const floor = (rows * (divergence.shape[1] ?? 0) * nats) / globalRows
+  return ops.add(ops.scale(above, 1 / globalRows), ops.input(Float32Array.of(floor), []))
 }

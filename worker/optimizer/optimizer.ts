@@ -50,6 +50,9 @@ const rateFloor = 0.05
 /** Rate of a network at a step: a function of the step and the roll-backs alone, so that a resumed run follows the same one. */
 export function learningRate(config: RunConfig, network: string, step: number, stepsPerEpoch: number): number {
   const base = (config.learningRates[network] ?? 1e-3) * config.rollbackRate ** config.rollbacks
-  if (config.decayEpochs === null) return base
-  return base * Math.max(rateFloor, 1 - step / (config.decayEpochs * stepsPerEpoch))
+  const warm = config.warmupSteps > 0 ? Math.min(1, (step + 1) / config.warmupSteps) : 1
+  if (config.decayEpochs === 0) return base * warm
+  const done = Math.min(1, step / (config.decayEpochs * stepsPerEpoch))
+  const left = config.decay === 'cosine' ? (1 + Math.cos(Math.PI * done)) / 2 : 1 - done
+  return base * warm * Math.max(rateFloor, left)
 }

@@ -19,9 +19,11 @@ export interface CheckpointFiles {
 
 /** A copy of the whole state as two safetensors files; training may go on while they travel. */
 export function encodeCheckpoint(state: ModelState): CheckpointFiles {
-  const slots = state.sortedSlots()
+  const slots = [...state.slots].sort((a, b) => (a.name < b.name ? -1 : 1))
   return {
-    weights: encodeSafetensors(slots.map((slot) => ({ name: slot.name, shape: [...slot.shape], data: slot.weights }))),
+    weights: encodeSafetensors(
+      state.sortedSlots().map((slot) => ({ name: slot.name, shape: [...slot.shape], data: slot.weights })),
+    ),
     optimizer: encodeSafetensors(
       slots.flatMap((slot) => [
         { name: `${slot.name}/moment1`, shape: [...slot.shape], data: slot.moment1 },
@@ -54,9 +56,8 @@ export function restoreCheckpoint(
     }
     target.set(tensor.data)
   }
-  for (const slot of state.slots) {
-    put(slot.name, slot.shape, slot.weights)
-    if (!optimizer) continue
+  for (const slot of state.allSlots()) put(slot.name, slot.shape, slot.weights)
+  for (const slot of optimizer ? state.slots : []) {
     put(`${slot.name}/moment1`, slot.shape, slot.moment1)
     put(`${slot.name}/moment2`, slot.shape, slot.moment2)
   }

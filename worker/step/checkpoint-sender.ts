@@ -1,5 +1,5 @@
 import { limits } from '../../shared/core/limits.ts'
-import type { ModelSpec } from '../../shared/core/model-spec.ts'
+import type { ModelSpec } from '../../shared/model/spec.ts'
 import type { ToCoordinator } from '../../shared/protocol/control.ts'
 import type { CheckpointFiles } from './checkpoint-files.ts'
 

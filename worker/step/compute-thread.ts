@@ -1,7 +1,7 @@
 import { workerData } from 'node:worker_threads'
 import { systemClock } from '../../shared/core/clock.ts'
 import { messageOf } from '../../shared/core/errors.ts'
-import { makeSchedule } from '../../shared/core/schedule.ts'
+import { makeSchedule, type StepPlan } from '../../shared/core/schedule.ts'
 import { openBackend } from '../backend/open-backend.ts'
 import { makeModel } from '../model/make-model.ts'
 import { type Command, commandBytes, type MateData, signal } from './crew.ts'
@@ -22,16 +22,17 @@ const signals = new Int32Array(data.signals)
 const text = Buffer.from(data.text)
 const backend = await openBackend(data.backend, data.operations)
 backend.useMath(config.math)
-const model = makeModel(config, data.sampleBytes)
-const state = new ModelState(model.spec, scratchBytesOf(model.spec, config.batchSize), data.parts, {
+const model = makeModel(config, data.image)
+const state = new ModelState(model.spec, scratchBytesOf(model, config.batchSize), data.parts, {
   memory,
   own: data.own,
 })
 const schedule = makeSchedule(config, data.sampleCount)
 const rows = new SharedRows(state, data)
-const inputs = new StepInputs(config, state, rows, model.spec.pixelRange)
+const inputs = new StepInputs(config, state, rows, model.spec)
 const bound = backend.bind(state.slots)
-const gradients = new LaneGradients(config, state, backend, bound, inputs, data.sampleBytes)
+const gradients = new LaneGradients(config, state, backend, bound, inputs, data.sampleBytes, model.spec)
+const phasesOf = ({ batches, step }: StepPlan) => model.phases(batches.length, step / schedule.stepsPerEpoch)
 const names = state.slots.map(({ name }) => name)
 
 async function run(command: Command): Promise<void> {
@@ -40,12 +41,12 @@ async function run(command: Command): Promise<void> {
       if (number >= command.pieces) return
       bound.refresh(names)
       const plan = schedule.plan(command.step)
-      return gradients.begin(model.phases(plan.batches.length), plan, command, number)
+      return gradients.begin(phasesOf(plan), plan, command, number)
     }
     case 'compute': {
       bound.refresh(names)
       const plan = schedule.plan(command.step)
-      const phase = model.phases(plan.batches.length)[command.phase]
+      const phase = phasesOf(plan)[command.phase]
       if (!phase || number >= command.pieces) return
       rows.first = gradients.samplesOf(phase, plan, command, number).first
       await gradients.compute(

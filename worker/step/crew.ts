@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs'
 import { Worker } from 'node:worker_threads'
 import type { RunConfig } from '../../shared/core/config.ts'
 import { assert } from '../../shared/core/errors.ts'
+import type { ImageShape } from '../../shared/core/image-grid.ts'
 import type { BackendName } from '../backend/open-backend.ts'
 import type { Update } from '../optimizer/optimizer.ts'
 import { rest } from '../patience.ts'
@@ -33,6 +34,7 @@ export interface MateData {
   readonly backend: BackendName
   readonly operations: number
   readonly config: RunConfig
+  readonly image: ImageShape
   readonly sampleBytes: number
   readonly sampleCount: number
   readonly hasLabels: boolean

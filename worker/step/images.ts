@@ -1,10 +1,13 @@
-import { assert } from '../../shared/core/errors.ts'
 import { randomStream } from '../../shared/core/random.ts'
+import { labelClasses } from '../../shared/model/spec.ts'
 import type { Backend, BoundParameters } from '../backend/backend.ts'
 import type { Model } from '../model/model.ts'
 import type { ModelState } from './model-state.ts'
+import { drawNoise } from './noise.ts'
 
-/** Images [count, pixels] in 0…1; the noise is a function of the seed alone. */
+const rowsPerBlock = 100
+
+/** Images [count, pixels] in 0…1; the noise is a function of the seed alone. A conditional model goes through the classes. */
 export async function generateImages(
   model: Model,
   state: ModelState,
@@ -13,24 +16,15 @@ export async function generateImages(
   count: number,
   seed: number,
 ): Promise<Float32Array> {
-  const { latentSize } = model.spec
+  const { latentSize, noise: distribution } = model.spec
   const blocks: Float32Array[] = []
-  const rowsPerBlock = 100
-  assert(rowsPerBlock * latentSize * 4 <= state.scratchBytes, 'noise fits its region')
   for (let start = 0; start < count; start += rowsPerBlock) {
     const rows = Math.min(rowsPerBlock, count - start)
-    state.kernel.philoxNormal(state.scratch, rows * latentSize, {
-      seed,
-      stream: randomStream.fixedNoise,
-      step: 0,
-      lane: start / rowsPerBlock,
-    })
+    const lane = start / rowsPerBlock
+    drawNoise(state, distribution, 0, rows, latentSize, { seed, stream: randomStream.fixedNoise, step: 0, lane })
     const noise = state.floats(state.scratch, rows * latentSize).slice()
-    blocks.push(
-      await backend.compute(() =>
-        model.generate(backend.ops, bound.tensors, backend.ops.input(noise, [rows, latentSize])),
-      ),
-    )
+    const classes = Array.from({ length: rows }, (_, row) => (start + row) % labelClasses)
+    blocks.push(await imagesOf(model, backend, bound, noise, classes))
   }
   const images = new Float32Array(blocks.reduce((sum, block) => sum + block.length, 0))
   let position = 0
@@ -39,4 +33,31 @@ export async function generateImages(
     position += block.length
   }
   return images
+}
+
+/** Images [count, pixels] in 0…1 of these latent vectors; `classes` are read by a conditional model. */
+export function imagesOf(
+  model: Model,
+  backend: Backend,
+  bound: BoundParameters,
+  noise: Float32Array,
+  classes: readonly number[],
+): Promise<Float32Array> {
+  const { ops } = backend
+  const { latentSize, conditional } = model.spec
+  const rows = noise.length / latentSize
+  return backend.compute(() =>
+    model.generate(
+      ops,
+      bound.tensors,
+      ops.input(noise, [rows, latentSize]),
+      conditional ? ops.input(oneHot(classes), [rows, labelClasses]) : null,
+    ),
+  )
+}
+
+export function oneHot(classes: readonly number[]): Float32Array {
+  const rows = new Float32Array(classes.length * labelClasses)
+  for (const [row, label] of classes.entries()) rows[row * labelClasses + label] = 1
+  return rows
 }

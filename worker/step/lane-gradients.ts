@@ -2,6 +2,7 @@ import { type LaneNode, mergeHalves } from '../../shared/collective/lanes.ts'
 import type { RunConfig } from '../../shared/core/config.ts'
 import { sampleChecksum } from '../../shared/core/sample-checksum.ts'
 import { type BatchRange, type LaneRange, lanesOfRank, rowsOfLane, type StepPlan } from '../../shared/core/schedule.ts'
+import { labelClasses, type ModelSpec } from '../../shared/model/spec.ts'
 import type { Backend, BoundParameters, Tensor } from '../backend/backend.ts'
 import type { Phase } from '../model/model.ts'
 import { type ModelState, tail } from './model-state.ts'
@@ -24,6 +25,7 @@ export class LaneGradients {
   readonly #bound: BoundParameters
   readonly #inputs: StepInputs
   readonly #pixels: number
+  readonly #spec: ModelSpec
   readonly #preparation: Preparation
 
   constructor(
@@ -33,6 +35,7 @@ export class LaneGradients {
     bound: BoundParameters,
     inputs: StepInputs,
     pixels: number,
+    spec: ModelSpec,
   ) {
     this.#config = config
     this.#state = state
@@ -40,19 +43,45 @@ export class LaneGradients {
     this.#bound = bound
     this.#inputs = inputs
     this.#pixels = pixels
-    this.#preparation = new Preparation(backend, bound)
+    this.#spec = spec
+    this.#preparation = new Preparation(backend, bound, spec.latentSize)
   }
 
   /** Before the phases of a step: what they share. */
-  begin(phases: readonly Phase[], { step, batches }: StepPlan, share: Share, piece = 0): void {
+  begin(phases: readonly Phase[], plan: StepPlan, share: Share, piece = 0): void {
     this.end()
     for (const lanes of this.#parts(share, piece)) {
       this.#preparation.make(phases, lanes, (index) => {
         const phase = phases[index]
-        const range = phase?.batch === null ? null : (batches[phase?.batch ?? 0] ?? null)
-        return this.#inputs.noise(step, index, lanes, this.#globalRows(range), phase?.noiseSize ?? 0)
+        return this.#inputs.noise(plan.step, index, lanes, this.#globalRows(phase ? rangeOf(phase, plan) : null))
       })
     }
+  }
+
+  /** One-hot labels of the samples of these lanes, or drawn ones; null where the model reads none. */
+  async #labels(
+    { step, epoch }: StepPlan,
+    index: number,
+    range: BatchRange | null,
+    lanes: LaneRange,
+  ): Promise<Float32Array | null> {
+    if (!this.#spec.conditional) return null
+    if (!range) return this.#inputs.drawnLabels(step, index, lanes, this.#globalRows(range), labelClasses)
+    return this.#inputs.labels([...this.#ids(epoch, range, lanes)], labelClasses)
+  }
+
+  /** Samples of these lanes. */
+  #ids(epoch: number, range: BatchRange, lanes: LaneRange): Uint32Array {
+    const { first, last } = this.#rows(lanes, range)
+    return this.#inputs.ids(epoch, { start: range.start + first, end: range.start + last })
+  }
+
+  /** Rows [first, last) of a batch. */
+  #rows(lanes: LaneRange, range: BatchRange | null): LaneRange {
+    const globalRows = this.#globalRows(range)
+    const first = rowsOfLane(lanes.first, this.#config.lanes, globalRows).start
+    const last = lanes.last > lanes.first ? rowsOfLane(lanes.last - 1, this.#config.lanes, globalRows).end : first
+    return { first, last }
   }
 
   end(): void {
@@ -127,7 +156,7 @@ export class LaneGradients {
   async #evaluate(
     phase: Phase,
     index: number,
-    { step, epoch }: StepPlan,
+    plan: StepPlan,
     range: BatchRange | null,
     lanes: LaneRange,
     part: number,
@@ -135,23 +164,22 @@ export class LaneGradients {
     ready: (parameter: string) => void,
   ): Promise<void> {
     const globalRows = this.#globalRows(range)
-    const first = rowsOfLane(lanes.first, this.#config.lanes, globalRows).start
-    const last = lanes.last > lanes.first ? rowsOfLane(lanes.last - 1, this.#config.lanes, globalRows).end : first
+    const { first, last } = this.#rows(lanes, range)
     const rows = last - first
     this.#clear(phase, part, rows === 0)
     const tails = this.#state.tail(phase.updates[0] ?? '', part)
-    const ids = range
-      ? this.#inputs.ids(epoch, { start: range.start + first, end: range.start + last })
-      : new Uint32Array(0)
+    const ids = range ? this.#ids(plan.epoch, range, lanes) : new Uint32Array(0)
     tails.set(sampleChecksum(ids), tail.checksum)
     if (rows === 0) return
     const pixels = range ? await this.#inputs.pixels([...ids]) : null
-    const noise = phase.prepare ? null : this.#inputs.noise(step, index, lanes, globalRows, phase.noiseSize)
+    const noise = phase.prepare ? null : this.#inputs.noise(plan.step, index, lanes, globalRows)
+    const labels = await this.#labels(plan, index, range, lanes)
+    const draws = this.#inputs.draws(phase, plan.step, index, lanes, globalRows)
     watch.lap('input')
     const { ops } = this.#backend
     const parameters = this.#bound.tensors
     const targets = this.#state.slots
-      .filter((slot) => phase.updates.includes(slot.network))
+      .filter((slot) => phase.updates.includes(slot.network) && slot.role !== 'singularVector')
       .map((slot) => ({
         name: slot.name,
         parameter: parameters.get(slot.name) as Tensor,
@@ -159,11 +187,15 @@ export class LaneGradients {
       }))
     const scalars = await this.#backend.gradients(
       () => {
-        const images = pixels ? ops.input(pixels, [rows, this.#pixels]) : null
-        const given = noise
-          ? ops.input(noise, [rows, phase.noiseSize])
-          : (this.#preparation.rows(index, lanes, rows) as Tensor)
-        const evaluation = phase.evaluate(ops, parameters, images, given, globalRows)
+        const { latentSize } = this.#spec
+        const evaluation = phase.evaluate(ops, parameters, {
+          images: pixels && ops.input(pixels, [rows, this.#pixels]),
+          noise: noise ? ops.input(noise, [rows, latentSize]) : (this.#preparation.rows(index, lanes, rows) as Tensor),
+          labels: labels && ops.input(labels, [rows, labelClasses]),
+          draws: Object.fromEntries(draws.map(([name, values, size]) => [name, ops.input(values, [rows, size])])),
+          laneRows: this.#laneRows(lanes, globalRows),
+          ...{ rows, globalRows },
+        })
         watch.lap('forward')
         return evaluation
       },
@@ -173,6 +205,13 @@ export class LaneGradients {
     watch.lap('backward')
     tails[tail.loss] = scalars.loss ?? Number.NaN
     for (const [position, name] of phase.scalars.entries()) tails[tail.scalars + position] = scalars[name] ?? Number.NaN
+  }
+
+  #laneRows({ first, last }: LaneRange, globalRows: number): number[] {
+    return Array.from({ length: last - first }, (_, index) => {
+      const { start, end } = rowsOfLane(first + index, this.#config.lanes, globalRows)
+      return end - start
+    })
   }
 
   /** A gradient is written whole, so that only its tail has to be cleared; without rows there is none. */

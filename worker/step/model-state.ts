@@ -1,9 +1,9 @@
-import type { RunConfig } from '../../shared/core/config.ts'
 import { assert } from '../../shared/core/errors.ts'
 import { limits } from '../../shared/core/limits.ts'
-import { type ModelSpec, type ParameterSpec, parametersOf } from '../../shared/core/model-spec.ts'
-import { randomStream } from '../../shared/core/random.ts'
 import { Arena, createSharedMemory, type Kernel, loadKernel } from '../../shared/kernel/kernel.ts'
+import { type ParameterSpec, parametersOf } from '../../shared/model/parameters.ts'
+import { averageOf, type ModelSpec } from '../../shared/model/spec.ts'
+import type { Model } from '../model/model.ts'
 import { blocksOf } from './blocks.ts'
 
 /** What lies in front of a network's gradient and is added up by the all-reduce too: its length, and positions in it. */
@@ -18,10 +18,14 @@ export const tail = {
   spareVote: 24,
 } as const
 
-export interface ParameterSlot extends ParameterSpec {
+/** A tensor of the flat weights. */
+export interface WeightSlot extends ParameterSpec {
   readonly network: string
   readonly size: number
   readonly weights: Float32Array
+}
+
+export interface ParameterSlot extends WeightSlot {
   /** As many as the state has parts. */
   readonly gradients: readonly Float32Array[]
   readonly moment1: Float32Array
@@ -42,6 +46,8 @@ export interface NetworkState {
   readonly gradients: readonly number[]
   readonly moment1: number
   readonly moment2: number
+  /** The moving average of the weights; null where none is kept. */
+  readonly average: number | null
   readonly backup: number
   /** [updates that the optimizer has made]; 64 bytes of the shared memory. */
   readonly counter: Uint32Array
@@ -59,6 +65,8 @@ export class ModelState {
   readonly kernel: Kernel
   readonly networks = new Map<string, NetworkState>()
   readonly slots: ParameterSlot[] = []
+  /** Moving averages, as networks of their own. */
+  readonly averages: WeightSlot[] = []
   readonly arena: Arena
   /** Byte offset of a region for random draws, copied out before anything else runs. */
   readonly scratch: number
@@ -78,7 +86,7 @@ export class ModelState {
     const sizes = spec.networks.map((network) =>
       parametersOf(network).reduce((sum, parameter) => sum + padded(sizeOf(parameter)), 0),
     )
-    const total = sizes.reduce((sum, size) => sum + size * 6 + parts * (size + tail.floats), 0)
+    const total = sizes.reduce((sum, size) => sum + size * 8 + parts * (size + tail.floats), 0)
     const scratches = scratchBytes + 2 * limits.sumScratchBytes
     const bytes = total * 4 + scratches + 65_536 + 64 * spec.networks.length * (parts + 1)
     this.memory = shared?.memory ?? createSharedMemory(bytes)
@@ -96,13 +104,13 @@ export class ModelState {
         gradients: Array.from({ length: parts }, () => region(tail.floats) + tail.floats * 4),
         moment1: region(),
         moment2: region(),
-        backup: this.arena.allocate(count * 12),
+        average: spec.averages.includes(network.name) ? region() : null,
+        backup: this.arena.allocate(count * 16),
         counter,
         backupSteps: 0,
       }
       this.networks.set(network.name, state)
-      for (const offset of [state.weights, state.moment1, state.moment2])
-        this.regions.push({ offset, bytes: count * 4 })
+      for (const offset of heldRegions(state)) this.regions.push({ offset, bytes: count * 4 })
       this.regions.push({ offset: counter.byteOffset, bytes: counter.byteLength })
       let offset = 0
       for (const parameter of parametersOf(network)) {
@@ -117,6 +125,10 @@ export class ModelState {
           moment1: view(state.moment1),
           moment2: view(state.moment2),
         })
+        if (state.average !== null) {
+          const name = parameter.name.replace(network.name, averageOf(network.name))
+          this.averages.push({ ...parameter, name, network: network.name, size, weights: view(state.average) })
+        }
         offset += padded(size)
       }
     }
@@ -149,32 +161,19 @@ export class ModelState {
   }
 
   /** Weights in name order, as the checkpoint and the hash have them. */
-  sortedSlots(): ParameterSlot[] {
-    return [...this.slots].sort((a, b) => (a.name < b.name ? -1 : 1))
+  sortedSlots(): WeightSlot[] {
+    return this.allSlots().sort((a, b) => (a.name < b.name ? -1 : 1))
   }
 
-  /** Initial weights, a pure function of the seed and the parameter's position. Biases are 0 but for `torch`. */
-  initialize(seed: number, initializer: RunConfig['initializer']): void {
-    for (const { offset, bytes } of this.regions) this.floats(offset, bytes / 4).fill(0)
-    for (const [index, slot] of this.slots.entries()) {
-      const key = { seed, stream: randomStream.init, step: index, lane: 0 }
-      const kernel = slot.name.endsWith('/kernel')
-      if (initializer === 'normal' && kernel) {
-        this.kernel.philoxNormal(slot.weights.byteOffset, slot.size, key)
-        scaleInPlace(slot.weights, 0.02, 0)
-        continue
-      }
-      const bound = initialBound(slot, initializer, kernel)
-      if (bound === 0) continue
-      this.kernel.philoxUniform(slot.weights.byteOffset, slot.size, key)
-      scaleInPlace(slot.weights, 2 * bound, -bound)
-    }
+  /** Weights and moving averages. */
+  allSlots(): WeightSlot[] {
+    return [...this.slots, ...this.averages]
   }
 
-  /** Keeps weights and moments of a network, to put them back when the step fails. */
+  /** Keeps what an update changes of a network, to put it back when the step fails. */
   backup(name: string): void {
     const network = this.network(name)
-    for (const [index, region] of [network.weights, network.moment1, network.moment2].entries()) {
+    for (const [index, region] of heldRegions(network).entries()) {
       this.floats(network.backup + index * network.count * 4, network.count).set(this.floats(region, network.count))
     }
     network.backupSteps = network.counter[0] ?? 0
@@ -182,31 +181,27 @@ export class ModelState {
 
   restore(name: string): void {
     const network = this.network(name)
-    for (const [index, region] of [network.weights, network.moment1, network.moment2].entries()) {
+    for (const [index, region] of heldRegions(network).entries()) {
       this.floats(region, network.count).set(this.floats(network.backup + index * network.count * 4, network.count))
     }
     network.counter[0] = network.backupSteps
   }
 }
 
-/** Half-width of the uniform distribution. Glorot & Bengio 2010, eq. 16; `torch`: nn.Linear's 1 / √fan-in, biases too. */
-function initialBound(slot: ParameterSlot, initializer: RunConfig['initializer'], kernel: boolean): number {
-  if (initializer === 'torch') return 1 / Math.sqrt(slot.fanIn)
-  return initializer === 'glorot' && kernel ? Math.sqrt(6 / (slot.fanIn + slot.fanOut)) : 0
+/** Regions of a network's state. */
+function heldRegions({ weights, moment1, moment2, average }: NetworkState): number[] {
+  return [weights, moment1, moment2, ...(average === null ? [] : [average])]
 }
 
-function scaleInPlace(values: Float32Array, factor: number, shift: number): void {
-  for (let index = 0; index < values.length; index++) values[index] = (values[index] ?? 0) * factor + shift
-}
-
-/** Room for the random draws of a step. */
-export function scratchBytesOf(spec: ModelSpec, batchSize: number): number {
-  return Math.max(batchSize, 100) * spec.latentSize * 4 + 65_536
+/** Room for the random draws of a step, and for the noise of as many images as are made at once. */
+export function scratchBytesOf({ spec, phases }: Model, batchSize: number): number {
+  const draws = phases(1, 0).flatMap((phase) => Object.values(phase.draws).map(({ size }) => size))
+  return Math.max(batchSize * Math.max(spec.latentSize, ...draws), 100 * spec.latentSize) * 4 + 65_536
 }
 
 /** Room that another thread needs for itself, in the memory of this state. */
-export function ownBytesOf(spec: ModelSpec, batchSize: number, sampleBytes: number): number {
-  return scratchBytesOf(spec, batchSize) + 2 * limits.sumScratchBytes + batchSize * sampleBytes * 5 + 4096
+export function ownBytesOf(model: Model, batchSize: number, sampleBytes: number): number {
+  return scratchBytesOf(model, batchSize) + 2 * limits.sumScratchBytes + batchSize * sampleBytes * 5 + 4096
 }
 
 function sizeOf(parameter: ParameterSpec): number {

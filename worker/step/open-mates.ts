@@ -24,8 +24,13 @@ export async function openMates({ config, model, state, samples, backend, thread
   const { batchSize } = config
   const { sampleBytes } = samples
   const region = (bytes: number) => state.arena.allocate(bytes)
-  const place = { ...samples, rows: region(batchSize * sampleBytes), labels: region(batchSize) }
-  const own = Array.from({ length: compute - 1 }, () => region(ownBytesOf(model.spec, batchSize, sampleBytes)))
+  const place = {
+    ...samples,
+    image: model.spec.image,
+    rows: region(batchSize * sampleBytes),
+    labels: region(batchSize),
+  }
+  const own = Array.from({ length: compute - 1 }, () => region(ownBytesOf(model, batchSize, sampleBytes)))
   const { memory } = state
   const crew = await Crew.start({ ...place, threads: compute, backend, operations, config, memory, parts }, own)
   return { crew, rows: new SharedRows(state, place) } satisfies Mates

@@ -15,10 +15,12 @@ interface Share {
 export class Preparation {
   readonly #backend: Backend
   readonly #bound: BoundParameters
+  readonly #latentSize: number
   #held: HeldTensor[] = []
   #shares = new Map<string, Share>()
 
-  constructor(backend: Backend, bound: BoundParameters) {
+  constructor(backend: Backend, bound: BoundParameters, latentSize: number) {
+    this.#latentSize = latentSize
     this.#backend = backend
     this.#bound = bound
   }
@@ -28,17 +30,16 @@ export class Preparation {
     const users = new Map<Prepare, number[]>()
     for (const [index, { prepare }] of phases.entries())
       if (prepare) users.set(prepare, [...(users.get(prepare) ?? []), index])
-    for (const [prepare, indices] of users) this.#makeOne(phases, prepare, indices, lanes, noise)
+    for (const [prepare, indices] of users) this.#makeOne(prepare, indices, lanes, noise)
   }
 
   #makeOne(
-    phases: readonly Phase[],
     prepare: Prepare,
     indices: readonly number[],
     lanes: LaneRange,
     noise: (index: number) => Float32Array,
   ): void {
-    const size = phases[indices[0] ?? 0]?.noiseSize ?? 1
+    const size = this.#latentSize
     const parts = indices.map(noise)
     const all = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0))
     if (all.length === 0) return

@@ -1,8 +1,11 @@
 import type { RunConfig } from '../../shared/core/config.ts'
-import { assert, RingleaderError } from '../../shared/core/errors.ts'
+import { RingleaderError } from '../../shared/core/errors.ts'
 import { permutation, randomStream } from '../../shared/core/random.ts'
 import { type BatchRange, type LaneRange, rowsOfLane } from '../../shared/core/schedule.ts'
+import type { ModelSpec } from '../../shared/model/spec.ts'
+import type { Phase } from '../model/model.ts'
 import type { ModelState } from './model-state.ts'
+import { type Distribution, drawNoise } from './noise.ts'
 
 /** Where the rows of a batch come from. */
 export interface SampleSource {
@@ -19,37 +22,59 @@ export class StepInputs {
   readonly #config: RunConfig
   readonly #state: ModelState
   readonly #source: SampleSource
-  readonly #pixelRange: readonly [number, number]
+  readonly #spec: ModelSpec
   /** Regions of the shared memory: pixels as floats, and as bytes. */
   readonly #floats: number
   readonly #bytes: number
   #order: { epoch: number; ids: Uint32Array } | null = null
 
-  constructor(config: RunConfig, state: ModelState, source: SampleSource, pixelRange: readonly [number, number]) {
+  constructor(config: RunConfig, state: ModelState, source: SampleSource, spec: ModelSpec) {
     this.#config = config
     this.#state = state
     this.#source = source
-    this.#pixelRange = pixelRange
+    this.#spec = spec
     const pixels = config.batchSize * source.sampleBytes
     this.#floats = state.arena.allocate(pixels * 4)
     this.#bytes = state.arena.allocate(pixels)
   }
 
-  /** Each lane draws its own noise, keyed by (seed, step, phase, lane): nobody's noise depends on the world size. */
-  noise(step: number, phase: number, owned: LaneRange, globalRows: number, size: number): Float32Array {
+  /** Latent vectors of these lanes, [rows, latentSize]. */
+  noise(step: number, phase: number, owned: LaneRange, globalRows: number): Float32Array {
+    const { noise, latentSize } = this.#spec
+    return this.#draw(noise, latentSize, randomStream.noise, step, phase, owned, globalRows)
+  }
+
+  /** What a phase draws besides, by name, [rows, size] each. */
+  draws(
+    phase: Phase,
+    step: number,
+    index: number,
+    owned: LaneRange,
+    globalRows: number,
+  ): [name: string, values: Float32Array, size: number][] {
+    return Object.entries(phase.draws).map(([name, { size, distribution }], number) => {
+      const from = distribution === 'uniform' ? 'unit' : 'normal'
+      return [name, this.#draw(from, size, randomStream.draws + number, step, index, owned, globalRows), size]
+    })
+  }
+
+  /** Each lane draws its own, keyed by (seed, step, phase, lane): nobody's noise depends on the world size. */
+  #draw(
+    distribution: Distribution,
+    size: number,
+    stream: number,
+    step: number,
+    phase: number,
+    owned: LaneRange,
+    globalRows: number,
+  ): Float32Array {
     const { lanes, seed } = this.#config
     let floats = 0
     for (let lane = owned.first; lane < owned.last; lane++) {
-      const rows = rowsOfLane(lane, lanes, globalRows)
-      const count = (rows.end - rows.start) * size
-      assert((floats + count) * 4 <= this.#state.scratchBytes, 'noise fits its region')
-      this.#state.kernel.philoxNormal(this.#state.scratch + floats * 4, count, {
-        seed,
-        stream: randomStream.noise + 256 * phase,
-        step,
-        lane,
-      })
-      floats += count
+      const { start, end } = rowsOfLane(lane, lanes, globalRows)
+      const key = { seed, stream: stream + 256 * phase, step, lane }
+      drawNoise(this.#state, distribution, floats, end - start, size, key)
+      floats += (end - start) * size
     }
     return this.#state.floats(this.#state.scratch, floats).slice()
   }
@@ -58,12 +83,20 @@ export class StepInputs {
   async pixels(ids: readonly number[]): Promise<Float32Array> {
     const rows = await this.#source.rows(ids)
     const { sampleBytes } = this.#source
-    const [low, high] = this.#pixelRange
+    const [low, high] = this.#spec.pixelRange
     const { kernel } = this.#state
     const bytes = this.#state.bytes(this.#bytes, ids.length * sampleBytes)
     for (const [row, pixels] of rows.entries()) bytes.set(pixels, row * sampleBytes)
     kernel.scaleBytes(this.#floats, this.#bytes, bytes.length, (high - low) / 255, low)
     return this.#state.floats(this.#floats, bytes.length)
+  }
+
+  /** One-hot labels [rows, classes] where there are no samples to take them from: each class alike. */
+  drawnLabels(step: number, phase: number, owned: LaneRange, globalRows: number, classes: number): Float32Array {
+    const draws = this.#draw('unit', 1, randomStream.labels, step, phase, owned, globalRows)
+    const rows = new Float32Array(draws.length * classes)
+    for (const [row, draw] of draws.entries()) rows[row * classes + Math.floor(draw * classes)] = 1
+    return rows
   }
 
   /** One-hot labels [rows, classes]. */

@@ -6,6 +6,7 @@ import type { CommittedStep } from '../../shared/protocol/control.ts'
 import { traceKind } from '../../shared/protocol/trace-record.ts'
 import type { Backend, BoundParameters } from '../backend/backend.ts'
 import type { Model, Phase } from '../model/model.ts'
+import { clipGradients, finishUpdate } from '../optimizer/constraints.ts'
 import { learningRate, nextUpdate } from '../optimizer/optimizer.ts'
 import { noTrace, type Trace } from '../trace/trace.ts'
 import type { Group } from './group.ts'
@@ -78,12 +79,13 @@ export class Trainer {
     this.#model = model
     this.#state = state
     this.#backend = backend
-    this.#inputs = new StepInputs(config, state, source, model.spec.pixelRange)
+    this.#inputs = new StepInputs(config, state, source, model.spec)
     this.#schedule = schedule
     this.#clock = clock
     this.#trace = trace
-    this.#bound = backend.bind(state.slots)
-    const lanes = new LaneGradients(config, state, backend, this.#bound, this.#inputs, source.sampleBytes)
+    this.#bound = backend.bind(state.allSlots())
+    const { sampleBytes } = source
+    const lanes = new LaneGradients(config, state, backend, this.#bound, this.#inputs, sampleBytes, model.spec)
     this.#gradients = new RankGradients(config, state, lanes, source, mates)
   }
 
@@ -94,7 +96,7 @@ export class Trainer {
       this.#trace.add(phaseKinds[phase], start, end, step, at),
     )
     const plan = this.#schedule.plan(step)
-    const phases = this.#model.phases(plan.batches.length)
+    const phases = this.#model.phases(plan.batches.length, step / this.#schedule.stepsPerEpoch)
     const touched: string[] = []
     const report = {
       scalars: {} as Record<string, number>,
@@ -133,6 +135,7 @@ export class Trainer {
           break
         }
         this.#scalars(report.scalars, phase, tails, norm)
+        clipGradients(this.#config, this.#state, phase.updates, norm)
         if (index < phases.length - 1) for (const name of phase.updates) this.#backup(name, touched)
         for (const name of phase.updates) await this.#update(name, step)
         watch.lap('optimizer')
@@ -170,12 +173,13 @@ export class Trainer {
 
   /** The weights in the shared memory were replaced. */
   refresh(): void {
-    this.#bound.refresh(this.#state.slots.map((slot) => slot.name))
+    this.#bound.refresh(this.#state.allSlots().map((slot) => slot.name))
   }
 
   /** Images [count, pixels] in 0…1 from noise that depends on the seed alone, so that grids compare. */
   async samples(count: number): Promise<Float32Array> {
     const { seed } = this.#config
+    this.#bound.refresh(this.#state.averages.map(({ name }) => name))
     return generateImages(this.#model, this.#state, this.#backend, this.#bound, count, seed)
   }
 
@@ -197,6 +201,7 @@ export class Trainer {
     const rate = learningRate(this.#config, name, step, this.#schedule.stepsPerEpoch)
     const network = this.#state.network(name)
     await this.#gradients.update(name, nextUpdate(this.#config, network, rate))
+    finishUpdate(this.#config, this.#state, network)
     this.#bound.refresh(this.#state.slots.filter((slot) => slot.network === name).map((slot) => slot.name))
   }
 

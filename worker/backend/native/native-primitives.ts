@@ -47,10 +47,12 @@ export function nativePrimitives(
     add: binary('AddV2'),
     sub: binary('Sub'),
     mul: binary('Mul'),
+    div: binary('RealDiv'),
     scale: (a, factor) => eager.run('Mul', [a.id, eager.constant('float', [factor], [])]),
     neg: unary('Neg'),
     exp: unary('Exp'),
     square: unary('Square'),
+    sqrt: unary('Sqrt'),
     softplus: unary('Softplus'),
     softplusGradient: binary('SoftplusGrad'),
     sigmoid: unary('Sigmoid'),
@@ -59,6 +61,8 @@ export function nativePrimitives(
     oneMinus: (a) => eager.run('Sub', [eager.constant('float', [1], []), a.id]),
     relu: unary('Relu'),
     reluGradient: binary('ReluGrad'),
+    leakyRelu: unary('LeakyRelu'), // with its default slope
+    leakyReluGradient: binary('LeakyReluGrad'),
     tanh: unary('Tanh'),
     tanhGradient: (dy, y) => eager.run('TanhGrad', [y.id, dy.id]),
     sum: (a) => eager.run('Sum', [a.id, eager.constant('int', axes(a.shape.length), [a.shape.length])]),
@@ -73,6 +77,11 @@ export function nativePrimitives(
       const [rows = 0, ...rest] = a.shape
       const around = [start, total - start - rows, ...rest.flatMap(() => [0, 0])]
       return eager.run('Pad', [a.id, eager.constant('int', around, [a.shape.length, 2])])
+    },
+    concatColumns: (a, b) => eager.run('ConcatV2', [a.id, b.id, eager.constant('int', [a.shape.length - 1], [])], pair),
+    columns(a, start, count) {
+      const rest = a.shape.slice(0, -1)
+      return eager.run('Slice', [a.id, int(...rest.map(() => 0), start), int(...rest, count)])
     },
     logSoftmax: unary('LogSoftmax'),
     reshape: (a, shape) => eager.run('Reshape', [a.id, int(...shape)]),

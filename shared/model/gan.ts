@@ -1,0 +1,42 @@
+import type { WrittenModel } from './description.ts'
+
+/** The article's dense GAN: noise 100 → 7·7·256 relu → pixels tanh; pixels → 256 → 256 → 1 logit. Recipes: docs/models.md. */
+export const gan = {
+  name: 'gan',
+  family: 'gan',
+  pixelRange: [-1, 1],
+  networks: [
+    {
+      name: 'generator',
+      input: 'latent',
+      layers: [
+        { kind: 'dense', name: 'dense0', units: 7 * 7 * 256, activation: 'relu' },
+        { kind: 'dense', name: 'dense1', units: 'pixels', activation: 'tanh' },
+      ],
+    },
+    {
+      name: 'discriminator',
+      input: 'image',
+      layers: [
+        { kind: 'dense', name: 'dense0', units: 256, activation: 'relu' },
+        { kind: 'dense', name: 'dense1', units: 256, activation: 'relu' },
+        { kind: 'dense', name: 'dense2', units: 1 },
+      ],
+    },
+  ],
+  recipes: {
+    default: {
+      epochs: 30,
+      latentSize: 100,
+      learningRates: { generator: 8e-4, discriminator: 1.6e-3 },
+      decayEpochs: 30,
+      beta1: 0.5,
+    },
+    article: {
+      epochs: 30,
+      latentSize: 100,
+      learningRates: { generator: 2e-4, discriminator: 2e-4 },
+      beta1: 0.5,
+    },
+  },
+} as const satisfies WrittenModel

@@ -1,0 +1,56 @@
+import { z } from 'zod'
+
+export const count = z.number().int().positive()
+
+const activations = ['linear', 'relu', 'leakyRelu', 'tanh', 'sigmoid'] as const
+export type Activation = (typeof activations)[number]
+
+/**
+ * The kinds of layers, with sizes of the type that `extent` decodes: numbers, or words for sizes that are known only with the
+ * data set (description.ts).
+ */
+export function layerSchema<Extent extends z.ZodType>(extent: Extent) {
+  const common = {
+    name: z.string().regex(/^\w{1,64}$/),
+    /** Name of the layer whose output this one takes; the layer before it where null. */
+    input: z.string().nullable().default(null),
+    activation: z.enum(activations).default('linear'),
+  }
+  const filters = {
+    filters: extent,
+    kernelSize: count.max(15),
+    strides: count.max(8).default(1),
+    spectralNorm: z.boolean().default(false),
+  }
+  return z.discriminatedUnion('kind', [
+    /** y = x · kernel + bias, x and y flat; `shape`: y is an image [height, width, channels] of so many units. */
+    z.strictObject({
+      kind: z.literal('dense'),
+      ...common,
+      units: extent,
+      shape: z.tuple([extent, extent, extent]).optional(),
+      spectralNorm: z.boolean().default(false),
+    }),
+    /** Convolution of an image with zeros around it: [⌈height / strides⌉, ⌈width / strides⌉, filters]. */
+    z.strictObject({ kind: z.literal('conv2d'), ...common, ...filters }),
+    /** Its transpose: [height · strides, width · strides, filters]. */
+    z.strictObject({ kind: z.literal('conv2dTranspose'), ...common, ...filters }),
+    /** Layer normalisation over all values of a sample (Ba et al. 2016), scale and offset by channel. */
+    z.strictObject({ kind: z.literal('layerNorm'), ...common }),
+    /** The flat values and, behind them, the one-hot label. */
+    z.strictObject({ kind: z.literal('label'), ...common }),
+  ])
+}
+
+const exactLayerSchema = layerSchema(count)
+export type Layer = Readonly<z.infer<typeof exactLayerSchema>>
+export type DenseLayer = Extract<Layer, { kind: 'dense' }>
+
+export const networkSpecSchema = z.object({
+  name: z.string(),
+  /** What a sample of its input has: [values], or an image [height, width, channels]. */
+  inputShape: z.array(count),
+  inputSize: count,
+  layers: z.array(exactLayerSchema),
+})
+export type NetworkSpec = Readonly<z.infer<typeof networkSpecSchema>>

@@ -1,0 +1,10 @@
+import { type ModelDescription, parseDescription } from './description.ts'
+import { gan } from './gan.ts'
+import { vae } from './vae.ts'
+
+/** The models that have a name. A new one takes a file and its line here. */
+const models = [vae, gan]
+
+export const registry: Readonly<Record<string, ModelDescription>> = Object.fromEntries(
+  models.map((model) => [model.name, parseDescription(model, `model ${model.name}`)]),
+)

@@ -1,0 +1,69 @@
+import type { Differentiable } from './image-operations.ts'
+import type { Primitives, Shaped } from './primitives.ts'
+import { sameShape, type Traced } from './traced.ts'
+
+/** a · b, broadcast. */
+export function mul<T extends Shaped>(p: Primitives<T>, a: Traced<T>, b: Traced<T>): Differentiable<T> {
+  return {
+    value: p.mul(a.value, b.value),
+    inputs: [a, b],
+    backward: (dy) => [
+      a.node ? summed(p, p.mul(dy, b.value), a) : null,
+      b.node ? summed(p, p.mul(dy, a.value), b) : null,
+    ],
+  }
+}
+
+/** a / b, broadcast. */
+export function div<T extends Shaped>(p: Primitives<T>, a: Traced<T>, b: Traced<T>): Differentiable<T> {
+  const value = p.div(a.value, b.value)
+  return {
+    value,
+    inputs: [a, b],
+    backward(dy) {
+      const quotient = p.div(dy, b.value)
+      return [a.node ? summed(p, quotient, a) : null, b.node ? summed(p, p.neg(p.mul(quotient, value)), b) : null]
+    },
+  }
+}
+
+/** The gradient of what was broadcast. */
+function summed<T extends Shaped>(p: Primitives<T>, gradient: T, { shape }: Traced<T>): T {
+  return sameShape(gradient.shape, shape) ? gradient : p.sumTo(gradient, shape)
+}
+
+export function sqrt<T extends Shaped>(p: Primitives<T>, a: Traced<T>): Differentiable<T> {
+  const value = p.sqrt(a.value)
+  return { value, inputs: [a], backward: (dy) => [p.div(p.scale(dy, 0.5), value)] }
+}
+
+export function leakyRelu<T extends Shaped>(p: Primitives<T>, a: Traced<T>): Differentiable<T> {
+  return { value: p.leakyRelu(a.value), inputs: [a], backward: (dy) => [p.leakyReluGradient(dy, a.value)] }
+}
+
+export function sumTo<T extends Shaped>(p: Primitives<T>, a: Traced<T>, shape: readonly number[]): Differentiable<T> {
+  return { value: p.sumTo(a.value, shape), inputs: [a], backward: (dy) => [spread(p, dy, a.shape)] }
+}
+
+/** `a` in every place of `shape` that it is broadcast to. */
+function spread<T extends Shaped>(p: Primitives<T>, a: T, shape: readonly number[]): T {
+  return p.add(p.fill(p.input(Float32Array.of(0), []), shape), a)
+}
+
+export function concatColumns<T extends Shaped>(p: Primitives<T>, a: Traced<T>, b: Traced<T>): Differentiable<T> {
+  const [first, second] = [a.shape.at(-1) ?? 0, b.shape.at(-1) ?? 0]
+  return {
+    value: p.concatColumns(a.value, b.value),
+    inputs: [a, b],
+    backward: (dy) => [a.node ? p.columns(dy, 0, first) : null, b.node ? p.columns(dy, first, second) : null],
+  }
+}
+
+export function concatRows<T extends Shaped>(p: Primitives<T>, a: Traced<T>, b: Traced<T>): Differentiable<T> {
+  const [first, second] = [a.shape[0] ?? 0, b.shape[0] ?? 0]
+  return {
+    value: p.concatRows(a.value, b.value),
+    inputs: [a, b],
+    backward: (dy) => [a.node ? p.rows(dy, 0, first) : null, b.node ? p.rows(dy, first, second) : null],
+  }
+}
