@@ -31,7 +31,8 @@ export function build() {
   renameSync(`${wasm}.tmp`, wasm)
   run('typescript/bin/tsc', ['-p', 'tsconfig.build.json'])
   mkdirSync(join(root, 'dist/shared/core'), { recursive: true })
-  copyFileSync(join(root, 'shared/core/process-lock.mjs'), join(root, 'dist/shared/core/process-lock.mjs'))
+  for (const path of ['shared/core/process-lock.mjs', 'worker/evaluate/mnist-classifier.safetensors'])
+    copyFileSync(join(root, path), join(root, 'dist', path))
   writeFileSync(stamp, '')
   utimesSync(stamp, begun, begun)
   return true
@@ -56,7 +57,7 @@ function isCurrent() {
 
 function files(folder) {
   return readdirSync(folder, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile() && /\.(ts|mjs)$/.test(entry.name))
+    .filter((entry) => entry.isFile() && /\.(ts|mjs|safetensors)$/.test(entry.name))
     .map((entry) => join(entry.parentPath, entry.name))
 }
 

@@ -4,6 +4,7 @@ import { benchScalingCommand } from './command/bench-scaling.ts'
 import { benchStepCommand } from './command/bench-step.ts'
 import { chaosCommand } from './command/chaos.ts'
 import { coordinatorCommand } from './command/coordinator.ts'
+import { evaluateCommand } from './command/evaluate.ts'
 import { generateCommand } from './command/generate.ts'
 import { setupCommand } from './command/setup.ts'
 import { statusCommand } from './command/status.ts'
@@ -16,6 +17,7 @@ export const commands: readonly Command[] = [
   coordinatorCommand,
   workerCommand,
   generateCommand,
+  evaluateCommand,
   statusCommand,
   chaosCommand,
   benchAllReduceCommand,

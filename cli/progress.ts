@@ -25,8 +25,16 @@ export class Progress implements RunObserver {
   #secondsPerStep = 0
   #drawn = 0
   #open = false
+  readonly checkpoint: (step: number) => void
 
-  constructor(output: ProgressOutput, schedule: Schedule, now: () => number) {
+  /** `stored` is told of every checkpoint. */
+  constructor(
+    output: ProgressOutput,
+    schedule: Schedule,
+    now: () => number,
+    stored: (step: number) => void = () => {},
+  ) {
+    this.checkpoint = stored
     this.#output = output
     this.#schedule = schedule
     this.#now = now
@@ -52,8 +60,6 @@ export class Progress implements RunObserver {
     if (endOfEpoch) this.#line(this.#text(step))
     else if (this.#output.isTTY && this.#now() - this.#drawn >= redrawMs) this.#redraw(this.#text(step))
   }
-
-  checkpoint(): void {}
 
   incident(reason: string): void {
     this.#line(reason)

@@ -3,6 +3,7 @@ import { type PreparedRun, prepareRun, type RunRequest } from '../coordinator/pr
 import type { Summary } from '../coordinator/summary.ts'
 import { exitCode } from '../shared/core/errors.ts'
 import { makeSchedule } from '../shared/core/schedule.ts'
+import { evaluationsOf } from './process/run-evaluations.ts'
 import { Progress } from './progress.ts'
 import { hostAndPort } from './values.ts'
 
@@ -26,7 +27,19 @@ export async function runCoordinator(
   const output = settings.json ? process.stderr : process.stdout
   const http = hostAndPort(settings.http)
   const run = prepareRun(settings.request, (line) => process.stderr.write(`ringleader: ${line}\n`))
-  const progress = new Progress(output, makeSchedule(run.config, run.dataset.train.count), () => performance.now())
+  const schedule = makeSchedule(run.config, run.dataset.train.count)
+  const progress = new Progress(
+    output,
+    schedule,
+    () => performance.now(),
+    (step) => evaluations.stored(step),
+  )
+  const evaluations = evaluationsOf(
+    run,
+    schedule.totalSteps,
+    () => coordinator.evaluations,
+    (line) => progress.incident(line),
+  )
   const coordinator = await startCoordinator(
     run,
     {
@@ -41,6 +54,8 @@ export async function runCoordinator(
   output.write(`metrics at http://${coordinator.httpAddress}/metrics\n`)
   started(coordinator, run)
   const summary = await coordinator.done
+  await evaluations.finish()
+  if (summary.evaluations.length > 0) run.folder.summary(summary)
   progress.end()
   output.write(closing(summary, run.folder.path))
   if (settings.json) process.stdout.write(`${JSON.stringify(summary)}\n`)

@@ -66,6 +66,16 @@ export const runFlags = {
     describe: 'with --trace: steps after each change of membership that are shown in detail (default: 100)',
     group: 'Run:',
   },
+  'evaluate-every': {
+    type: 'number',
+    describe: 'steps between evaluations, beside the training at low priority; 0: none (default: 0)',
+    group: 'Run:',
+  },
+  'evaluate-samples': {
+    type: 'number',
+    describe: 'images that an evaluation generates (default: 10000)',
+    group: 'Run:',
+  },
   'run-dir': { type: 'string', describe: "the run's folder (default: runs/RUN_ID)", group: 'Run:' },
   resume: { type: 'string', describe: 'folder of a run to go on with', group: 'Run:' },
   'allow-changes': {
@@ -141,6 +151,8 @@ export function runRequest(
     checkpointEvery: parsed.checkpointEvery,
     sampleEvery: parsed.sampleEvery,
     traceSteps: traceSteps(parsed),
+    evaluateEvery: parsed.evaluateEvery,
+    evaluateSamples: parsed.evaluateSamples,
     ...more,
   }
   const text = (key: string) => (typeof parsed[key] === 'string' ? parsed[key] : null)

@@ -1,5 +1,6 @@
 import { systemClock } from '../shared/core/clock.ts'
 import { openControlServer } from '../shared/transport/control-socket.ts'
+import type { EvaluationRecords } from './evaluation-record.ts'
 import { openHttpServer } from './http/server.ts'
 import type { PreparedRun } from './prepare-run.ts'
 import { RunRecord } from './run-record.ts'
@@ -18,6 +19,8 @@ export interface Coordinator {
   readonly httpAddress: string
   /** Settles when the run is over and its summary is written. */
   readonly done: Promise<Summary>
+  /** Takes the figures of checkpoints, which are measured elsewhere. */
+  readonly evaluations: Pick<EvaluationRecords, 'add' | 'failed'>
   /** Finishes the step, checkpoints and ends the run. */
   stop(): void
   /** Word from whoever watches the worker's process, which is faster than silence. */
@@ -53,6 +56,7 @@ export async function startCoordinator(
     endpoint: server.endpoint,
     httpAddress: http.address,
     done,
+    evaluations: record.evaluations,
     stop: () => shell.apply({ kind: 'stopRequested' }),
     workerExited: (exit) => shell.workerExited(exit),
     giveUp: (reason) => shell.apply({ kind: 'failRun', reason }),

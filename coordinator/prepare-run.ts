@@ -38,6 +38,8 @@ const changeable = new Set<keyof RunOptions>([
   'steps',
   'checkpointEvery',
   'sampleEvery',
+  'evaluateEvery',
+  'evaluateSamples',
   'minWorkers',
   'maxWorkers',
   'maxGradientNorm',

@@ -7,6 +7,7 @@ import { exitCode, messageOf, RingleaderError } from '../shared/core/errors.ts'
 import { lastLine } from '../shared/core/json-lines.ts'
 import { limits } from '../shared/core/limits.ts'
 import { stepName } from './checkpoint/checkpoint-store.ts'
+import { type EvaluationRecord, evaluationRecordSchema } from './evaluation-record.ts'
 import { TraceFile } from './trace/trace-file.ts'
 
 /** What config.json holds: the run's configuration and where its data came from. */
@@ -38,6 +39,7 @@ export const incidentSchema = z.object({
 export type Incident = Readonly<z.infer<typeof incidentSchema>>
 
 const historySchema = z.union([
+  evaluationRecordSchema.extend({ kind: z.literal('evaluation') }),
   z.object({
     kind: z.literal('generation'),
     generation: z.number(),
@@ -117,6 +119,11 @@ export class RunFolder {
     }
   }
 
+  /** Where the data set's files are; null: in their package. */
+  get dataDir(): string | null {
+    return this.#about.dataDir
+  }
+
   configure(config: RunConfig): void {
     const file = { ...this.#about, ...config }
     writeFileAtomic(join(this.path, 'config.json'), `${JSON.stringify(file, null, 2)}\n`)
@@ -163,20 +170,22 @@ export class RunFolder {
     }
   }
 
-  /** Groups and incidents of earlier sittings of this run. */
-  history(): { worldSizes: WorldSize[]; incidents: Incident[] } {
+  /** Groups, incidents and evaluations of earlier sittings of this run. */
+  history(): { worldSizes: WorldSize[]; incidents: Incident[]; evaluations: EvaluationRecord[] } {
+    const evaluations: EvaluationRecord[] = []
     const worldSizes: WorldSize[] = []
     const incidents: Incident[] = []
     for (const line of this.#lines('events.jsonl')) {
       const event = historySchema.safeParse(line)
       if (!event.success) continue
       if (event.data.kind === 'incident') incidents.push(event.data.incident)
+      else if (event.data.kind === 'evaluation') evaluations.push(evaluationRecordSchema.parse(event.data))
       else {
         const { generation, step, worldSize, reason } = event.data
         worldSizes.push({ generation, step, worldSize, reason })
       }
     }
-    return { worldSizes, incidents }
+    return { worldSizes, incidents, evaluations }
   }
 
   /** Steps after a checkpoint are computed again, so their lines go. */

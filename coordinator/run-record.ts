@@ -7,6 +7,7 @@ import { Alarms } from './alarms.ts'
 import type { CheckpointMessage } from './checkpoint/checkpoint-intake.ts'
 import { type Manifest, stepName } from './checkpoint/checkpoint-store.ts'
 import { Checkpoints } from './checkpoint/checkpoints.ts'
+import { EvaluationRecords } from './evaluation-record.ts'
 import { Incidents } from './incidents.ts'
 import { NotedTally } from './journal/noted-tally.ts'
 import type { Straggler } from './membership/stragglers.ts'
@@ -36,6 +37,7 @@ export class RunRecord {
   readonly #incidents: Incident[]
   readonly #open = new Incidents()
   readonly checkpoints: Checkpoints
+  readonly evaluations: EvaluationRecords
   readonly #alarms: Alarms
   readonly #rollBacks: RollBacks
   #backend = ''
@@ -54,6 +56,7 @@ export class RunRecord {
     const history = run.folder.history()
     this.#worldSizes = history.worldSizes
     this.#incidents = history.incidents
+    this.evaluations = new EvaluationRecords(run.folder, this.metrics, history.evaluations)
     if (run.takeover) for (const record of run.takeover) this.#tally.apply(record)
     else if (run.checkpoint) this.#tally.resume(run.checkpoint.manifest)
     this.#tally.generation = this.generation
@@ -267,6 +270,7 @@ export class RunRecord {
       coverage: this.ledger.coverage(),
       incidents: this.#incidents,
       finalLosses: this.#tally.losses,
+      evaluations: this.evaluations.all,
       backend: this.#backend,
       seed: config.seed,
     }

@@ -1,4 +1,5 @@
 import type { CommittedStep } from '../shared/protocol/control.ts'
+import type { EvaluationRecord } from './evaluation-record.ts'
 import type { Incident, WorldSize } from './run-folder.ts'
 import type { EpochCoverage } from './schedule/ledger.ts'
 
@@ -26,6 +27,8 @@ export interface Summary {
   readonly coverage: readonly EpochCoverage[]
   readonly incidents: readonly Incident[]
   readonly finalLosses: Readonly<Record<string, number>>
+  /** Of `--evaluate-every`. */
+  readonly evaluations: readonly EvaluationRecord[]
   readonly backend: string
   readonly seed: number
 }

@@ -211,7 +211,8 @@ export class GroupRun {
       this.#untold.push(result.committed)
       if (pause || last || lastOfEpoch || clock.now() - this.#toldAt >= this.#tellEveryMs) this.#tell()
       if (leads && (last || due(step, config.sampleEvery, lastOfEpoch))) await this.#sendSamples(step)
-      if (!last && due(step, config.checkpointEvery, lastOfEpoch)) await this.#checkpoint(step, leads)
+      const evaluated = config.evaluateEvery > 0 && step % config.evaluateEvery === 0
+      if (!last && (evaluated || due(step, config.checkpointEvery, lastOfEpoch))) await this.#checkpoint(step, leads)
       else if (!last && step % compareEvery === 0) await this.#checkpoint(step, false)
       await clock.sleep(0) // lets messages in
     }
@@ -263,6 +264,7 @@ export class GroupRun {
     this.#tell()
     return this.#notes.around('samples', { step: step - 1 }, async () => {
       const images = await this.#workshop.trainer.samples(100)
+      if (!images) return
       const bytes = new Uint8Array(images.buffer, images.byteOffset, images.byteLength)
       this.#link.send({ kind: 'samples', step, count: 100 }, bytes)
     })

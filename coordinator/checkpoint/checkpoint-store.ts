@@ -14,7 +14,7 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import { z } from 'zod'
-import { syncFolder } from '../../shared/core/atomic-file.ts'
+import { syncFolder, writeFileAtomic } from '../../shared/core/atomic-file.ts'
 import { runConfigSchema } from '../../shared/core/config.ts'
 import { messageOf, RingleaderError } from '../../shared/core/errors.ts'
 import { sha256 } from '../../shared/dataset/chunk.ts'
@@ -172,13 +172,37 @@ function bestCheckpoint(checkpoints: string): string | null {
   return best?.name ?? null
 }
 
-/** A damaged checkpoint is never the best. */
+/** Lower is better: the loss, or, where that says nothing, the FID if it was evaluated. A damaged checkpoint is never the best. */
 function scoreOf(folder: string): number | null {
   try {
-    return readManifest(folder).score
+    return readManifest(folder).score ?? readFid(folder)
   } catch (error) {
     if (error instanceof RingleaderError) return null
     throw error
+  }
+}
+
+const evaluationFile = 'evaluation.json'
+
+/** Puts the figures of a checkpoint beside it; one that is gone meanwhile stays so. */
+export function writeEvaluation(folder: string, evaluation: object): void {
+  if (existsSync(folder)) writeFileAtomic(join(folder, evaluationFile), `${JSON.stringify(evaluation, null, 2)}\n`)
+}
+
+function readFid(folder: string): number | null {
+  const path = join(folder, evaluationFile)
+  if (!existsSync(path)) return null
+  const found = evaluationSchema.safeParse(parsedOrNull(readFileSync(path, 'utf8')))
+  return found.success ? found.data.samples.fid : null
+}
+
+const evaluationSchema = z.object({ samples: z.object({ fid: z.number() }) })
+
+function parsedOrNull(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return null
   }
 }
 

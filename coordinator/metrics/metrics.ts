@@ -1,5 +1,6 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import type { CommittedStep } from '../../shared/protocol/control.ts'
+import type { EvaluationRecord } from '../evaluation-record.ts'
 
 /** Every metric of the coordinator, in base units. Worker labels are bounded by the run's maximum of workers. */
 export class Metrics {
@@ -87,6 +88,13 @@ export class Metrics {
     labelNames: ['kind'],
     registers: [this.registry],
   })
+  readonly #evaluation = new Gauge({
+    name: 'ringleader_evaluation',
+    help: 'Figure of the last evaluation; figures compare where the classifier, by its SHA-256, is the same',
+    labelNames: ['figure', 'classifier'],
+    registers: [this.registry],
+  })
+  readonly #evaluatedStep = this.#gauge('ringleader_evaluation_step', 'Step of the checkpoint that was evaluated last')
   readonly #served = this.#counter('ringleader_data_served_bytes_total', 'Bytes of data and state served to workers')
 
   constructor(run: { runId: string; model: string; dataset: string }) {
@@ -144,6 +152,11 @@ export class Metrics {
 
   alarm(kind: string): void {
     this.#alarms.inc({ kind })
+  }
+
+  evaluation({ step, classifier, figures }: EvaluationRecord): void {
+    this.#evaluatedStep.set(step)
+    for (const [figure, value] of Object.entries(figures)) this.#evaluation.set({ figure, classifier }, value)
   }
 
   malformed(): void {

@@ -53,6 +53,10 @@ export const runConfigSchema = z.strictObject({
   sampleEvery: z.number().int().min(0),
   /** Steps of each generation that trace.json shows in detail; 0: no trace. */
   traceSteps: z.number().int().min(0).max(limits.traceSteps).default(0),
+  /** Steps between evaluations, each with a checkpoint; 0: none. */
+  evaluateEvery: z.number().int().min(0).default(0),
+  /** Images that an evaluation generates. */
+  evaluateSamples: count.min(limits.minEvaluationSamples).max(limits.maxEvaluationSamples).default(10_000),
   minWorkers: count.max(limits.maxWorkers),
   maxWorkers: count.max(limits.maxWorkers),
 })
@@ -83,6 +87,8 @@ const shared = {
   checkpointEvery: 0,
   sampleEvery: 0,
   traceSteps: 0,
+  evaluateEvery: 0,
+  evaluateSamples: 10_000,
   minWorkers: 1,
   maxWorkers: 8,
 } as const

@@ -63,6 +63,9 @@ export const limits = {
   stateWindow: 16,
   /** Commits that the coordinator has not noted yet; a group that reaches it waits for the coordinator. */
   maxUnnotedSteps: 8192,
+  /** Images of an evaluation: more than the neighbours that are counted, and about as many as a training set has. */
+  minEvaluationSamples: 100,
+  maxEvaluationSamples: 60_000,
   /** So long does a group step without a word from the coordinator (docs/adr/0005-recovery.md). */
   orphanMs: 60_000,
 } as const

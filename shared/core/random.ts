@@ -6,6 +6,7 @@ export const randomStream = {
   noise: 4,
   faults: 5,
   network: 6,
+  evaluation: 7,
   labels: 15,
   draws: 16,
 } as const

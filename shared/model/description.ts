@@ -2,9 +2,9 @@ import { z } from 'zod'
 import { usage } from '../core/errors.ts'
 import type { ImageShape } from '../core/image-grid.ts'
 import { type Hyperparameters, recipeSchema } from './hyperparameters.ts'
-import { count, type Layer, layerSchema, type NetworkSpec } from './layers.ts'
+import { count, families, type Layer, layerSchema, type NetworkSpec } from './layers.ts'
 import { outputShapes } from './shapes.ts'
-import type { ModelSpec } from './spec.ts'
+import { labelClasses, type ModelSpec } from './spec.ts'
 
 /** A size: a number, or words that stand for one, with factors and divisors: `pixels`, `height/4`, `height/4*width/4*256`. */
 const extentSchema = z.union([
@@ -28,11 +28,11 @@ const networkSchema = z.strictObject({
 /**
  * A model as data: what a model file exports, a run's config holds and workers are sent. It does not know the data set: sizes may be
  * words. `family` says what its networks are for: a `gan` has a generator and a discriminator, a `vae` an encoder with layers
- * `mean` and `logVariance`, and a decoder.
+ * `mean` and `logVariance`, and a decoder, a `classifier` one network of this name whose last layer is the logits.
  */
 export const modelDescriptionSchema = z.strictObject({
   name: z.string().regex(/^[\w-]{1,40}$/, 'letters, digits, dashes and underscores'),
-  family: z.enum(['gan', 'vae']),
+  family: z.enum(families),
   /** Interval of pixel values that the networks see and make. */
   pixelRange: z.tuple([z.number(), z.number()]),
   networks: z.array(networkSchema).min(1).max(8),
@@ -43,7 +43,11 @@ export type ModelDescription = z.infer<typeof modelDescriptionSchema>
 /** As one writes it: what has a default may be left out. */
 export type WrittenModel = z.input<typeof modelDescriptionSchema>
 
-const networksOf = { gan: ['generator', 'discriminator'], vae: ['encoder', 'decoder'] } as const
+const networksOf = {
+  gan: ['generator', 'discriminator'],
+  vae: ['encoder', 'decoder'],
+  classifier: ['classifier'],
+} as const
 
 /** Checks a description from outside. `from` names it in the message. */
 export function parseDescription(value: unknown, from: string): ModelDescription {
@@ -84,7 +88,8 @@ export function specOf(description: ModelDescription, settings: Settings, image:
     outputShapes(spec, 0, where)
     return spec
   })
-  const conditional = networks.some(({ layers }) => layers.some(({ kind }) => kind === 'label'))
+  const conditional =
+    family === 'classifier' || networks.some(({ layers }) => layers.some(({ kind }) => kind === 'label'))
   const averages = family === 'gan' && settings.averageDecay > 0 ? ['generator'] : []
   const spec = { name, family, image, networks, latentSize, noise, pixelRange, packing, conditional, averages }
   for (const network of networks) checkEnds(spec, network, pixels)
@@ -114,6 +119,7 @@ function exact(
     case 'conv2d':
     case 'conv2dTranspose':
       return { ...layer, filters: number(layer.filters), spectralNorm: layer.spectralNorm || spectralNorm }
+    case 'maxPool':
     case 'layerNorm':
     case 'label':
       return layer
@@ -138,7 +144,7 @@ function sizeOfExtent(extent: Extent, words: Record<string, number>, where: stri
 /** What comes out fits what it is for. */
 function checkEnds(spec: ModelSpec, network: NetworkSpec, pixels: number): void {
   const where = `model ${spec.name}, ${network.name}`
-  const shapes = outputShapes(network, 10, where)
+  const shapes = outputShapes(network, labelClasses, where)
   const sizeOf = (layer: string | undefined) => shapes.get(layer ?? '')?.reduce(product, 1)
   const last = network.layers.at(-1)?.name
   const wants = (layer: string | undefined, size: number, what: string) => {
@@ -146,6 +152,7 @@ function checkEnds(spec: ModelSpec, network: NetworkSpec, pixels: number): void 
       throw usage(`${where}/${layer}: gives ${sizeOf(layer) ?? 'no'} values; ${what} has ${size}`)
   }
   if (network.name === 'generator' || network.name === 'decoder') wants(last, pixels, 'an image')
+  if (network.name === 'classifier') wants(last, labelClasses, 'a row of logits')
   if (network.name === 'discriminator') wants(last, 1, 'a logit')
   if (network.name !== 'encoder') return
   wants('mean', spec.latentSize, 'the latent vector')

@@ -2,6 +2,9 @@ import { z } from 'zod'
 
 export const count = z.number().int().positive()
 
+/** What networks are for (description.ts). */
+export const families = ['gan', 'vae', 'classifier'] as const
+
 const activations = ['linear', 'relu', 'leakyRelu', 'tanh', 'sigmoid'] as const
 export type Activation = (typeof activations)[number]
 
@@ -35,6 +38,8 @@ export function layerSchema<Extent extends z.ZodType>(extent: Extent) {
     z.strictObject({ kind: z.literal('conv2d'), ...common, ...filters }),
     /** Its transpose: [height · strides, width · strides, filters]. */
     z.strictObject({ kind: z.literal('conv2dTranspose'), ...common, ...filters }),
+    /** The largest of each window of an image; windows do not overlap: [⌊height / size⌋, ⌊width / size⌋, channels]. */
+    z.strictObject({ kind: z.literal('maxPool'), ...common, size: count.max(15) }),
     /** Layer normalisation over all values of a sample (Ba et al. 2016), scale and offset by channel. */
     z.strictObject({ kind: z.literal('layerNorm'), ...common }),
     /** The flat values and, behind them, the one-hot label. */

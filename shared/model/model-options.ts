@@ -11,6 +11,7 @@ const optionsOf: Record<ModelDescription['family'], readonly Option[]> = {
     ...(['instanceNoise', 'instanceNoiseEpochs', 'packing', 'averageDecay'] as const),
   ],
   vae: ['beta', 'klWarmupEpochs', 'freeBits'],
+  classifier: [],
 }
 
 /** Refuses pairs that make no sense. */
@@ -18,7 +19,10 @@ export function checkModelOptions(config: Hyperparameters & { readonly descripti
   const { description, loss, packing } = config
   const isSet = (option: Option) => config[option] !== defaultHyperparameters[option]
   const flag = (option: string) => `--${option.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`
-  const foreign = optionsOf[description.family === 'gan' ? 'vae' : 'gan'].find(isSet)
+  const own = optionsOf[description.family]
+  const foreign = Object.values(optionsOf)
+    .flat()
+    .find((option) => !own.includes(option) && isSet(option))
   if (foreign) throw usage(`${flag(foreign)} means nothing to model ${description.name}; leave it out`)
   if (isSet('weightClip') && loss !== 'wgan')
     throw usage(`--weight-clip goes with --loss wgan, not ${loss}; leave it out`)

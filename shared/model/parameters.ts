@@ -49,6 +49,7 @@ function layerParameters(layer: Layer, input: Shape): ParameterSpec[] {
       ]
     }
     case 'label':
+    case 'maxPool':
       return []
     default:
       return layer satisfies never

@@ -20,12 +20,17 @@ export function* inputShapes(network: NetworkSpec, classes: number, where = netw
     const input = layer.input === null ? current : shapes.get(layer.input)
     if (!input) throw usage(`${where}/${layer.name}: its input ${layer.input} is no layer before it`)
     if (shapes.has(layer.name)) throw usage(`${where}/${layer.name}: another layer has this name`)
-    if ((layer.kind === 'conv2d' || layer.kind === 'conv2dTranspose') && input.length !== 3)
+    if (isImageLayer(layer) && input.length !== 3)
       throw usage(`${where}/${layer.name}: its input is flat; give the dense layer before it a shape`)
     yield [layer, input]
     current = outputOf(layer, input, classes)
     shapes.set(layer.name, current)
   }
+}
+
+/** Whether a layer reads an image and nothing else. */
+export function isImageLayer({ kind }: Layer): boolean {
+  return kind === 'conv2d' || kind === 'conv2dTranspose' || kind === 'maxPool'
 }
 
 function outputOf(layer: Layer, input: Shape, classes: number): Shape {
@@ -37,6 +42,8 @@ function outputOf(layer: Layer, input: Shape, classes: number): Shape {
       return [Math.ceil(height / layer.strides), Math.ceil(width / layer.strides), layer.filters]
     case 'conv2dTranspose':
       return [height * layer.strides, width * layer.strides, layer.filters]
+    case 'maxPool':
+      return [Math.floor(height / layer.size), Math.floor(width / layer.size), input[2] ?? 1]
     case 'layerNorm':
       return input
     case 'label':

@@ -1,11 +1,11 @@
 import { z } from 'zod'
 import { noises } from './hyperparameters.ts'
-import { count, networkSpecSchema } from './layers.ts'
+import { count, families, networkSpecSchema } from './layers.ts'
 
 /** A model for images of one shape, as data: stored in a checkpoint's manifest, so that another program can rebuild it. */
 export const modelSpecSchema = z.object({
   name: z.string(),
-  family: z.enum(['gan', 'vae']),
+  family: z.enum(families),
   image: z.object({ height: count, width: count, channels: count }),
   networks: z.array(networkSpecSchema),
   latentSize: count,
@@ -14,7 +14,7 @@ export const modelSpecSchema = z.object({
   pixelRange: z.tuple([z.number(), z.number()]),
   /** Images that a discriminator sees at once, behind each other in its channels. */
   packing: count,
-  /** Whether a layer reads the labels. */
+  /** Whether the labels are read, by a layer or by the loss. */
   conditional: z.boolean(),
   /** Networks of which a moving average is kept, named `<network>Average`. */
   averages: z.array(z.string()),

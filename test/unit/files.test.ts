@@ -7,6 +7,7 @@ import {
   newestCheckpoint,
   readCheckpoint,
   removeOldCheckpoints,
+  writeEvaluation,
 } from '../../coordinator/checkpoint/checkpoint-store.ts'
 import { makeFolder, writeFileAtomic } from '../../shared/core/atomic-file.ts'
 import { resolveConfig } from '../../shared/core/config.ts'
@@ -165,6 +166,19 @@ describe('checkpoints', () => {
     for (const step of [1, 2, 3, 4, 5]) write(folder, step)
     removeOldCheckpoints(folder, 3)
     expect(readdirSync(folder)).toEqual(['step-00000003', 'step-00000004', 'step-00000005'])
+  })
+
+  it('without a loss that tells quality are as good as their FID, where they were evaluated', () => {
+    const folder = temporaryFolder()
+    for (const [step, fid] of [9, 3, 5, null, 7].entries()) {
+      write(folder, step)
+      const path = join(folder, `step-${String(step).padStart(8, '0')}`)
+      if (fid !== null) writeEvaluation(path, { samples: { fid } })
+    }
+    writeEvaluation(join(folder, 'step-00000099'), { samples: { fid: 1 } }) // gone meanwhile
+    writeFileSync(join(folder, 'step-00000002/evaluation.json'), '{"samples":{"fid":')
+    removeOldCheckpoints(folder, 1)
+    expect(readdirSync(folder).sort()).toEqual(['step-00000001', 'step-00000004'])
   })
 
   it('that are old are removed, but for the one with the lowest loss, if it can be read', () => {

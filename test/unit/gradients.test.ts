@@ -14,11 +14,10 @@ import { imageOf } from '../support/training.ts'
 
 const native = available(findNative() !== null, 'native TensorFlow')
 const backends = native ? (['tensorflow', 'wasm'] as const) : (['wasm'] as const)
-const pixels = 16
 const rows = 6
 const gan = (options: RunOptions): RunOptions => ({ model: 'gan', ...options })
 const smooth = (options: RunOptions): RunOptions => ({ description: smoothGan, ...options })
-const cases: { name: string; options: RunOptions }[] = [
+const cases: { name: string; options: RunOptions; pixels?: number; step?: number }[] = [
   { name: 'vae', options: { model: 'vae' } },
   { name: 'gan, non-saturating', options: { model: 'gan' } },
   { name: 'gan, minimax', options: { model: 'gan', loss: 'minimax' } },
@@ -35,6 +34,7 @@ const cases: { name: string; options: RunOptions }[] = [
   { name: 'vae with beta', options: { model: 'vae', beta: 4 } },
   { name: 'vae with free bits', options: { model: 'vae', freeBits: 0.02 } },
   { name: 'conditional vae of images', options: { description: imageVae } },
+  { name: 'classifier', options: { model: 'classifier' }, pixels: 784, step: 1e-3 }, // small: maxima have kinks everywhere
 ]
 
 const isMovedBy = (phase: Phase) => (slot: ParameterSlot) =>
@@ -42,7 +42,7 @@ const isMovedBy = (phase: Phase) => (slot: ParameterSlot) =>
 
 describe.each(cases.flatMap((entry) => backends.map((engine) => ({ ...entry, engine }))))(
   'gradients of $name on $engine',
-  ({ options, engine }) => {
+  ({ options, engine, pixels = 16, step = 1e-2 }) => {
     let backend: Backend
     let model: Model
     let state: ModelState
@@ -94,7 +94,7 @@ describe.each(cases.flatMap((entry) => backends.map((engine) => ({ ...entry, eng
     /** (f(w + h d) − f(w − h d)) / 2h, d scaled so that h moves the loss well above float32's noise. */
     async function slopeAlong(phase: Phase, slot: ParameterSlot, direction: Float32Array): Promise<number> {
       const kept = slot.weights.slice()
-      const h = 1e-2 / Math.sqrt(direction.reduce((sum, value) => sum + value * value, 0))
+      const h = step / Math.sqrt(direction.reduce((sum, value) => sum + value * value, 0))
       const at = async (sign: number) => {
         slot.weights.set(kept.map((value, index) => value + sign * h * (direction[index] ?? 0)))
         const bound = backend.bind(state.slots)

@@ -96,7 +96,7 @@ describe.each(cases)('%s', (_name, options) => {
     expect(await trainer.samples(12)).toEqual(one)
     expect(backend.tensorCount()).toBe(tensors)
     expect(one).toHaveLength(12 * 16)
-    for (const value of one) expect(value >= -1e-6 && value <= 1 + 1e-6).toBe(true)
+    for (const value of one ?? []) expect(value >= -1e-6 && value <= 1 + 1e-6).toBe(true)
     expect(new Set(one).size).toBeGreaterThan(20)
   })
 })

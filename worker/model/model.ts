@@ -53,8 +53,11 @@ export interface Model {
   readonly spec: ModelSpec
   /** The updates of a step that has `batches` batches; `epochs`: passes over the data so far, for what changes over time. */
   phases(batches: number, epochs: number): readonly Phase[]
-  /** Images [count, pixels] in 0…1 from latent vectors [count, latentSize] and, for a conditional model, one-hot labels. */
-  generate(ops: Ops, parameters: Parameters, noise: Tensor, labels: Tensor | null): Tensor
+  /**
+   * Images [count, pixels] in 0…1 from latent vectors [count, latentSize] and, for a conditional model, one-hot labels; null:
+   * it makes none.
+   */
+  readonly generate: ((ops: Ops, parameters: Parameters, noise: Tensor, labels: Tensor | null) => Tensor) | null
   /** Images in 0…1 from the mean of what images [count, pixels] in the pixel range may have been made of; null: it cannot. */
   readonly reconstruct: ((ops: Ops, parameters: Parameters, images: Tensor, labels: Tensor | null) => Tensor) | null
 }

@@ -1,5 +1,6 @@
 import { assert } from '../../shared/core/errors.ts'
 import type { Layer, NetworkSpec } from '../../shared/model/layers.ts'
+import { isImageLayer } from '../../shared/model/shapes.ts'
 import type { Ops, Parameters, Tensor } from '../backend/backend.ts'
 
 type LinearLayer = Extract<Layer, { kernelSize: number } | { units: number }>
@@ -57,6 +58,8 @@ function applyLayer(ops: Ops, layer: Layer, parameter: Parameter, input: Tensor,
       const y = ops[layer.kind](input, parameter('kernel'), { stride: layer.strides, padding: 'same' })
       return ops.add(normalized(ops, layer, parameter, y), parameter('bias'))
     }
+    case 'maxPool':
+      return ops.maxPool(input, { size: layer.size, stride: layer.size, padding: 'valid' })
     case 'layerNorm':
       return layerNorm(ops, input, parameter('scale'), parameter('offset'))
     case 'label':
@@ -101,8 +104,4 @@ function flat(ops: Ops, x: Tensor): Tensor {
   if (x.shape.length === 2) return x
   const [rows = 0, ...rest] = x.shape
   return ops.reshape(x, [rows, rest.reduce((product, extent) => product * extent, 1)])
-}
-
-function isImageLayer({ kind }: Layer): boolean {
-  return kind === 'conv2d' || kind === 'conv2dTranspose'
 }

@@ -1,3 +1,4 @@
+import { RingleaderError } from '../../shared/core/errors.ts'
 import { randomStream } from '../../shared/core/random.ts'
 import { labelClasses } from '../../shared/model/spec.ts'
 import type { Backend, BoundParameters } from '../backend/backend.ts'
@@ -46,8 +47,11 @@ export function imagesOf(
   const { ops } = backend
   const { latentSize, conditional } = model.spec
   const rows = noise.length / latentSize
+  const { generate } = model
+  if (!generate)
+    throw new RingleaderError('model', `a ${model.spec.name} makes no images; write the --checkpoint of a gan or a vae`)
   return backend.compute(() =>
-    model.generate(
+    generate(
       ops,
       bound.tensors,
       ops.input(noise, [rows, latentSize]),

@@ -1,0 +1,46 @@
+import { exitCode } from '../../shared/core/errors.ts'
+import { limits } from '../../shared/core/limits.ts'
+import { describeEvaluation } from '../describe-evaluation.ts'
+import { evaluateFolder } from '../evaluate-folder.ts'
+import { prepareNative, threadsPerWorker } from '../native-setup.ts'
+import type { Command } from '../parse.ts'
+import { jsonFlag } from '../run-options.ts'
+import { wholeNumber } from '../values.ts'
+import { backendFlag, checkedBackend, checkedThreads, threadsFlag } from './worker.ts'
+
+export const evaluateCommand: Command = {
+  name: 'evaluate',
+  summary: 'quality of a checkpoint: FID, KID, precision, recall, modes; −ELBO of a VAE',
+  example: 'ringleader evaluate --checkpoint runs/RUN_ID/checkpoints/step-00004690 --json',
+  flags: {
+    checkpoint: { type: 'string', describe: 'folder of a checkpoint', demandOption: true },
+    samples: { type: 'number', describe: 'images to generate, beside as many test images', default: 10_000 },
+    seed: { type: 'number', describe: 'seed of the noise', default: 1 },
+    dataset: { type: 'string', describe: 'real images to compare with (default: what the run trained on)' },
+    'data-dir': { type: 'string', describe: "folder with that data set's four IDX files, plain or .gz" },
+    classifier: {
+      type: 'string',
+      describe: "weights.safetensors of a trained --model classifier (default: the program's, of MNIST)",
+    },
+    'importance-samples': { type: 'number', describe: 'samples of z for the IWAE bound of a VAE', default: 50 },
+    backend: backendFlag,
+    threads: { ...threadsFlag, describe: 'threads of TensorFlow (default: the cores)' },
+    json: { ...jsonFlag, describe: 'print one JSON object on stdout' },
+  },
+  async run(parsed) {
+    const text = (value: unknown) => (typeof value === 'string' ? value : null)
+    const count = wholeNumber('samples', parsed.samples, limits.minEvaluationSamples, limits.maxEvaluationSamples)
+    const seed = wholeNumber('seed', parsed.seed, 0, Number.MAX_SAFE_INTEGER)
+    const importanceSamples = wholeNumber('importance-samples', parsed.importanceSamples, 1, 5000)
+    const backend = checkedBackend(parsed.backend)
+    const threads = parsed.threads === undefined ? threadsPerWorker(1) : checkedThreads(parsed.threads, 1)
+    const folder = String(parsed.checkpoint)
+    if (backend !== 'wasm') await prepareNative(false)
+    const evaluated = await evaluateFolder({
+      ...{ checkpoint: folder, dataset: text(parsed.dataset), dataDir: text(parsed.dataDir), samples: count, seed },
+      ...{ importanceSamples, classifier: text(parsed.classifier), backend, threads },
+    })
+    process.stdout.write(parsed.json === true ? `${JSON.stringify(evaluated)}\n` : describeEvaluation(evaluated))
+    return exitCode.ok
+  },
+}

@@ -1,0 +1,36 @@
+import { z } from 'zod'
+import type { Metrics } from './metrics/metrics.ts'
+import type { RunFolder } from './run-folder.ts'
+
+/** What the run keeps of an evaluation; the figures by their names in docs/evaluation.md. */
+export const evaluationRecordSchema = z.object({
+  step: z.number(),
+  /** SHA-256 of the classifier that the figures were measured with. */
+  classifier: z.string(),
+  figures: z.record(z.string(), z.number()),
+})
+export type EvaluationRecord = Readonly<z.infer<typeof evaluationRecordSchema>>
+
+/** The evaluations of a run, over all its sittings. */
+export class EvaluationRecords {
+  readonly all: EvaluationRecord[]
+  readonly #folder: RunFolder
+  readonly #metrics: Metrics
+
+  constructor(folder: RunFolder, metrics: Metrics, earlier: readonly EvaluationRecord[]) {
+    this.all = [...earlier]
+    this.#folder = folder
+    this.#metrics = metrics
+  }
+
+  add(record: EvaluationRecord): void {
+    this.all.push(record)
+    this.#folder.event('evaluation', record)
+    this.#metrics.evaluation(record)
+  }
+
+  failed(step: number, reason: string): void {
+    this.#folder.event('alarm', { alarm: 'evaluation', step, reason })
+    this.#metrics.alarm('evaluation')
+  }
+}

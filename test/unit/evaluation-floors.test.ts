@@ -1,0 +1,72 @@
+import { readFileSync } from 'node:fs'
+import { beforeAll, describe, expect, it } from 'vitest'
+import { openDataset } from '../../shared/dataset/image-dataset.ts'
+import { openBackend } from '../../worker/backend/open-backend.ts'
+import { accuracyOf, classifierNetwork, openClassifier, ownClassifier } from '../../worker/evaluate/classifier.ts'
+import { productsOn } from '../../worker/evaluate/products.ts'
+import { type SampleMetrics, sampleMetrics } from '../../worker/evaluate/sample-metrics.ts'
+import { type Features, imagesOf, rowsOf } from '../../worker/evaluate/statistics.ts'
+
+const rows = 1500
+
+/** What images of known quality have by the program's own classifier. Bounds: docs/evaluation.md, with room for fewer samples. */
+describe('figures of images that are known', () => {
+  const mnist = openDataset('mnist')
+  const some = (count: number, from = 0) => Array.from({ length: count }, (_, row) => from + row)
+  const [test, all] = [imagesOf(mnist.test), imagesOf(mnist.train)]
+  const training = rowsOf(all, some(6000))
+  let accuracy: number
+  let measure: (images: Features) => Promise<SampleMetrics>
+
+  beforeAll(async () => {
+    const backend = await openBackend('auto', 1)
+    const classifier = openClassifier(backend, classifierNetwork(mnist), readFileSync(ownClassifier))
+    accuracy = accuracyOf((await classifier.classify(test)).probabilities, mnist.test.labels)
+    const reality = { training, trainingLabels: mnist.train.labels, test }
+    measure = (images) => sampleMetrics(productsOn(backend), classifier, reality, images, 1)
+  }, 60_000)
+
+  it('the classifier is right in 99 of 100', () => expect(accuracy).toBeGreaterThanOrEqual(0.99))
+
+  it('real images that it has not seen are good in every way, and no copies', async () => {
+    const found = await measure(rowsOf(all, some(rows, 10_000)))
+    expect(found).toMatchObject({ samples: rows, realSamples: rows, modes: 10 })
+    expect(found.fidRelative).toBeLessThan(0.03)
+    expect(Math.abs(found.kid)).toBeLessThan(0.02)
+    expect(found.inceptionScore / found.realInceptionScore).toBeGreaterThan(0.98)
+    expect(found.realInceptionScore).toBeGreaterThan(9.4)
+    for (const name of ['precision', 'recall', 'density', 'coverage'] as const)
+      expect(found[name], name).toBeGreaterThan(0.85)
+    expect(found.classKl).toBeLessThan(0.01)
+    expect(found.nearest.memorised).toBeLessThan(0.03)
+  })
+
+  it('copies of the training images are as good, and told as copies', async () => {
+    const found = await measure(rowsOf(training, some(rows)))
+    expect(found.fidRelative).toBeLessThan(0.03)
+    expect(found.nearest).toMatchObject({ samples: 1000, memorised: 1 })
+  })
+
+  it('noise is told by everything but precision', async () => {
+    const values = Float32Array.from(
+      { length: rows * test.columns },
+      (_, at) => Math.abs(Math.sin(at * 12.9898) * 43758.5453) % 1,
+    )
+    const found = await measure({ values, rows, columns: test.columns })
+    expect(found.fidRelative).toBeGreaterThan(0.5)
+    expect(found.kid).toBeGreaterThan(0.5)
+    expect(found.recall).toBeLessThan(0.05)
+    expect(found.coverage).toBeLessThan(0.05)
+  })
+
+  it('one digit alone is a collapse', async () => {
+    const ones = [...mnist.train.labels.entries()].flatMap(([id, label]) => (label === 1 ? [id] : [])).slice(0, rows)
+    const found = await measure(rowsOf(all, ones))
+    expect(found.modes).toBe(1)
+    expect(found.precision).toBeGreaterThan(0.8)
+    expect(found.recall).toBeLessThan(0.4)
+    expect(found.coverage).toBeLessThan(0.4)
+    expect(found.inceptionScore).toBeLessThan(1.5)
+    expect(found.classKl).toBeGreaterThan(1.5)
+  })
+})
