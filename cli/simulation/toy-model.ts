@@ -107,6 +107,7 @@ export function toyBackend(compute: () => Promise<void>, poisoned: () => boolean
     },
     compute: (run) => Promise.resolve((run() as ToyTensor).values),
     hold: (run) => ({ tensor: run(), release: () => {} }),
+    takesTurns: false,
     tensorCount: () => 0,
   }
 }

@@ -97,7 +97,15 @@ export interface GradientTarget {
   readonly parameter: Tensor
   /** Where d loss / d parameter goes. */
   readonly gradient: Float32Array
+  /**
+   * Set where another thread computes with other rows and adds to the same place: words of a shared memory from `first` on, 0 before
+   * the phase, by which they take turns.
+   */
+  readonly turns?: { readonly words: Int32Array; readonly first: number }
 }
+
+/** Words of each target. */
+export const turnsEach = 64
 
 export type Parameters = ReadonlyMap<string, Tensor>
 
@@ -123,6 +131,8 @@ export interface Backend {
   compute(run: () => Tensor): Promise<Float32Array>
   /** Computes one tensor without gradients and keeps it until it is released. */
   hold(run: () => Tensor): HeldTensor
+  /** Whether gradients are added in place, by threads that take turns. */
+  readonly takesTurns: boolean
   tensorCount(): number
 }
 

@@ -71,6 +71,7 @@ export function makeTfjsBackend(tf: typeof tfjs, name: string, version: string):
       const kept = tf.keep(tf.tidy(() => value(run())))
       return { tensor: tape.leaf(kept), release: () => kept.dispose() }
     },
+    takesTurns: false,
     tensorCount: () => tf.memory().numTensors,
   }
 }

@@ -3,7 +3,7 @@ import type { RunConfig } from '../../shared/core/config.ts'
 import { sampleChecksum } from '../../shared/core/sample-checksum.ts'
 import { type BatchRange, type LaneRange, lanesOfRank, rowsOfLane, type StepPlan } from '../../shared/core/schedule.ts'
 import { labelClasses, type ModelSpec } from '../../shared/model/spec.ts'
-import type { Backend, BoundParameters, Tensor } from '../backend/backend.ts'
+import { type Backend, type BoundParameters, type Tensor, turnsEach } from '../backend/backend.ts'
 import type { Phase } from '../model/model.ts'
 import { type ModelState, tail } from './model-state.ts'
 import { Preparation } from './preparation.ts'
@@ -106,13 +106,26 @@ export class LaneGradients {
     const stack: LaneNode[] = []
     for (const lanes of this.#parts(share, piece)) {
       stack.push({ first: lanes.first, lanes: lanes.last - lanes.first })
-      await this.#evaluate(phase, index, plan, range, lanes, piece + stack.length - 1, watch, ready)
+      const part = piece + stack.length - 1
+      await this.#evaluate(phase, index, plan, range, lanes, part, this.joins(phase, plan, share), watch, ready)
       if (!this.#config.reproducible) continue
       mergeHalves(stack, (into, from) => {
         for (const name of phase.updates) this.#addPart(name, into, from)
       })
     }
     return stack.length
+  }
+
+  /** Whether the two pieces of a share go into one gradient: each has rows, and the backend can. */
+  joins(phase: Phase, plan: StepPlan, share: Share): boolean {
+    if (share.pieces !== 2 || !this.#backend.takesTurns) return false
+    const range = rangeOf(phase, plan)
+    return [0, 1].every((piece) =>
+      this.#parts(share, piece).every((lanes) => {
+        const { first, last } = this.#rows(lanes, range)
+        return last > first
+      }),
+    )
   }
 
   /** Samples of the whole share, and which of them is the first of a piece. */
@@ -160,6 +173,7 @@ export class LaneGradients {
     range: BatchRange | null,
     lanes: LaneRange,
     part: number,
+    joins: boolean,
     watch: Stopwatch,
     ready: (parameter: string) => void,
   ): Promise<void> {
@@ -178,12 +192,13 @@ export class LaneGradients {
     watch.lap('input')
     const { ops } = this.#backend
     const parameters = this.#bound.tensors
-    const targets = this.#state.slots
-      .filter((slot) => phase.updates.includes(slot.network) && slot.role !== 'singularVector')
-      .map((slot) => ({
+    const targets = [...this.#state.slots.entries()]
+      .filter(([, slot]) => phase.updates.includes(slot.network) && slot.role !== 'singularVector')
+      .map(([place, slot]) => ({
         name: slot.name,
         parameter: parameters.get(slot.name) as Tensor,
-        gradient: slot.gradients[part] ?? new Float32Array(0),
+        gradient: slot.gradients[joins ? 0 : part] ?? new Float32Array(0),
+        ...(joins ? { turns: { words: this.#state.turns, first: place * turnsEach } } : {}),
       }))
     const scalars = await this.#backend.gradients(
       () => {

@@ -3,6 +3,7 @@ import { limits } from '../../shared/core/limits.ts'
 import { Arena, createSharedMemory, type Kernel, loadKernel } from '../../shared/kernel/kernel.ts'
 import { type ParameterSpec, parametersOf } from '../../shared/model/parameters.ts'
 import { averageOf, type ModelSpec } from '../../shared/model/spec.ts'
+import { turnsEach } from '../backend/backend.ts'
 import type { Model } from '../model/model.ts'
 import { blocksOf } from './blocks.ts'
 
@@ -75,6 +76,8 @@ export class ModelState {
   readonly sumScratch: MemoryRegion
   readonly ownSumScratch: MemoryRegion
 
+  /** Words by which threads take turns at a gradient, `turnsEach` for each slot (backend.ts). */
+  readonly turns: Int32Array
   /** Byte offset of the sums of squares of a gradient's blocks (slices.ts). */
   readonly squares: number
 
@@ -92,6 +95,8 @@ export class ModelState {
     this.memory = shared?.memory ?? createSharedMemory(bytes)
     this.kernel = loadKernel(this.memory)
     this.arena = new Arena(this.memory)
+    const turns = spec.networks.reduce((sum, network) => sum + parametersOf(network).length * turnsEach, 0)
+    this.turns = new Int32Array(this.memory.buffer, this.arena.allocate(turns * 4), turns)
     this.squares = this.arena.allocate(8 * blocksOf(Math.max(...sizes)))
     for (const [index, network] of spec.networks.entries()) {
       const count = sizes[index] ?? 0

@@ -7,7 +7,7 @@ import type { Group } from './group.ts'
 import type { LaneGradients, Share } from './lane-gradients.ts'
 import type { ModelState } from './model-state.ts'
 import type { SharedRows } from './shared-rows.ts'
-import { addPieces, squaresOf, sumOfSquares, updatePart } from './slices.ts'
+import { addPieces, addTails, squaresOf, sumOfSquares, updatePart } from './slices.ts'
 import type { SampleSource } from './step-inputs.ts'
 import type { Stopwatch } from './stopwatch.ts'
 
@@ -65,15 +65,18 @@ export class RankGradients {
     if (share.pieces === 1 || !this.#mates) return own(ready)
     const { crew, rows } = this.#mates
     await rows.fill(this.#source, this.#lanes.samplesOf(phase, plan, share).ids)
+    const joins = this.#lanes.joins(phase, plan, share)
+    if (joins) this.#state.turns.fill(0)
     await crew.run({ kind: 'compute', step: plan.step, phase: index, ...share }, async () => {
       await own(() => {})
     })
     const merge = { pieces: share.pieces, squares: group.worldSize === 1 && phase.updates.length === 1 }
-    for (const network of phase.updates) {
+    for (const network of joins ? [] : phase.updates) {
       const command = { kind: 'merge', network, ...merge } as const
       await crew.run(command, () => addPieces(this.#state, command, 0, crew.size))
     }
-    this.#squared = merge.squares
+    for (const network of joins ? phase.updates : []) addTails(this.#state, network, share.pieces)
+    this.#squared = merge.squares && !joins
     watch.lap('backward')
     return 1
   }

@@ -36,12 +36,18 @@ export function addPieces(
   const add = (float: number, floats: number) => {
     for (const other of others) state.kernel.add(sum + float * 4, other + float * 4, floats)
   }
-  if (number === 0) add(-tail.floats, tail.floats)
+  if (number === 0) addTails(state, network, pieces)
   const { first, last } = blockRange(count, number, threads)
   for (let block = first; block < last; block++) {
     add(block * blockFloats, Math.min(blockFloats, count - block * blockFloats))
     if (squares) squareBlock(state, network, block)
   }
+}
+
+/** What lies in front of the gradients. */
+export function addTails(state: ModelState, network: string, pieces: number): void {
+  const [sum = 0, ...others] = state.network(network).gradients.slice(0, pieces)
+  for (const other of others) state.kernel.add(sum - tail.floats * 4, other - tail.floats * 4, tail.floats)
 }
 
 /** Sums of squares of the blocks that thread `number` has to their places; added up block by block, whoever has computed them. */

@@ -1,5 +1,10 @@
 import type { Primitives } from '../../autodiff/primitives.ts'
+import { type GradientTarget, turnsEach } from '../backend.ts'
 import type { Eager, Handle } from './eager.ts'
+
+/** Where a gradient goes. */
+type Place = Pick<GradientTarget, 'gradient' | 'turns'>
+type Turns = NonNullable<GradientTarget['turns']>
 
 /** Bytes of a piece of a large product: small enough to be written on from a cache, large enough for a full-speed product. */
 const pieceBytes = 2 << 20
@@ -26,29 +31,37 @@ export class GradientMemory {
     return this.#aliased
   }
 
-  write(into: Float32Array, gradient: Handle): void {
+  /** Whether it has been found to. */
+  get aliased(): boolean {
+    return this.#aliased === true
+  }
+
+  /** `turns`: another thread adds to the same place. */
+  write(into: Float32Array, gradient: Handle, turns?: Turns): void {
     if (!this.#aliased || !isAligned(into)) return into.set(this.#eager.read(gradient))
     const [view] = this.#viewsOf(into, gradient.shape, gradient.shape[0] ?? 1)
-    if (view) this.#update(view, gradient)
+    if (view) this.#update(view, gradient, turns, 0)
   }
 
   /**
    * aᵀ · dy, large ones in pieces of rows: columns of `a` [rows, n], dy [rows, m], into [n, m]; the last row goes to the second
    * place where there are two.
    */
-  writeProduct(places: readonly Float32Array[], a: Handle, dy: Handle, p: Primitives<Handle>): void {
-    const [first = new Float32Array(0), second] = places
+  writeProduct(targets: readonly Place[], a: Handle, dy: Handle, p: Primitives<Handle>): void {
+    const [first = new Float32Array(0), second] = targets.map(({ gradient }) => gradient)
+    const turns = targets.map((target) => target.turns)
     const into = second ? this.#whole(first, second) : first
     const [rows = 0, n = 0] = a.shape
     if (!into) {
       const both = p.matMul(a, dy, true, false)
-      this.write(first, p.rows(both, 0, n - 1))
-      return this.write(second ?? first, p.sumTo(p.rows(both, n - 1, 1), [dy.shape[1] ?? 0]))
+      this.write(first, p.rows(both, 0, n - 1), turns[0])
+      return this.write(second ?? first, p.sumTo(p.rows(both, n - 1, 1), [dy.shape[1] ?? 0]), turns[1])
     }
     const m = dy.shape[1] ?? 0
-    const pieceRows = Math.max(16, Math.floor(pieceBytes / 4 / m / 16) * 16)
+    const leastRows = Math.ceil(n / turnsEach / 16) * 16
+    const pieceRows = Math.max(16, leastRows, Math.floor(pieceBytes / 4 / m / 16) * 16)
     if (!this.#aliased || !isAligned(into) || n < 2 * pieceRows || (m * 4 * pieceRows) % 64 !== 0)
-      return this.write(into, p.matMul(a, dy, true, false))
+      return this.write(into, p.matMul(a, dy, true, false), turns[0])
     for (const [piece, view] of this.#viewsOf(into, [n, m], pieceRows).entries()) {
       const start = piece * pieceRows
       const size = Math.min(pieceRows, n - start)
@@ -58,7 +71,7 @@ export class GradientMemory {
         this.#eager.constant('int', [rows, size], [2]),
       ])
       const product = p.matMul(columns, dy, true, false)
-      this.#update(view, product)
+      this.#update(view, product, turns[0], piece)
       this.#eager.free(columns)
       this.#eager.free(product)
     }
@@ -78,10 +91,12 @@ export class GradientMemory {
     this.#views.clear()
   }
 
-  #update(view: Handle, values: Handle): void {
+  #update(view: Handle, values: Handle, turns: Turns | undefined, piece: number): void {
     const eager = this.#eager
     const row = eager.run('ExpandDims', [values.id, eager.constant('int', [0], [])])
-    eager.free(eager.run('InplaceUpdate', [view.id, eager.constant('int', [0], [1]), row.id]))
+    const run = (name: string) => eager.free(eager.run(name, [view.id, eager.constant('int', [0], [1]), row.id]))
+    if (turns) inTurn(turns, piece, run)
+    else run('InplaceUpdate')
     eager.free(row)
   }
 
@@ -113,8 +128,10 @@ export class GradientMemory {
           const two = this.#eager.constant('float', [2], [1, 1])
           values[0] = 3
           const [read = 0] = this.#eager.read(this.#eager.run('Mul', [tensor.id, two]))
-          this.#eager.run('InplaceUpdate', [tensor.id, this.#eager.constant('int', [0], [1]), two])
-          return read === 6 && values[0] === 2
+          const row = this.#eager.constant('int', [0], [1])
+          this.#eager.run('InplaceUpdate', [tensor.id, row, two])
+          this.#eager.run('InplaceAdd', [tensor.id, row, two])
+          return read === 6 && values[0] === 4
         },
         () => [],
       )
@@ -131,6 +148,23 @@ export function behindEachOther(first: Float32Array, second: Float32Array): Floa
   const isNext = first.buffer === second.buffer && second.byteOffset === first.byteOffset + first.byteLength
   if (!isNext || !isAligned(first)) return null
   return new Float32Array(first.buffer, first.byteOffset, first.length + second.length)
+}
+
+/** Longer than any kernel writes a piece: the other thread is gone. */
+const goneMs = 10_000
+
+/** The first thread writes a piece, the second adds to it: a + b and b + a are the same bits. */
+function inTurn({ words, first }: Turns, piece: number, run: (name: string) => void): void {
+  const word = first + piece
+  const state = { open: 0, writing: 1, written: 2 } as const
+  if (Atomics.compareExchange(words, word, state.open, state.writing) === state.open) {
+    run('InplaceUpdate')
+    Atomics.store(words, word, state.written)
+    return
+  }
+  for (const since = performance.now(); Atomics.load(words, word) === state.writing; )
+    if (performance.now() - since > goneMs) throw new Error('another thread of this worker has stopped computing')
+  run('InplaceAdd')
 }
 
 function isAligned(values: Float32Array): boolean {

@@ -22,18 +22,13 @@ export function makeNativeBackend(binding: Binding, version: string): Backend {
     return {
       gradient(index: number, gradient: Handle) {
         for (const target of some(index)) {
-          memory.write(target.gradient, gradient)
+          memory.write(target.gradient, gradient, target.turns)
           ready(target)
         }
       },
       product(index: number, a: Handle, dy: Handle, bias?: number) {
         const written = some(index, bias)
-        memory.writeProduct(
-          written.map(({ gradient }) => gradient),
-          a,
-          dy,
-          primitives,
-        )
+        memory.writeProduct(written, a, dy, primitives)
         for (const target of written) ready(target)
       },
     }
@@ -72,6 +67,9 @@ export function makeNativeBackend(binding: Binding, version: string): Backend {
         (handle) => [handle],
       )
       return { tensor: tape.leaf(kept), release: () => eager.release(kept) }
+    },
+    get takesTurns() {
+      return memory.aliased
     },
     tensorCount: () => eager.count,
   }
