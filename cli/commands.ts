@@ -1,4 +1,5 @@
 import { benchAllReduceCommand } from './command/bench-allreduce.ts'
+import { benchCoordinatorCommand } from './command/bench-coordinator.ts'
 import { benchScaleCommand } from './command/bench-scale.ts'
 import { benchScalingCommand } from './command/bench-scaling.ts'
 import { benchStepCommand } from './command/bench-step.ts'
@@ -24,6 +25,7 @@ export const commands: readonly Command[] = [
   benchStepCommand,
   benchScalingCommand,
   benchScaleCommand,
+  benchCoordinatorCommand,
   setupCommand,
 ]
 

@@ -53,6 +53,11 @@ export class Peers {
     for (const workerId of workerIds) void this.#deliver(workerId, frames)
   }
 
+  /** Bytes of a message that is encoded already. */
+  sendEncoded(workerId: string, encoded: Uint8Array): void {
+    void this.#deliver(workerId, [encoded])
+  }
+
   broadcast(message: ToWorker): void {
     this.sendAll(this.#peers.keys(), message)
   }

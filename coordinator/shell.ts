@@ -2,7 +2,7 @@ import { describeAlgorithm } from '../shared/collective/algorithm.ts'
 import type { Clock } from '../shared/core/clock.ts'
 import { messageOf } from '../shared/core/errors.ts'
 import { limits } from '../shared/core/limits.ts'
-import { decodeToCoordinator, foreignVersion, type ToCoordinator } from '../shared/protocol/control.ts'
+import { decodeToCoordinator, encodeForm, foreignVersion, type ToCoordinator } from '../shared/protocol/control.ts'
 import type { ControlServer } from '../shared/transport/control-socket.ts'
 import { BlobStore } from './blob-store.ts'
 import type { CheckpointMessage } from './checkpoint/checkpoint-intake.ts'
@@ -293,7 +293,7 @@ export class Shell {
     this.#comparison.formed(group.map(({ workerId }) => workerId))
     const restore = source === null && state.step > 0 ? this.#blobs.restore(this.#record.checkpoints.newest()) : null
     const { rollbacks } = this.#run.config
-    for (const { workerId, rank } of peers)
-      this.#peers.send(workerId, { kind: 'form', generation, rank, peers, state, source, restore, rollbacks })
+    const encoded = encodeForm({ kind: 'form', generation, peers, state, source, restore, rollbacks })
+    for (const { workerId, rank } of peers) this.#peers.sendEncoded(workerId, encoded(rank))
   }
 }

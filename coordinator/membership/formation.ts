@@ -72,7 +72,7 @@ export function formIfEnough(state: Membership, now: number, tell = false): Deci
       ...state,
       phase: 'forming',
       generation,
-      members: state.members.with(...joining),
+      members: state.members.withAll(joining),
       group: next.group.map((member) => member.workerId),
       aborted: false,
       fenced: false,

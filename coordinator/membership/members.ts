@@ -1,25 +1,31 @@
 import type { Member } from './member.ts'
 
+/** Members in a piece of the list; the root of a thousand, about. */
+const pieceLength = 32
+
 /**
  * Members by their worker id, in the order in which they came; never changed, only followed by others. A word from one
- * member, of which there are thousands a second in a large run, copies a list of references and no map.
+ * member, of which there are thousands a second in a large run, copies a piece of the list and the list of pieces.
  */
 export class Members {
-  static readonly none = new Members(new Map(), [])
+  static readonly none = Members.of([])
   readonly #places: ReadonlyMap<string, number>
-  readonly #list: readonly Member[]
+  readonly #pieces: readonly (readonly Member[])[]
+  #all: readonly Member[] | null = null
 
-  private constructor(places: ReadonlyMap<string, number>, list: readonly Member[]) {
+  private constructor(places: ReadonlyMap<string, number>, pieces: readonly (readonly Member[])[]) {
     this.#places = places
-    this.#list = list
+    this.#pieces = pieces
   }
 
   static of(list: readonly Member[]): Members {
-    return new Members(new Map(list.map(({ workerId }, place) => [workerId, place])), list)
+    const pieces: Member[][] = []
+    for (let at = 0; at < list.length; at += pieceLength) pieces.push(list.slice(at, at + pieceLength))
+    return new Members(new Map(list.map(({ workerId }, place) => [workerId, place])), pieces)
   }
 
   get size(): number {
-    return this.#list.length
+    return this.#places.size
   }
 
   has(workerId: string): boolean {
@@ -28,27 +34,38 @@ export class Members {
 
   get(workerId: string): Member | undefined {
     const place = this.#places.get(workerId)
-    return place === undefined ? undefined : this.#list[place]
+    return place === undefined ? undefined : this.#pieces[Math.floor(place / pieceLength)]?.[place % pieceLength]
   }
 
   values(): readonly Member[] {
-    return this.#list
+    this.#all ??= this.#pieces.flat()
+    return this.#all
   }
 
-  with(...members: readonly Member[]): Members {
-    const list = this.#list.slice()
-    const added: Member[] = []
-    for (const member of members) {
-      const place = this.#places.get(member.workerId)
-      if (place === undefined) added.push(member)
-      else list[place] = member
-    }
-    return added.length === 0 ? new Members(this.#places, list) : Members.of([...list, ...added])
+  with(member: Member): Members {
+    const place = this.#places.get(member.workerId)
+    if (place === undefined) return this.#append(member)
+    const index = Math.floor(place / pieceLength)
+    const piece = (this.#pieces[index] ?? []).with(place % pieceLength, member)
+    return new Members(this.#places, this.#pieces.with(index, piece))
+  }
+
+  #append(member: Member): Members {
+    const places = new Map(this.#places).set(member.workerId, this.size)
+    const last = this.#pieces.at(-1)
+    if (!last || last.length === pieceLength) return new Members(places, [...this.#pieces, [member]])
+    return new Members(places, this.#pieces.with(-1, [...last, member]))
+  }
+
+  /** Others in the place of some. */
+  withAll(members: readonly Member[]): Members {
+    const others = new Map(members.map((member) => [member.workerId, member]))
+    return Members.of(this.values().map((member) => others.get(member.workerId) ?? member))
   }
 
   without(...workerIds: readonly string[]): Members {
     const gone = new Set(workerIds)
-    return Members.of(this.#list.filter(({ workerId }) => !gone.has(workerId)))
+    return Members.of(this.values().filter(({ workerId }) => !gone.has(workerId)))
   }
 }
 

@@ -198,7 +198,7 @@ function formIfHalted(state: Membership, now: number): Decision {
 function startIfJoined(state: Membership, now: number): Decision {
   if (!everyPresent(state, ({ standing }) => standing === 'joined')) return still(state)
   const running = present(state).map((member): Member => ({ ...member, standing: 'running', movedAt: now }))
-  const members = state.members.with(...running)
+  const members = state.members.withAll(running)
   const started: Decision = {
     state: { ...state, phase: 'running', members },
     effects: [

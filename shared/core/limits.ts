@@ -2,6 +2,8 @@
 export const limits = {
   /** Of a run. Lanes bound the world size; docs/scale.md says what was tried. */
   maxWorkers: 1024,
+  /** ZeroMQ sockets of a process: one and its monitor for each link, and as many again while links change. */
+  maxSockets: 16_384,
   /** More processes on one host are a typing error, not a plan. */
   maxLocalWorkers: 64,
   /** A lane without a sample computes nothing, so more lanes than this only cost. */

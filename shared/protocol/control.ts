@@ -186,6 +186,14 @@ export function encodeControl(message: ToCoordinator | ToWorker): Uint8Array {
   return Uint8Array.from(codec.pack(message))
 }
 
+type Form = Extract<ToWorker, { kind: 'form' }>
+
+/** What all ranks of a group are told alike is encoded once: N ranks hear of N peers. `rank` is last, so it is the rest. */
+export function encodeForm(form: Omit<Form, 'rank'>): (rank: number) => Uint8Array {
+  const alike = Uint8Array.from(codec.pack({ ...form, rank: 0 }).subarray(0, -1))
+  return (rank) => Buffer.concat([alike, codec.pack(rank)])
+}
+
 /** Null where the bytes are no message of this direction. */
 export const decodeToCoordinator = (bytes: Uint8Array): ToCoordinator | null => decode(toCoordinatorSchema, bytes)
 export const decodeToWorker = (bytes: Uint8Array): ToWorker | null => decode(toWorkerSchema, bytes)

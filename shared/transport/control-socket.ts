@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { Dealer, Router } from 'zeromq'
 import { exitCode, messageOf, RingleaderError } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
+import './zeromq-context.ts'
 
 const heartbeat = { heartbeatInterval: 500, heartbeatTimeout: 3000 }
 
@@ -21,7 +22,7 @@ export async function openControlServer(bind: string): Promise<ControlServer> {
     mandatory: true,
     sendTimeout: 1000,
     maxMessageSize: limits.maxControlFrameBytes,
-    backlog: 512,
+    backlog: limits.maxWorkers,
     sendHighWaterMark: 1000,
     receiveHighWaterMark: 1000,
     ...heartbeat,

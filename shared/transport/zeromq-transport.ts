@@ -5,6 +5,7 @@ import { decodeFrameHeader, frameHeaderBytes, frameKind } from '../protocol/fram
 import { SameHostLane } from './same-host-lane.ts'
 import type { TransportGroup, TransportSecurity } from './transport.ts'
 import { bytesPayload, type FrameHandler, type Transport } from './transport.ts'
+import './zeromq-context.ts'
 
 /** An attempt that began before a cut healed would wait for TCP's next retransmission, which may be seconds away. */
 const reconnection = { connectTimeout: 1000, reconnectInterval: 100, reconnectMaxInterval: 400 }

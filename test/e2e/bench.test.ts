@@ -177,6 +177,28 @@ it('bench scale simulates, predicts steps from measured ones, and draws it', asy
   expect(readFileSync(plot, 'utf8').match(/<polyline/g)).toHaveLength(2)
 })
 
+it('bench coordinator takes a real one through joins, a mass failure and a mass join', async () => {
+  const { code, stdout, stderr } = await ringleader(
+    'bench',
+    'coordinator',
+    '--workers',
+    '40',
+    '--seconds',
+    '1',
+    '--json',
+  )
+  expect(stderr).toBe('')
+  expect(code).toBe(0)
+  const lines = objects(stdout)
+  const phases = ['join', 'form', 'heartbeats', 'heartbeats and commits', 'mass failure', 'mass join']
+  expect(lines.map(({ phase }) => phase)).toEqual(phases)
+  for (const { ms, cpuMs, workers } of lines) {
+    expect(workers).toBe(40)
+    expect(cpuMs).toBeGreaterThan(0)
+    expect(ms).toBeGreaterThan(0)
+  }
+})
+
 it.each([
   [['bench'], /write what to bench: allreduce, step, scaling/],
   [['bench', 'stepp'], /unknown command bench stepp; did you mean step\?/],
@@ -188,6 +210,7 @@ it.each([
   [['bench', 'step', '--seconds', '0'], /--seconds 0: write seconds from 1 to 600/],
   [['bench', 'step', '--workers', '1,2', '--peer', 'x'], /--workers 1,2 with --peer: write one number of workers/],
   [['bench', 'step', '--model', 'gna'], /--model gna is unknown; write one of vae, gan/],
+  [['bench', 'coordinator', '--workers', '1'], /--workers 1: write a whole number from 4 to 1024/],
   [['bench', 'scale', '--ranks', '2000'], /--ranks 2000: write a whole number from 2 to 1024/],
   [['bench', 'scale', '--bytes', '44 MB'], /--bytes 44 MB: write a multiple of 4, such as 4096 or 44M/],
   [['bench', 'scale', '--latency', '50'], /--latency 50: write a time with its unit, such as 50us/],

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { decodeToCoordinator, encodeControl } from '../../shared/protocol/control.ts'
+import { decodeToCoordinator, decodeToWorker, encodeControl, encodeForm } from '../../shared/protocol/control.ts'
 import { decodeOffer, decodePlace, encodeOffer, encodePlace } from '../../shared/protocol/file-lane.ts'
 import {
   decodeFrameHeader,
@@ -84,4 +84,13 @@ describe('the bytes that docs/protocol.md gives', () => {
     expect(kinds.length).toBeGreaterThan(20)
     for (const kind of kinds) expect(text).toContain(`\`${kind}\``)
   })
+})
+
+it('a form that is encoded once for all ranks is what each would have been told', () => {
+  const peers = Array.from({ length: 300 }, (_, rank) => ({ workerId: `w${rank}`, rank, endpoint: `tcp://h:${rank}` }))
+  const state = { generation: 2, step: 70_000 }
+  const form = { kind: 'form' as const, generation: 3, peers, state, source: 299, restore: null, rollbacks: 1 }
+  const encoded = encodeForm(form)
+  const bytes = [0, 1, 127, 128, 255, 256, 299].map((rank) => [rank, encoded(rank)] as const)
+  for (const [rank, message] of bytes) expect(decodeToWorker(message)).toEqual({ ...form, rank })
 })
