@@ -43,7 +43,14 @@ export class ScriptedWorker {
     const step = this.#state?.step ?? 0
     this.#send({
       ...{ kind: 'heartbeat', attempt: 1, generation: this.generation, step, residentBytes: 2e8, tensors: 100 },
-      ...{ staleFrames: 0, malformedFrames: 0, entered: ++this.#entered, reduced: this.#entered, fetched: 0 },
+      ...{
+        staleFrames: 0,
+        malformedFrames: 0,
+        entered: ++this.#entered,
+        reduced: this.#entered,
+        fetched: 0,
+        clock: null,
+      },
     })
   }
 

@@ -8,7 +8,6 @@ const pieceLength = 32
  * member, of which there are thousands a second in a large run, copies a piece of the list and the list of pieces.
  */
 export class Members {
-  static readonly none = Members.of([])
   readonly #places: ReadonlyMap<string, number>
   readonly #pieces: readonly (readonly Member[])[]
   #all: readonly Member[] | null = null
@@ -68,6 +67,8 @@ export class Members {
     return Members.of(this.values().filter(({ workerId }) => !gone.has(workerId)))
   }
 }
+
+export const noMembers: Members = Members.of([])
 
 const ranks = new WeakMap<readonly string[], ReadonlyMap<string, number>>()
 

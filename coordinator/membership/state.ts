@@ -3,7 +3,7 @@ import type { Pairs } from './apart.ts'
 import type { Losses } from './back-off.ts'
 import { firstArrival } from './failure-detector.ts'
 import { ahead, type Member } from './member.ts'
-import { Members, rankIn } from './members.ts'
+import { Members, noMembers, rankIn } from './members.ts'
 
 export type Phase = 'waiting' | 'forming' | 'running' | 'halting' | 'ended'
 
@@ -67,7 +67,7 @@ export function initialMembership(
     options,
     phase: 'waiting',
     generation: from.generation,
-    members: Members.none,
+    members: noMembers,
     group: [],
     storedStep: from.storedStep,
     voidThrough: 0,

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
 import type { Member } from '../../coordinator/membership/member.ts'
-import { Members, rankIn } from '../../coordinator/membership/members.ts'
+import { type Members, noMembers, rankIn } from '../../coordinator/membership/members.ts'
 import { newMember } from '../../coordinator/membership/state.ts'
 
 const member = (id: number, step: number): Member => ({ ...newMember(`w${id}`, 250, 0), step })
@@ -10,7 +10,7 @@ it('members are a map that keeps the order in which they came, and never changes
   const change = fc.record({ id: fc.nat({ max: 99 }), step: fc.nat({ max: 9 }), goes: fc.boolean() })
   fc.assert(
     fc.property(fc.array(change, { maxLength: 200 }), (changes) => {
-      let members = Members.none
+      let members: Members = noMembers
       const model = new Map<string, Member>()
       for (const { id, step, goes } of changes) {
         const before = members
