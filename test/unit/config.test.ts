@@ -31,9 +31,12 @@ describe('a configuration', () => {
   it('has lanes for the largest group', () => {
     expect(resolveConfig({ maxWorkers: 13 }).lanes).toBe(16)
     expect(resolveConfig({ maxWorkers: 2 }).lanes).toBe(8)
+    expect(resolveConfig({ maxWorkers: 1024, batchSize: 1024 }).lanes).toBe(1024)
   })
 
   const refused: [RunOptions, RegExp][] = [
+    [{ maxWorkers: 1025, batchSize: 2048 }, /--max-workers 1025: write 1024 or less/],
+    [{ maxWorkers: 1024 }, /--batch-size 128 is below the number of workers; write at least 1024/],
     [{ batchSize: 0 }, /--batch-size 0: write a number above 0/],
     [{ batchSize: 5000 }, /--batch-size 5000: write 4096 or less/],
     [{ epochs: 1.5 }, /--epochs 1.5: write a whole number/],
