@@ -113,7 +113,8 @@ export function resolveConfig(options: RunOptions): RunConfig {
   }
   merged.learningRates = ratesOf(preset.recipe.learningRates, rest.learningRates, learningRate)
   if (rest.lanes === undefined && typeof merged.maxWorkers === 'number') {
-    merged.lanes = Math.max(8, 2 ** Math.ceil(Math.log2(Math.max(1, merged.maxWorkers))))
+    const enough = 2 ** Math.ceil(Math.log2(Math.max(1, merged.maxWorkers)))
+    merged.lanes = Math.min(limits.maxLanes, Math.max(8, enough))
   }
   const config = parseConfig(merged)
   checkModelOptions(config)
