@@ -1,33 +1,115 @@
 import type { RunConfig } from '../shared/core/config.ts'
+import { usage } from '../shared/core/errors.ts'
 import type { ImageShape } from '../shared/core/image-grid.ts'
+import { randomStream } from '../shared/core/random.ts'
+import { labelClasses } from '../shared/model/spec.ts'
 import { type BackendName, openBackend } from './backend/open-backend.ts'
+import { between, plane } from './latents.ts'
 import { makeModel } from './model/make-model.ts'
 import { restoreCheckpoint } from './step/checkpoint-files.ts'
-import { generateImages } from './step/images.ts'
+import { imagesOf, oneHot, rowsPerBlock } from './step/images.ts'
 import { ModelState, scratchBytesOf } from './step/model-state.ts'
+import { drawNoise } from './step/noise.ts'
+
+/** What to make images of. */
+export type Picture =
+  /** Latent vectors drawn at random. */
+  | { readonly kind: 'samples' }
+  /** Rows of ten images, each on the way from one latent vector to another. */
+  | { readonly kind: 'interpolation' }
+  /** A square map of a latent plane. */
+  | { readonly kind: 'map' }
+  /** What a VAE makes of these images: bytes [count, pixels] and their labels. */
+  | { readonly kind: 'reconstruction'; readonly images: Uint8Array; readonly labels: Uint8Array }
 
 export interface GenerateRequest {
   readonly config: RunConfig
   readonly image: ImageShape
   /** The checkpoint's weights.safetensors. */
   readonly weights: Uint8Array
+  readonly picture: Picture
   readonly count: number
   readonly seed: number
+  /** Class to make, of a conditional model; null: one after the other. */
+  readonly label: number | null
   readonly backend: BackendName
   readonly threads: number
 }
 
+/** Images of a row of an interpolation. */
+export const interpolationSteps = 10
+
 /** Images [count, pixels] in 0…1; the same noise for the same seed. */
 export async function generateFromCheckpoint(request: GenerateRequest): Promise<Float32Array> {
-  const { config, image, weights, count, seed, threads } = request
+  const { config, image, weights, picture, count, label, threads } = request
   const model = makeModel(config, image)
+  const { conditional, latentSize, name } = model.spec
+  if (label !== null && !conditional) throw usage(`--label: model ${name} knows no classes; leave it out`)
+  if (picture.kind === 'map' && latentSize !== 2)
+    throw usage(`--latent-map needs a latent size of 2, this model has ${latentSize}; train with --latent-size 2`)
+  if (picture.kind === 'reconstruction' && !model.reconstruct)
+    throw usage(`--reconstruct needs a VAE; model ${name} cannot find what an image is made of`)
   const state = new ModelState(model.spec, scratchBytesOf(model, 1))
   restoreCheckpoint(state, weights, null, {})
   const backend = await openBackend(request.backend, threads)
   const bound = backend.bind(state.allSlots())
+  const pixels = image.height * image.width * image.channels
+  const images = new Float32Array(count * pixels)
+  const latents = picture.kind === 'reconstruction' ? [] : latentsOf(state, request, latentSize)
   try {
-    return await generateImages(model, state, backend, bound, count, seed)
+    for (let start = 0; start < count; start += rowsPerBlock) {
+      const rows = Math.min(rowsPerBlock, count - start)
+      const classes = Array.from({ length: rows }, (_, row) => label ?? classOf(picture, start + row))
+      const made =
+        picture.kind === 'reconstruction'
+          ? reconstructed(picture.images, start, rows, classes)
+          : drawn(start, rows, classes)
+      images.set(await made, start * pixels)
+    }
+    return images
   } finally {
     bound.dispose()
   }
+
+  function drawn(start: number, rows: number, classes: readonly number[]): Promise<Float32Array> {
+    const block = new Float32Array(rows * latentSize)
+    for (let row = 0; row < rows; row++) block.set(latents[start + row] ?? [], row * latentSize)
+    return imagesOf(model, backend, bound, block, classes)
+  }
+
+  function reconstructed(bytes: Uint8Array, start: number, rows: number, classes: readonly number[]) {
+    const { ops } = backend
+    const [low, high] = model.spec.pixelRange
+    const values = Float32Array.from(
+      bytes.subarray(start * pixels, (start + rows) * pixels),
+      (byte) => low + (byte / 255) * (high - low),
+    )
+    return backend.compute(() => {
+      const labels = conditional ? ops.input(oneHot(classes), [rows, labelClasses]) : null
+      const tensor = model.reconstruct?.(ops, bound.tensors, ops.input(values, [rows, pixels]), labels)
+      return tensor ?? ops.input(values, [rows, pixels])
+    })
+  }
+}
+
+function classOf(picture: Picture, index: number): number {
+  if (picture.kind === 'reconstruction') return picture.labels[index] ?? 0
+  return picture.kind === 'interpolation' ? Math.floor(index / interpolationSteps) % labelClasses : index % labelClasses
+}
+
+/** One latent vector for each image. */
+function latentsOf(state: ModelState, { config, picture, count, seed }: GenerateRequest, size: number): Float32Array[] {
+  const draw = (block: number): Float32Array[] => {
+    const key = { seed, stream: randomStream.fixedNoise, step: 0, lane: block }
+    drawNoise(state, config.noise, 0, rowsPerBlock, size, key)
+    const values = state.floats(state.scratch, rowsPerBlock * size).slice()
+    return Array.from({ length: rowsPerBlock }, (_, row) => values.subarray(row * size, (row + 1) * size))
+  }
+  if (picture.kind === 'map') return plane(Math.sqrt(count))
+  const wanted = picture.kind === 'interpolation' ? 2 * Math.ceil(count / interpolationSteps) : count
+  const drawn = Array.from({ length: Math.ceil(wanted / rowsPerBlock) }, (_, block) => draw(block)).flat()
+  if (picture.kind === 'samples') return drawn
+  const ends = Array.from({ length: wanted / 2 }, (_, row) => [drawn[2 * row], drawn[2 * row + 1]] as const)
+  const none = new Float32Array(size)
+  return ends.flatMap(([a = none, b = none]) => between(a, b, interpolationSteps, config.noise !== 'uniform'))
 }

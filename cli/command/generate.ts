@@ -1,16 +1,21 @@
 import { writeFileSync } from 'node:fs'
 import { readCheckpoint } from '../../coordinator/checkpoint/checkpoint-store.ts'
-import { usage } from '../../shared/core/config.ts'
+import { flagOf, usage } from '../../shared/core/config.ts'
 import { exitCode, messageOf, RingleaderError } from '../../shared/core/errors.ts'
-import { encodeImageGrid } from '../../shared/core/image-grid.ts'
+import { encodeImageGrid, type ImageShape } from '../../shared/core/image-grid.ts'
 import { encodeNpy } from '../../shared/core/npy.ts'
-import { generateFromCheckpoint } from '../../worker/generate.ts'
+import { openDataset } from '../../shared/dataset/image-dataset.ts'
+import { labelClasses } from '../../shared/model/spec.ts'
+import { generateFromCheckpoint, interpolationSteps, type Picture } from '../../worker/generate.ts'
 import { prepareNative, threadsPerWorker } from '../native-setup.ts'
 import type { Command } from '../parse.ts'
 import { wholeNumber } from '../values.ts'
 import { backendFlag, checkedBackend } from './worker.ts'
 
 const maxCount = 100_000
+
+/** By flag, as the parser spells it. */
+const kinds = { interpolate: 'interpolation', latentMap: 'map', reconstruct: 'reconstruction' } as const
 
 export const generateCommand: Command = {
   name: 'generate',
@@ -22,9 +27,19 @@ export const generateCommand: Command = {
     seed: { type: 'number', describe: 'seed of the noise', default: 1 },
     out: {
       type: 'string',
-      describe: 'FILE.png (a grid) or FILE.npy (float32 [count, height, width, channels] in 0…1)',
+      describe:
+        'FILE.png (a grid) or FILE.npy (float32 [count, height, width, channels] in 0…1; with --reconstruct [2, count, …])',
       demandOption: true,
     },
+    label: { type: 'number', describe: 'class to make, of a conditional model (default: one after the other)' },
+    interpolate: { type: 'boolean', describe: 'rows of ten images between two latent vectors each', default: false },
+    'latent-map': { type: 'boolean', describe: 'a square map of a latent plane (latent size 2)', default: false },
+    reconstruct: {
+      type: 'boolean',
+      describe: "images of the data set's test split, and what a VAE makes of them",
+      default: false,
+    },
+    'data-dir': { type: 'string', describe: 'with --reconstruct: folder with four IDX files, plain or .gz' },
     backend: backendFlag,
   },
   async run(parsed) {
@@ -32,22 +47,19 @@ export const generateCommand: Command = {
     if (!/\.(png|npy)$/.test(out)) throw usage(`--out ${out}: write a name that ends in .png or .npy`)
     const count = wholeNumber('count', parsed.count, 1, maxCount)
     const seed = wholeNumber('seed', parsed.seed, 0, Number.MAX_SAFE_INTEGER)
+    const label = parsed.label === undefined ? null : wholeNumber('label', parsed.label, 0, labelClasses - 1)
+    const kind = kindOf(parsed)
+    if (kind === 'map' && !Number.isInteger(Math.sqrt(count)))
+      throw usage(`--count ${count}: a map is a square; write 100 or 400, say`)
     const backend = checkedBackend(parsed.backend)
     const { manifest, weights } = readCheckpoint(String(parsed.checkpoint))
-    const { height, width, channels } = manifest.image
+    const { config, image } = manifest
+    const dataDir = typeof parsed.dataDir === 'string' ? parsed.dataDir : undefined
+    const picture = kind === 'reconstruction' ? testImages(config.dataset, dataDir, image, count) : { kind }
     if (backend !== 'wasm') await prepareNative(false)
-    const images = await generateFromCheckpoint({
-      config: manifest.config,
-      image: manifest.image,
-      weights,
-      count,
-      seed,
-      backend,
-      threads: threadsPerWorker(1),
-    })
-    const bytes = out.endsWith('.png')
-      ? encodeImageGrid(images, manifest.image)
-      : encodeNpy([count, height, width, channels], images)
+    const request = { config, image, weights, picture, count, seed, label, backend, threads: threadsPerWorker(1) }
+    const images = await generateFromCheckpoint(request)
+    const bytes = encode(out, picture, images, image)
     try {
       writeFileSync(out, bytes)
     } catch (error) {
@@ -56,4 +68,44 @@ export const generateCommand: Command = {
     process.stderr.write(`${count} images of step ${manifest.step} in ${out}\n`)
     return exitCode.ok
   },
+}
+
+function kindOf(parsed: Readonly<Record<string, unknown>>): Picture['kind'] {
+  const [first, second] = (Object.keys(kinds) as (keyof typeof kinds)[]).filter((flag) => parsed[flag] === true)
+  if (second) throw usage(`${flagOf(first)} and ${flagOf(second)} exclude each other; write one of them`)
+  return first ? kinds[first] : 'samples'
+}
+
+function testImages(name: string, dataDir: string | undefined, shape: ImageShape, count: number): Picture {
+  const { test, height, width, channels } = openDataset(name, dataDir)
+  if (height !== shape.height || width !== shape.width || channels !== shape.channels)
+    throw usage(`--data-dir: its images are ${height} × ${width}, the model's ${shape.height} × ${shape.width}`)
+  if (count > test.count) throw usage(`--count ${count}: the test split has ${test.count} images; write that or less`)
+  return {
+    kind: 'reconstruction',
+    images: test.images.subarray(0, count * height * width * channels),
+    labels: test.labels,
+  }
+}
+
+function encode(out: string, picture: Picture, images: Float32Array, shape: ImageShape): Uint8Array {
+  const { height, width, channels } = shape
+  const pixels = height * width * channels
+  const count = images.length / pixels
+  const originals = picture.kind === 'reconstruction' ? Float32Array.from(picture.images, (byte) => byte / 255) : null
+  if (out.endsWith('.npy')) {
+    const all = originals ? Float32Array.from([...originals, ...images]) : images
+    return encodeNpy([...(originals ? [2] : []), count, height, width, channels], all)
+  }
+  if (!originals) return encodeImageGrid(images, shape, picture.kind === 'map' ? Math.sqrt(count) : interpolationSteps)
+  const columns = interpolationSteps
+  const rows = Math.ceil(count / columns)
+  const grid = new Float32Array(2 * rows * columns * pixels) // a row of originals, a row of what was made of them
+  for (let row = 0; row < rows; row++)
+    for (const [below, from] of [originals, images].entries())
+      grid.set(
+        from.subarray(row * columns * pixels, (row + 1) * columns * pixels),
+        (2 * row + below) * columns * pixels,
+      )
+  return encodeImageGrid(grid, shape, columns)
 }

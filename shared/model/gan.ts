@@ -38,5 +38,43 @@ export const gan = {
       learningRates: { generator: 2e-4, discriminator: 2e-4 },
       beta1: 0.5,
     },
+    lsgan: {
+      epochs: 30,
+      latentSize: 100,
+      loss: 'lsgan',
+      learningRates: { generator: 2e-4, discriminator: 4e-4 },
+      decayEpochs: 30,
+      beta1: 0.5,
+    },
+    // RMSprop and rates of Arjovsky et al. 2017, algorithm 1
+    wgan: {
+      epochs: 30,
+      latentSize: 100,
+      loss: 'wgan',
+      optimizer: 'rmsprop',
+      learningRates: { generator: 5e-5, discriminator: 5e-5 },
+      averageDecay: 0.99,
+    },
+    // Gulrajani et al. 2017, algorithm 1, with their MNIST settings
+    'wgan-gp': {
+      epochs: 30,
+      latentSize: 100,
+      loss: 'wgan-gp',
+      learningRates: { generator: 1e-4, discriminator: 1e-4 },
+      beta1: 0.5,
+      beta2: 0.9,
+      averageDecay: 0.99,
+    },
+    hinge: {
+      epochs: 30,
+      latentSize: 100,
+      loss: 'hinge',
+      spectralNorm: true,
+      learningRates: { generator: 2e-4, discriminator: 4e-4 },
+      decayEpochs: 30,
+      beta1: 0,
+      beta2: 0.9,
+      averageDecay: 0.99,
+    },
   },
 } as const satisfies WrittenModel

@@ -58,7 +58,7 @@ export async function makeThreadedTrainer(
   const state = new ModelState(model.spec, 1 << 20, threads)
   initializeWeights(state, config.seed, config.initializer)
   const { sampleBytes, sampleCount } = source
-  const samples = { sampleBytes, sampleCount, hasLabels: false }
+  const samples = { sampleBytes, sampleCount, hasLabels: true }
   const mates = await openMates({ config, model, state, samples, backend: 'auto', threads, parts: threads })
   const schedule = makeSchedule(config, sampleCount)
   const trainer = new Trainer(config, model, state, backend, source, schedule, systemClock, undefined, mates)

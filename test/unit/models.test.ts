@@ -11,7 +11,15 @@ import { openBackend } from '../../worker/backend/open-backend.ts'
 import { encodeCheckpoint, restoreCheckpoint, weightsSha256 } from '../../worker/step/checkpoint-files.ts'
 import { temporaryFolder } from '../support/folder.ts'
 import { denseGan, imageVae, smoothGan } from '../support/models.ts'
-import { alone, laneGroups, localGroups, makeTrainer, noVotes, tinySource } from '../support/training.ts'
+import {
+  alone,
+  laneGroups,
+  localGroups,
+  makeThreadedTrainer,
+  makeTrainer,
+  noVotes,
+  tinySource,
+} from '../support/training.ts'
 
 const source = tinySource(70, 16)
 const steps = 3
@@ -98,6 +106,23 @@ describe.each(cases)('%s', (_name, options) => {
     expect(one).toHaveLength(12 * 16)
     for (const value of one ?? []) expect(value >= -1e-6 && value <= 1 + 1e-6).toBe(true)
     expect(new Set(one).size).toBeGreaterThan(20)
+  })
+})
+
+describe.each([
+  ['gan of images, WGAN-GP, packed', images({ loss: 'wgan-gp', packing: 2, spectralNorm: true, averageDecay: 0.5 })],
+  ['conditional vae of images', { description: imageVae }],
+])('%s by three threads', (_name, options) => {
+  it('has the losses of one', async () => {
+    const single = makeTrainer(backend, options, source)
+    const threaded = await makeThreadedTrainer(backend, options, source, 3)
+    for (let step = 0; step < steps; step++) {
+      const expected = (await single.trainer.step(step, alone, noVotes)).committed.scalars
+      const found = (await threaded.trainer.step(step, alone, noVotes)).committed.scalars
+      for (const [name, value] of Object.entries(expected))
+        expect(Math.abs((found[name] ?? Number.NaN) - value), name).toBeLessThan(1e-3 * Math.max(1, Math.abs(value)))
+    }
+    await threaded.close()
   })
 })
 

@@ -6,7 +6,8 @@ import type { Model } from '../model/model.ts'
 import type { ModelState } from './model-state.ts'
 import { drawNoise } from './noise.ts'
 
-const rowsPerBlock = 100
+/** Images that are made at once. */
+export const rowsPerBlock = 100
 
 /** Images [count, pixels] in 0…1; the noise is a function of the seed alone. A conditional model goes through the classes. */
 export async function generateImages(

@@ -1,0 +1,92 @@
+import type { WrittenModel } from './description.ts'
+
+type Network = WrittenModel['networks'][number]
+
+/**
+ * A convolutional generator (after Radford et al. 2016): noise → an image of a quarter of the height and width, 7·7·256 for MNIST → two
+ * transposed convolutions. Layer normalisation stands where they have batch normalisation.
+ */
+export function convolutionalGenerator(before: Network['layers']): Network {
+  return {
+    name: 'generator',
+    input: 'latent',
+    layers: [
+      ...before,
+      { kind: 'dense', name: 'dense0', units: 'height/4*width/4*256', shape: ['height/4', 'width/4', 256] },
+      { kind: 'layerNorm', name: 'norm0', activation: 'relu' },
+      { kind: 'conv2dTranspose', name: 'conv0', filters: 64, kernelSize: 4, strides: 2 },
+      { kind: 'layerNorm', name: 'norm1', activation: 'relu' },
+      { kind: 'conv2dTranspose', name: 'conv1', filters: 'channels', kernelSize: 4, strides: 2, activation: 'tanh' },
+    ],
+  }
+}
+
+/** Two convolutions, a dense layer; `before` it stands what else it reads. */
+export function convolutionalDiscriminator(before: Network['layers']): Network {
+  return {
+    name: 'discriminator',
+    input: 'image',
+    layers: [
+      { kind: 'conv2d', name: 'conv0', filters: 64, kernelSize: 4, strides: 2, activation: 'leakyRelu' },
+      { kind: 'conv2d', name: 'conv1', filters: 128, kernelSize: 4, strides: 2, activation: 'leakyRelu' },
+      ...before,
+      { kind: 'dense', name: 'dense0', units: 1 },
+    ],
+  }
+}
+
+/** Adam as Miyato et al. 2018 (setting C) have it, two updates of the discriminator for one, two time scales. */
+const hinge = {
+  epochs: 20,
+  latentSize: 64,
+  loss: 'hinge',
+  spectralNorm: true,
+  discriminatorUpdates: 2,
+  averageDecay: 0.999,
+  learningRates: { generator: 2e-4, discriminator: 4e-4 },
+  decayEpochs: 20,
+  beta1: 0,
+  beta2: 0.9,
+} as const
+
+export const dcgan = {
+  name: 'dcgan',
+  family: 'gan',
+  pixelRange: [-1, 1],
+  networks: [convolutionalGenerator([]), convolutionalDiscriminator([])],
+  recipes: {
+    default: hinge,
+    // Gulrajani et al. 2017, algorithm 1, with their MNIST settings
+    'wgan-gp': {
+      epochs: 20,
+      latentSize: 64,
+      loss: 'wgan-gp',
+      averageDecay: 0.999,
+      learningRates: { generator: 1e-4, discriminator: 1e-4 },
+      beta1: 0.5,
+      beta2: 0.9,
+    },
+    'non-saturating': {
+      epochs: 20,
+      latentSize: 64,
+      r1: 1,
+      discriminatorUpdates: 1,
+      averageDecay: 0.999,
+      learningRates: { generator: 2e-4, discriminator: 2e-4 },
+      beta1: 0.5,
+    },
+  },
+} as const satisfies WrittenModel
+
+/** The same, told which class to make: the label goes into both networks. */
+export const conditionalDcgan = {
+  ...dcgan,
+  name: 'conditional-dcgan',
+  networks: [
+    convolutionalGenerator([{ kind: 'label', name: 'label' }]),
+    convolutionalDiscriminator([
+      { kind: 'label', name: 'label' },
+      { kind: 'dense', name: 'hidden', units: 256, activation: 'leakyRelu' },
+    ]),
+  ],
+} as const satisfies WrittenModel
