@@ -72,7 +72,7 @@ export const generateCommand: Command = {
 
 function kindOf(parsed: Readonly<Record<string, unknown>>): Picture['kind'] {
   const [first, second] = (Object.keys(kinds) as (keyof typeof kinds)[]).filter((flag) => parsed[flag] === true)
-  if (second) throw usage(`${flagOf(first)} and ${flagOf(second)} exclude each other; write one of them`)
+  if (first && second) throw usage(`${flagOf(first)} and ${flagOf(second)} exclude each other; write one of them`)
   return first ? kinds[first] : 'samples'
 }
 
