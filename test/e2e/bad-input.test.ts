@@ -31,6 +31,18 @@ const usage: [string[], RegExp][] = [
   [['train', '--trace-steps', '5'], /--trace-steps 5 goes with --trace; write that too/],
   [['train', '--trace', '--trace-steps', '0'], /--trace-steps 0: write a whole number from 1 to 100000/],
   [['train', '--model', 'gna'], /--model gna is unknown; write one of vae, gan/],
+  [['train', '--model', './none.js'], /--model .\/none.js: there is no such file/],
+  [['train', '--packing', '2'], /--packing means nothing to model vae; leave it out/],
+  [
+    ['train', '--model', 'gan', '--loss', 'hinge', '--weight-clip', '1'],
+    /--weight-clip goes with --loss wgan, not hinge/,
+  ],
+  [['train', '--model', 'gan', '--learning-rates', 'generator'], /--learning-rates generator: write NETWORK=RATE/],
+  [
+    ['train', '--model', 'gan', '--learning-rates', 'critic=1'],
+    /no such network; write rates for generator, discriminator/,
+  ],
+  [['train', '--noise', 'pink'], /--noise pink: write one of normal, uniform, truncated, spherical/],
   [['train', '--recipe', 'article'], /--recipe article is unknown for this model; write one of default/],
   [['train', '--backend', 'cuda'], /--backend cuda is unknown; write one of auto, tensorflow, wasm/],
   [['train', '--http', 'here'], /--http here: write HOST:PORT/],
@@ -42,6 +54,10 @@ const usage: [string[], RegExp][] = [
   [['coordinator', '--min-workers', '3', '--max-workers', '2'], /--min-workers 3 is above --max-workers 2/],
   [['worker', '--coordinator', 'localhost'], /--coordinator localhost: write tcp:\/\/HOST:PORT/],
   [['generate', '--checkpoint', 'x', '--out', 'y.jpg'], /--out y.jpg: write a name that ends in .png or .npy/],
+  [
+    ['generate', '--checkpoint', 'x', '--out', 'y.png', '--interpolate', '--reconstruct'],
+    /--interpolate and --reconstruct exclude each other/,
+  ],
   [['generate'], /write --checkpoint and --out as well/],
   [['trian'], /unknown command trian; did you mean train\?/],
 ]

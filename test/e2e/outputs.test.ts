@@ -73,6 +73,33 @@ describe('a VAE trained for ten epochs', () => {
     expect([png.width, png.height]).toEqual([10 * 29 + 1, 3 * 29 + 1])
   })
 
+  it('reconstructs test images well enough to tell them apart, and goes from one latent vector to another', async () => {
+    const folder = temporaryFolder()
+    const generate = (out: string, ...flags: string[]) =>
+      ringleader('generate', '--checkpoint', checkpoint, '--count', '20', '--out', join(folder, out), ...flags)
+    expect(await generate('pairs.npy', '--reconstruct')).toMatchObject({ code: 0 })
+    const bytes = readFileSync(join(folder, 'pairs.npy'))
+    const headerBytes = 10 + bytes.readUInt16LE(8)
+    expect(bytes.subarray(10, headerBytes).toString()).toContain("'shape': (2, 20, 28, 28, 1)")
+    const values = new Float32Array(Uint8Array.from(bytes.subarray(headerBytes)).buffer)
+    const image = (kind: number, index: number) =>
+      values.subarray((kind * 20 + index) * 784, (kind * 20 + index + 1) * 784)
+    const distance = (a: Float32Array, b: Float32Array) =>
+      Math.hypot(...a.map((value, pixel) => value - (b[pixel] ?? 0)))
+    for (let index = 0; index < 20; index++) {
+      const all = Array.from({ length: 20 }, (_, other) => distance(image(1, index), image(0, other)))
+      expect(all.indexOf(Math.min(...all)), `image ${index}`).toBe(index)
+    }
+    expect(await generate('way.png', '--interpolate')).toMatchObject({ code: 0 })
+    expect(PNG.sync.read(readFileSync(join(folder, 'way.png'))).height).toBe(2 * 29 + 1)
+    expect(await generate('pairs.png', '--reconstruct')).toMatchObject({ code: 0 })
+    expect(PNG.sync.read(readFileSync(join(folder, 'pairs.png'))).height).toBe(4 * 29 + 1)
+    const { code, stderr } = await ringleader(
+      ...['generate', '--checkpoint', checkpoint, '--count', '16', '--out', join(folder, 'm.png'), '--latent-map'],
+    )
+    expect({ code, stderr }).toMatchObject({ code: 2, stderr: expect.stringContaining('train with --latent-size 2') })
+  })
+
   it('refuses a checkpoint that is damaged or none', async () => {
     const folder = temporaryFolder()
     const copy = join(folder, 'copy')
