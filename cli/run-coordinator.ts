@@ -54,6 +54,7 @@ export async function runCoordinator(
   output.write(`metrics at http://${coordinator.httpAddress}/metrics\n`)
   started(coordinator, run)
   const summary = await coordinator.done
+  if (summary.status !== 'completed') evaluations.stop() // whoever interrupts does not want to wait
   await evaluations.finish()
   if (summary.evaluations.length > 0) run.folder.summary(summary)
   progress.end()

@@ -24,6 +24,8 @@ export class Evaluations {
   readonly #settings: EvaluationsSettings
   #next: number | null = null
   #working: Promise<void> | null = null
+  #child: ChildProcess | null = null
+  #stopped = false
 
   constructor(settings: EvaluationsSettings) {
     this.#settings = settings
@@ -32,7 +34,7 @@ export class Evaluations {
   /** A checkpoint was stored. */
   stored(step: number): void {
     const { every, totalSteps } = this.#settings
-    if (every === 0 || (step % every !== 0 && step !== totalSteps)) return
+    if (this.#stopped || every === 0 || (step % every !== 0 && step !== totalSteps)) return
     this.#next = step
     this.#working ??= this.#work().finally(() => {
       this.#working = null
@@ -42,6 +44,13 @@ export class Evaluations {
   /** Settles when the last one is evaluated. */
   async finish(): Promise<void> {
     await this.#working
+  }
+
+  /** Ends the one under way; there are no more. */
+  stop(): void {
+    this.#stopped = true
+    this.#next = null
+    this.#child?.kill('SIGKILL')
   }
 
   async #work(): Promise<void> {
@@ -56,6 +65,7 @@ export class Evaluations {
     const child = fork(new URL('./evaluate-process.js', import.meta.url), {
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
     })
+    this.#child = child
     let evaluated: EvaluatedCheckpoint | null = null
     let said = ''
     child.stderr?.on('data', (bytes: Buffer) => {
@@ -66,8 +76,9 @@ export class Evaluations {
     })
     child.send({ ...request, checkpoint: join(checkpoints, stepName(step)) } satisfies FolderRequest)
     const end = await ended(child)
+    this.#child = null
     if (evaluated) done(evaluated)
-    else failed(step, said.trim().split('\n').at(-1) || end)
+    else if (!this.#stopped) failed(step, said.trim().split('\n').at(-1) || end)
   }
 }
 

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises'
 import { usage } from '../../shared/core/config.ts'
 import { assert } from '../../shared/core/errors.ts'
 import type { ImageShape } from '../../shared/core/image-grid.ts'
@@ -61,6 +62,7 @@ export function openClassifier(backend: Backend, network: NetworkSpec, bytes: Ui
     async classify({ values, rows, columns }) {
       const found = { features: [] as Float32Array[], probabilities: [] as Float32Array[] }
       for (let start = 0; start < rows; start += rowsAtOnce) {
+        await setImmediate() // lets the process hear that it is to end
         const count = Math.min(rowsAtOnce, rows - start)
         const block = values.subarray(start * columns, (start + count) * columns)
         const layer = (name: string | undefined) => {

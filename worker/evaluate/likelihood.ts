@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises'
 import { assert } from '../../shared/core/errors.ts'
 import { randomStream } from '../../shared/core/random.ts'
 import { labelClasses, type ModelSpec } from '../../shared/model/spec.ts'
@@ -45,6 +46,7 @@ export async function likelihoodOf(
   const perBlock = Math.max(1, Math.floor(rowsAtOnce / importanceSamples))
   const sums = { reconstruction: 0, kl: 0, iwae: 0 }
   for (let start = 0, block = 0; start < images.rows; start += perBlock, block++) {
+    await setImmediate() // lets the process hear that it is to end
     const rows = Math.min(perBlock, images.rows - start)
     const values = images.values.subarray(start * images.columns, (start + rows) * images.columns)
     const pixels = repeated(values, importanceSamples)
