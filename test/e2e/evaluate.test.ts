@@ -97,7 +97,7 @@ describe('evaluate', () => {
   it('goes on beside a run, one at a time, and tells its figures in the files of the run', async () => {
     const run = join(temporaryFolder(), 'beside')
     const train = new Cli([
-      ...['train', '--model', 'gan', '--steps', '40', '--workers', '2', '--run-dir', run, '--json'],
+      ...['train', '--model', 'gan', '--steps', '25', '--workers', '2', '--run-dir', run, '--json'],
       ...['--evaluate-every', '15', '--evaluate-samples', '100', '--keep-checkpoints', '1', '--http', '127.0.0.1:0'],
     ])
     const { code, stdout, stderr } = await train.finished
@@ -105,11 +105,11 @@ describe('evaluate', () => {
     const summary = readJson(join(run, 'summary.json'))
     const evaluations = summary.evaluations as { step: number; classifier: string; figures: Record<string, number> }[]
     expect(JSON.parse(stdout).evaluations).toEqual(evaluations)
-    expect(evaluations.at(-1)?.step).toBe(40)
+    expect(evaluations.at(-1)?.step).toBe(25)
     const told = readLines(join(run, 'events.jsonl')).filter(({ kind }) => kind === 'evaluation')
     expect(told.map(({ step, classifier, figures }) => ({ step, classifier, figures }))).toEqual(evaluations)
-    const last = join(run, 'checkpoints/step-00000040')
-    expect(readJson(join(last, 'evaluation.json'))).toMatchObject({ step: 40, samples: { samples: 100 } })
+    const last = join(run, 'checkpoints/step-00000025')
+    expect(readJson(join(last, 'evaluation.json'))).toMatchObject({ step: 25, samples: { samples: 100 } })
     const { samples, classifier } = (await evaluated(last, '--samples', '100')) as Record<string, unknown>
     expect(evaluations.at(-1)?.figures.fid).toBeCloseTo((samples as { fid: number }).fid, 3)
     expect(evaluations.at(-1)?.classifier).toBe((classifier as { sha256: string }).sha256)
