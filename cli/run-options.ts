@@ -25,7 +25,11 @@ export const runFlags = {
     describe: 'the same weights, bit for bit, for any number of workers (default: false)',
     group: 'Run:',
   },
-  algorithm: { type: 'string', describe: 'all-reduce: auto, direct, ring or tree (default: auto)', group: 'Run:' },
+  algorithm: {
+    type: 'string',
+    describe: 'all-reduce: auto, direct, ring, tree, hierarchical or star (default: auto)',
+    group: 'Run:',
+  },
   math: { type: 'string', describe: 'products of matrices: fp32 or bf16 (default: fp32)', group: 'Run:' },
   wire: {
     type: 'string',

@@ -1,8 +1,10 @@
-import { describeAlgorithm } from '../shared/collective/algorithm.ts'
+import { type ChosenAlgorithm, describeAlgorithm } from '../shared/collective/algorithm.ts'
+import { unknownTopology } from '../shared/collective/topology.ts'
 import { messageOf } from '../shared/core/errors.ts'
 import { encodeImageGrid } from '../shared/core/image-grid.ts'
 import { makeSchedule, type Schedule } from '../shared/core/schedule.ts'
 import type { CommittedStep, StateIdentity } from '../shared/protocol/control.ts'
+import type { Topology } from '../shared/protocol/topology.ts'
 import { Alarms } from './alarms.ts'
 import type { CheckpointMessage } from './checkpoint/checkpoint-intake.ts'
 import { type Manifest, stepName } from './checkpoint/checkpoint-store.ts'
@@ -92,7 +94,7 @@ export class RunRecord {
   }
 
   /** The group of a coordinator that crashed, to be taken over; null where there is none. */
-  get inherited(): Pick<Tally, 'generation' | 'group' | 'started' | 'state'> | null {
+  get inherited(): Pick<Tally, 'generation' | 'group' | 'started' | 'state' | 'topology'> | null {
     return this.run.takeover && this.#tally.group.length > 0 ? this.#tally : null
   }
 
@@ -126,19 +128,20 @@ export class RunRecord {
     group: readonly { workerId: string; endpoint: string }[],
     state: StateIdentity,
     reason: string,
+    hub: boolean,
   ): void {
     this.#notes.note({
       kind: 'formed',
       generation,
       group: group.map(({ workerId, endpoint }) => ({ workerId, endpoint })),
       state,
+      topology: unknownTopology(group.length, hub),
     })
     this.sync()
     const { step } = state
     const worldSize = group.length
     this.#worldSizes.push({ generation, step, worldSize, reason })
-    const algorithm = describeAlgorithm(this.run.config.algorithm, worldSize, this.run.config.reproducible)
-    this.run.folder.event('generation', { generation, step, worldSize, reason, algorithm })
+    this.run.folder.event('generation', { generation, step, worldSize, reason })
     this.metrics.group(generation, worldSize)
     this.#observer.group(generation, worldSize, step)
   }
@@ -232,9 +235,15 @@ export class RunRecord {
   }
 
   /** The group steps again. */
-  started(generation: number, now: number): void {
-    this.#notes.note({ kind: 'started', generation })
+  started(generation: number, topology: Topology, now: number): void {
+    this.#notes.note({ kind: 'started', generation, topology })
     this.#open.started(now)
+    this.run.folder.event('algorithm', { generation, ...this.algorithm(topology), topology })
+  }
+
+  algorithm(topology: Topology): ChosenAlgorithm {
+    const { algorithm, reproducible } = this.run.config
+    return describeAlgorithm({ choice: algorithm, topology, lanes: reproducible })
   }
 
   /** Nobody holds the state any more, or it is void: back to a checkpoint. */

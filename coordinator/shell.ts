@@ -1,20 +1,23 @@
-import { describeAlgorithm } from '../shared/collective/algorithm.ts'
 import type { Clock } from '../shared/core/clock.ts'
 import { messageOf } from '../shared/core/errors.ts'
 import { limits } from '../shared/core/limits.ts'
 import { decodeToCoordinator, encodeForm, foreignVersion, type ToCoordinator } from '../shared/protocol/control.ts'
+import { runTag } from '../shared/protocol/frame.ts'
+import { workerOfHubPeer } from '../shared/protocol/hub.ts'
+import type { Topology } from '../shared/protocol/topology.ts'
 import type { ControlServer } from '../shared/transport/control-socket.ts'
 import { BlobStore } from './blob-store.ts'
 import type { CheckpointMessage } from './checkpoint/checkpoint-intake.ts'
 import { Comparison } from './comparison.ts'
+import { Hub } from './hub.ts'
 import type { MembershipEffect, MembershipEvent } from './membership/events.ts'
-import { rankIn } from './membership/members.ts'
 import { decide } from './membership/membership.ts'
 import { inheritedMembership, initialMembership, type Outcome } from './membership/state.ts'
 import { Peers } from './peers.ts'
 import type { PreparedRun } from './prepare-run.ts'
 import { Reception } from './reception.ts'
 import type { RunRecord } from './run-record.ts'
+import { statusOf } from './status.ts'
 import type { Summary } from './summary.ts'
 import { type GroupTrace, openTrace } from './trace/group-trace.ts'
 
@@ -35,6 +38,7 @@ export class Shell {
   readonly #server: ControlServer
   readonly #blobs: BlobStore
   readonly #peers: Peers
+  readonly #hub: Hub
   readonly #clock: Clock
   readonly #reception: Reception
   readonly #comparison: Comparison
@@ -55,8 +59,15 @@ export class Shell {
     this.#peers = new Peers(server, (workerId) =>
       this.apply({ kind: 'left', workerId, loss: 'dead', certain: false, reason: 'its connection is closed' }),
     )
-    const { minWorkers, maxWorkers } = run.config
-    const rules = { minWorkers, maxWorkers, ...options, orphanMs: limits.orphanMs + options.faultMs, heartbeatMs }
+    this.#hub = new Hub({
+      send: (peer, frames) => void server.send(peer, frames),
+      malformed: () => record.metrics.malformed(),
+      abort: (generation, reason) => this.#peers.broadcast({ kind: 'abort', generation, reason }),
+    })
+    const { minWorkers, maxWorkers, algorithm } = run.config
+    const hub = algorithm === 'star' ? 'always' : algorithm === 'auto' ? 'fall-back' : 'never'
+    const times = { orphanMs: limits.orphanMs + options.faultMs, heartbeatMs }
+    const rules = { minWorkers, maxWorkers, ...options, ...times, hub } as const
     const from = { generation: record.generation, storedStep: record.checkpoints.step }
     this.#membership = record.inherited
       ? inheritedMembership(rules, { ...from, ...record.inherited }, this.#clock.now())
@@ -124,27 +135,7 @@ export class Shell {
   }
 
   status(): object {
-    const { phase, generation, group, members, reason } = this.#membership
-    const { ledger, schedule } = this.#record
-    const { model, dataset } = this.#run.config
-    return {
-      ...{ runId: this.#run.runId, model, dataset },
-      phase,
-      reason,
-      generation,
-      worldSize: group.length,
-      algorithm: describeAlgorithm(this.#run.config.algorithm, group.length, this.#run.config.reproducible),
-      step: ledger.steps,
-      totalSteps: schedule.totalSteps,
-      epoch: Math.floor(ledger.steps / schedule.stepsPerEpoch),
-      checkpointStep: this.#record.checkpoints.step,
-      workers: [...members.values()].map(({ workerId, step, standing }) => ({
-        workerId,
-        rank: rankIn(group, workerId),
-        step,
-        standing,
-      })),
-    }
+    return statusOf(this.#run, this.#record, this.#membership)
   }
 
   /** What fails here (a full disk, above all) ends the run with its reason instead of crashing it. */
@@ -158,6 +149,8 @@ export class Shell {
   }
 
   #receive(peer: string, frames: readonly Uint8Array[]): void {
+    const hubWorker = workerOfHubPeer(peer)
+    if (hubWorker !== null) return this.#hub.receive(peer, hubWorker, frames)
     const [head, body] = frames
     const message = head ? decodeToCoordinator(head) : null
     if (!head || !message) {
@@ -248,10 +241,10 @@ export class Shell {
       case 'form':
         return this.#form(effect)
       case 'start':
-        this.#record.started(effect.generation, now)
-        return this.#peers.sendAll(effect.group, { kind: 'start', generation: effect.generation })
+        this.#record.started(effect.generation, effect.topology, now)
+        return this.#peers.sendAll(effect.group, startOf(effect))
       case 'startAgain':
-        return this.#peers.send(effect.workerId, { kind: 'start', generation: effect.generation })
+        return this.#peers.send(effect.workerId, startOf(effect))
       case 'abort':
       case 'pause': {
         const { kind, generation, workerIds, reason } = effect
@@ -284,16 +277,23 @@ export class Shell {
     }
   }
 
-  #form({ generation, quorum }: Extract<MembershipEffect, { kind: 'form' }>): void {
+  #form({ generation, quorum, hub }: Extract<MembershipEffect, { kind: 'form' }>): void {
     const { group, state, source, reason } = quorum
     const peers = group.map(({ workerId, endpoint }, rank) => ({ workerId, rank, endpoint }))
     if (state.step < this.#record.ledger.steps && source === null) this.#record.rewound(state.step)
     this.#wentOnFrom = state.step
-    this.#record.formed(generation, group, state, reason)
-    this.#comparison.formed(group.map(({ workerId }) => workerId))
+    this.#record.formed(generation, group, state, reason, hub)
     const restore = source === null && state.step > 0 ? this.#blobs.restore(this.#record.checkpoints.newest()) : null
-    const { rollbacks } = this.#run.config
-    const encoded = encodeForm({ kind: 'form', generation, peers, state, source, restore, rollbacks })
+    const { rollbacks, reproducible, lanes } = this.#run.config
+    const workerIds = group.map(({ workerId }) => workerId)
+    this.#comparison.formed(workerIds)
+    const byHub = { run: runTag(this.#run.runId), generation, workerIds, lanes: reproducible ? lanes : null }
+    this.#hub.form(hub ? byHub : null)
+    const encoded = encodeForm({ kind: 'form', generation, peers, state, source, restore, rollbacks, hub })
     for (const { workerId, rank } of peers) this.#peers.sendEncoded(workerId, encoded(rank))
   }
+}
+
+function startOf({ generation, topology }: { generation: number; topology: Topology }) {
+  return { kind: 'start', generation, topology } as const
 }

@@ -1,5 +1,7 @@
+import { unknownTopology } from '../shared/collective/topology.ts'
 import type { Schedule } from '../shared/core/schedule.ts'
 import type { CommittedStep, StateIdentity } from '../shared/protocol/control.ts'
+import type { Topology } from '../shared/protocol/topology.ts'
 import type { Manifest } from './checkpoint/checkpoint-store.ts'
 import type { JournalRecord, Snapshot } from './journal/journal-record.ts'
 import { Ledger } from './schedule/ledger.ts'
@@ -13,6 +15,7 @@ export class Tally {
   generation = 0
   group: readonly { workerId: string; endpoint: string }[] = []
   started = false
+  topology: Topology = unknownTopology(0)
   state: StateIdentity | null = null
   /** Skipped steps in a row, up to the last one. */
   skips = 0
@@ -48,6 +51,7 @@ export class Tally {
         this.generation = record.generation
         this.group = record.group
         this.started = record.started
+        this.topology = record.topology
         this.state = record.state
         this.skips = record.skips
         this.score = record.score
@@ -56,10 +60,12 @@ export class Tally {
         this.generation = record.generation
         this.group = record.group
         this.started = false
+        this.topology = record.topology
         this.state = record.state
         return true
       case 'started':
         this.started = true
+        this.topology = record.topology
         return true
       case 'committed':
         return this.#commit(record.generation, record.step, record.incidentSeconds)
@@ -78,6 +84,7 @@ export class Tally {
     return {
       kind: 'snapshot',
       ...{ generation: this.generation, group: [...this.group], started: this.started, state: this.state, storedStep },
+      topology: this.topology,
       ledger: { step: steps, finishedEpochs: this.finishedEpochs(steps) },
       elapsed: { ...this.#elapsed, wallSeconds },
       losses: this.losses,

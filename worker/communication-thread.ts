@@ -1,6 +1,7 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { systemClock } from '../shared/core/clock.ts'
 import { assert } from '../shared/core/errors.ts'
+import { hubConnectionOf } from '../shared/protocol/hub.ts'
 import { openControlClient } from '../shared/transport/control-socket.ts'
 import { openZeromqTransport } from '../shared/transport/zeromq-transport.ts'
 import { Communicator } from './communicator.ts'
@@ -21,6 +22,7 @@ const communicator = new Communicator({
   counters: new Int32Array(data.counters),
   control: openControlClient(data.coordinator, data.workerId),
   transport: await openZeromqTransport(data.dataBind, { warn }),
+  openHub: () => openControlClient(data.coordinator, hubConnectionOf(data.workerId)),
   clock: systemClock,
   warn,
   post(message) {

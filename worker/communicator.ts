@@ -1,18 +1,15 @@
-import { chooseAlgorithm } from '../shared/collective/algorithm.ts'
-import { AllReduceGroup } from '../shared/collective/all-reduce.ts'
-import type { AllReduceMemory } from '../shared/collective/sums.ts'
+import { reduceMemory } from '../shared/collective/reduce-memory.ts'
 import type { Clock } from '../shared/core/clock.ts'
 import { assert, messageOf } from '../shared/core/errors.ts'
 import { type Kernel, loadKernel } from '../shared/kernel/kernel.ts'
 import { decodeToWorker, encodeControl, type Peer, type ToCoordinator } from '../shared/protocol/control.ts'
-import { decodeFrameHeader, encodeFrameHeader, frameKind, runTag } from '../shared/protocol/frame.ts'
+import { runTag } from '../shared/protocol/frame.ts'
 import type { TraceName } from '../shared/protocol/trace-record.ts'
 import type { ControlClient } from '../shared/transport/control-socket.ts'
-import type { FrameHandler, Payload, Transport } from '../shared/transport/transport.ts'
+import type { Transport } from '../shared/transport/transport.ts'
 import { CoordinatorWatch } from './coordinator-watch.ts'
-import { nodesOfRanks, reduceMemory } from './reduce-memory.ts'
-import { StateTransfer } from './state-transfer.ts'
-import { counter, type FromThread, type ThreadData, type ToThread } from './thread-messages.ts'
+import { DataPlane } from './data-plane.ts'
+import { counter, type FromThread, type GroupPlan, type ThreadData, type ToThread } from './thread-messages.ts'
 import type { About } from './trace/notes.ts'
 import { TraceOutbox } from './trace/trace-outbox.ts'
 
@@ -24,6 +21,8 @@ export interface CommunicatorParts {
   readonly counters: Int32Array
   readonly control: ControlClient
   readonly transport: Transport
+  /** A connection of its own to the coordinator, for data. */
+  openHub(): ControlClient
   readonly clock: Clock
   post(message: FromThread): void
   /** A line for whoever started this worker. */
@@ -36,24 +35,18 @@ export class Communicator {
   readonly #watch: CoordinatorWatch
   readonly #trace: TraceOutbox
   readonly #stopHeartbeat: (() => void)[] = []
-  #memory: AllReduceMemory | null = null
+  readonly #data: DataPlane
   #kernel: Kernel | null = null
-  #state: StateTransfer | null = null
-  #run = 0n
   #hello: Hello | null = null
   #welcomed = false
   /** Times that this process has said hello. */
   #attempt = 0
   #expelled = false
-  #group: AllReduceGroup | null = null
   #peers: readonly Peer[] = []
-  #rank = 0
-  #generation = 0
   #halted = true
   /** Generation in which this rank has told of a lost link. */
   #suspected = 0
   #malformed = 0
-  readonly #counts = { stale: 0, malformed: 0 }
   /** Commits that the coordinator has not noted yet; told again when it comes back. */
   #unnoted: Commits[] = []
   /** Where this worker stands in its group; told again like the commits. */
@@ -69,11 +62,17 @@ export class Communicator {
       warn: parts.warn,
       reconnected: () => this.#sayHelloAgain(),
     })
+    this.#data = new DataPlane({
+      ...{ transport, clock: parts.clock, openHub: () => parts.openHub() },
+      segments: () => this.#trace.notes.segments,
+      joined: (generation, report) => {
+        this.#lastWord = { kind: 'joined', generation, report }
+        this.#send(this.#lastWord)
+      },
+      lost: (rank) => this.#linkLost(rank),
+    })
     control.onMessage((frames) => this.#fromCoordinator(frames))
     control.onConnection((connected) => this.#watch.connection(connected))
-    const frame: FrameHandler = (header, payload) => this.#frame(header, payload)
-    transport.onFrame((header, payload) => this.#trace.notes.segments.receive(header, payload, frame))
-    transport.onLost((rank) => this.#linkLost(rank))
     transport.onHost?.((files) => parts.post({ kind: 'host', files }))
     parts.post({ kind: 'open', endpoint: transport.endpoint })
   }
@@ -82,11 +81,11 @@ export class Communicator {
     switch (message.kind) {
       case 'memory':
         this.#kernel = loadKernel(message.memory)
-        this.#memory = reduceMemory(this.#kernel, message.memory, message.sumScratch)
-        this.#state = new StateTransfer(message.memory, message.regions, (rank, kind, segment, payload) =>
-          this.#sendState(rank, kind, segment, payload),
+        return this.#data.useMemory(
+          reduceMemory(this.#kernel, message.memory, message.sumScratch),
+          message.memory,
+          message.regions,
         )
-        return
       case 'trace':
         return this.#trace.use(message.memory)
       case 'send':
@@ -99,7 +98,7 @@ export class Communicator {
         }
         return this.#send(this.#hello)
       case 'connected':
-        this.#run = runTag(message.runId)
+        this.#data.run = runTag(message.runId)
         this.#welcomed = true
         if (this.#hello) this.#hello = { ...this.#hello, runId: message.runId, absence: null }
         if (this.#stopHeartbeat.length === 0)
@@ -110,14 +109,14 @@ export class Communicator {
         return this.#form(message)
       case 'allReduce':
         return this.#answer(message, 'bucket', async () => {
-          assert(this.#group, 'a group is formed before it reduces')
+          assert(this.#data.group, 'a group is formed before it reduces')
           const offsets = message.offsets.map((offset) => offset / 4)
-          return (await this.#group.allReduce(message.step, message.bucket, offsets, message.count)).bytes
+          return (await this.#data.group.allReduce(message.step, message.bucket, offsets, message.count)).bytes
         })
       case 'fetchState':
         return this.#answer(message, 'fetch state', () => {
-          assert(this.#state, 'the memory is there before a state comes')
-          return this.#state.fetch(message.source, message.identity)
+          assert(this.#data.state, 'the memory is there before a state comes')
+          return this.#data.state.fetch(message.source, message.identity)
         })
       case 'abort':
         return this.#abort(message.reason)
@@ -159,7 +158,8 @@ export class Communicator {
       this.#watch.unnoted(this.#unnotedSteps)
       return
     }
-    if (message.kind === 'abort' && message.generation === this.#generation) this.#abort(message.reason)
+    if (message.kind === 'start') this.#data.started(message.generation, message.topology)
+    if (message.kind === 'abort' && message.generation === this.#data.generation) this.#abort(message.reason)
     if (message.kind === 'expelled') {
       if (!this.#welcomed || message.attempt !== this.#attempt) return // for what was sent before the last hello
       this.#abort(message.reason)
@@ -177,69 +177,35 @@ export class Communicator {
     this.#trace.reconnected()
     if (!this.#hello || this.#closing) return
     if (!this.#welcomed) return this.#send(this.#hello)
-    this.#send({ ...this.#hello, member: { generation: this.#generation } })
+    this.#send({ ...this.#hello, member: { generation: this.#data.generation } })
     if (this.#lastWord) this.#send(this.#lastWord)
     for (const commits of this.#unnoted) this.#send(commits)
   }
 
-  #form(message: Extract<ToThread, { kind: 'form' }>): void {
-    assert(this.#memory, 'the memory is there before a group is')
-    const memory = this.#memory
+  #form(plan: GroupPlan): void {
     this.#abort('a new generation')
-    this.#counts.stale += this.#group?.staleFrames ?? 0
-    this.#counts.malformed += this.#group?.malformedFrames ?? 0
-    const { generation, rank, peers, lanes, algorithm, wire } = message
-    this.#generation = generation
-    this.#rank = rank
-    this.#peers = peers
+    this.#peers = plan.peers
     this.#halted = false
     for (const place of [counter.entered, counter.reduced]) Atomics.store(this.#parts.counters, place, 0)
-    const { transport } = this.#parts
-    const run = this.#run
-    this.#group = new AllReduceGroup({
-      ...{ run, generation, rank, worldSize: peers.length, memory },
-      transport: this.#trace.notes.segments.sender(transport),
-      algorithm: (bytes) => chooseAlgorithm(algorithm, peers.length, bytes, lanes !== null).name,
-      ...(lanes === null ? {} : { lanes: nodesOfRanks(peers.length, lanes) }),
-    })
-    const others = peers.filter((peer) => peer.rank !== rank)
-    transport.connect({ run, generation, rank, peers: others, wire })
-    this.#lastWord = { kind: 'joined', generation }
-    this.#send(this.#lastWord)
+    this.#data.form(plan)
   }
 
-  #frame(headerBytes: Uint8Array, payload: Payload): void {
-    const header = decodeFrameHeader(headerBytes)
-    const state = header && (header.kind === frameKind.stateRequest || header.kind === frameKind.statePiece)
-    if (!state) return this.#group?.receive(headerBytes, payload)
-    if (header.run === this.#run && header.generation === this.#generation) this.#state?.receive(header, payload)
-    else this.#counts.stale++
-  }
-
-  #sendState(rank: number, kind: number, segment: number, payload: Uint8Array): void {
-    const header = encodeFrameHeader({
-      ...{ kind, run: this.#run, generation: this.#generation, step: 0, bucket: 0, sender: this.#rank },
-      ...{ segment, part: 0, offset: 0, count: payload.byteLength / 4 },
-    })
-    this.#parts.transport.send([rank], header, payload)
-  }
-
-  #linkLost(rank: number): void {
+  #linkLost(rank: number | null): void {
     const peer = this.#peers.find((candidate) => candidate.rank === rank)
+    const { generation } = this.#data
     // One lost link ends the generation; the coordinator finds out about the others when it forms the next.
-    if (!peer || this.#halted || this.#closing || this.#suspected === this.#generation) return
-    this.#suspected = this.#generation
-    const reason = `the link to ${peer.workerId} (rank ${rank}) is lost`
+    if ((rank !== null && !peer) || this.#halted || this.#closing || this.#suspected === generation) return
+    this.#suspected = generation
+    const reason = peer ? `the link to ${peer.workerId} (rank ${rank}) is lost` : 'the link to the hub is lost'
     this.#abort(reason)
-    this.#send({ kind: 'suspect', generation: this.#generation, workerId: peer.workerId, reason })
+    if (peer) this.#send({ kind: 'suspect', generation, workerId: peer.workerId, reason })
   }
 
   #abort(reason: string): void {
     const { counters } = this.#parts
-    Atomics.store(counters, counter.aborted, this.#generation)
+    Atomics.store(counters, counter.aborted, this.#data.generation)
     Atomics.notify(counters, counter.aborted)
-    this.#group?.abort(new Error(reason))
-    this.#state?.abort(new Error(reason))
+    this.#data.abort(reason)
   }
 
   #answer({ id, ...about }: { id: number } & About, name: TraceName, work: () => Promise<number>): void {
@@ -255,15 +221,15 @@ export class Communicator {
     this.#send({
       kind: 'heartbeat',
       attempt: this.#attempt,
-      generation: this.#generation,
+      generation: this.#data.generation,
       step: counters[counter.step] ?? 0,
       residentBytes: process.memoryUsage.rss(),
       tensors: counters[counter.tensors] ?? 0,
-      staleFrames: this.#counts.stale + (this.#group?.staleFrames ?? 0),
-      malformedFrames: this.#malformed + this.#counts.malformed + (this.#group?.malformedFrames ?? 0),
-      entered: (this.#group?.entered ?? 0) + Atomics.load(counters, counter.entered),
-      reduced: (this.#group?.reduced ?? 0) + Atomics.load(counters, counter.reduced),
-      fetched: this.#state?.fetched ?? 0,
+      staleFrames: this.#data.staleFrames,
+      malformedFrames: this.#malformed + this.#data.malformedFrames,
+      entered: (this.#data.group?.entered ?? 0) + Atomics.load(counters, counter.entered),
+      reduced: (this.#data.group?.reduced ?? 0) + Atomics.load(counters, counter.reduced),
+      fetched: this.#data.state?.fetched ?? 0,
       clock: this.#trace.clock,
     })
     this.#tellTrace()
@@ -284,7 +250,7 @@ export class Communicator {
     this.#watch.stop()
     for (const stop of this.#stopHeartbeat) stop()
     this.#abort('the worker leaves')
-    this.#parts.transport.close()
+    this.#data.close()
     await this.#parts.control.close()
     this.#parts.post({ kind: 'closed' })
   }

@@ -1,5 +1,7 @@
-import { chooseAlgorithm } from '../shared/collective/algorithm.ts'
+import { chooseOnOneHost } from '../shared/collective/algorithm.ts'
 import { AllReduceGroup } from '../shared/collective/all-reduce.ts'
+import { nodesOfRanks } from '../shared/collective/lanes.ts'
+import { reduceMemory } from '../shared/collective/reduce-memory.ts'
 import { RingleaderError } from '../shared/core/errors.ts'
 import { limits } from '../shared/core/limits.ts'
 import type { Kernel } from '../shared/kernel/kernel.ts'
@@ -7,7 +9,6 @@ import type { HostFiles } from '../shared/protocol/file-lane.ts'
 import { Mailbox } from '../shared/transport/mailbox.ts'
 import type { FrameHandler } from '../shared/transport/transport.ts'
 import { rest } from './patience.ts'
-import { nodesOfRanks, reduceMemory } from './reduce-memory.ts'
 import type { MemoryRegion } from './step/model-state.ts'
 import { counter, type GroupPlan } from './thread-messages.ts'
 import { noSegments, type SegmentNotes } from './trace/segment-notes.ts'
@@ -48,7 +49,7 @@ export class HostReduction {
     mailbox: Mailbox,
     { run, plan, kernel, memory, scratch, counters, segments = noSegments }: HostReductionParts,
   ) {
-    const { generation, rank, peers, lanes, algorithm } = plan
+    const { generation, rank, peers, lanes } = plan
     this.#mailbox = mailbox
     this.#counters = counters
     this.#generation = generation
@@ -56,10 +57,7 @@ export class HostReduction {
       ...{ run, generation, rank, worldSize: peers.length, transport: segments.sender(mailbox) },
       memory: reduceMemory(kernel, memory, scratch),
       segmentElements: limits.hostSegmentBytes / 4,
-      algorithm: (bytes) =>
-        peers.length <= limits.exchangeRanks && bytes * (peers.length - 1) <= limits.hostExchangeBytes
-          ? 'exchange'
-          : chooseAlgorithm(algorithm, peers.length, bytes, lanes !== null).name,
+      algorithm: (bytes) => chooseOnOneHost(peers.length, bytes),
       ...(lanes === null ? {} : { lanes: nodesOfRanks(peers.length, lanes) }),
     })
     const frame: FrameHandler = (header, payload) => this.#group.receive(header, payload)

@@ -192,10 +192,11 @@ export class Session {
     this.#wake()
   }
 
-  #planOf({ generation, rank, peers }: Formed): GroupPlan {
+  #planOf({ generation, rank, peers, hub }: Formed): GroupPlan {
     const config = this.#welcome?.config
     const lanes = config?.reproducible ? config.lanes : null
-    return { generation, rank, peers, lanes, algorithm: config?.algorithm ?? 'auto', wire: config?.wire ?? 'auto' }
+    const { algorithm = 'auto', wire = 'auto' } = config ?? {}
+    return { generation, rank, peers, lanes, algorithm, wire, hub }
   }
 
   /** Waits until there is something, or the run is over. */

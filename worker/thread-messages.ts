@@ -38,6 +38,8 @@ export interface GroupPlan {
   readonly lanes: number | null
   readonly algorithm: AlgorithmChoice
   readonly wire: Wire
+  /** Ranks reach each other through the coordinator alone. */
+  readonly hub: boolean
 }
 
 /** Main thread → communication thread. */

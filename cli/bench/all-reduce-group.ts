@@ -1,11 +1,16 @@
 import { type ChildProcess, fork } from 'node:child_process'
+import { Hub } from '../../coordinator/hub.ts'
 import { workerOfPeer } from '../../coordinator/peers.ts'
+import { topologyOf, unknownTopology } from '../../shared/collective/topology.ts'
 import { RingleaderError } from '../../shared/core/errors.ts'
 import { limits } from '../../shared/core/limits.ts'
-import { decodeToCoordinator, encodeControl } from '../../shared/protocol/control.ts'
+import { decodeToCoordinator, encodeControl, type ToWorker } from '../../shared/protocol/control.ts'
+import { runTag } from '../../shared/protocol/frame.ts'
+import { workerOfHubPeer } from '../../shared/protocol/hub.ts'
+import type { RankReport } from '../../shared/protocol/topology.ts'
 import { type ControlServer, openControlServer } from '../../shared/transport/control-socket.ts'
 import { onInterrupt } from '../process/interrupt.ts'
-import type { FromAllReduceProcess, ToAllReduceProcess } from './all-reduce-messages.ts'
+import { type FromAllReduceProcess, generation, runId, type ToAllReduceProcess } from './all-reduce-messages.ts'
 import type { CollectiveOptions } from './collective-options.ts'
 
 const startMs = 30_000
@@ -18,7 +23,8 @@ export class AllReduceGroup {
   readonly #server: ControlServer
   readonly #workers: readonly ChildProcess[]
   readonly #peers = new Set<string>()
-  readonly #joined = new Set<string>()
+  readonly #joined = new Map<string, RankReport>()
+  readonly #hub: Hub
   readonly #pulse: NodeJS.Timeout
   readonly #takeBack: () => void
   #onJoined: () => void = () => {}
@@ -40,7 +46,12 @@ export class AllReduceGroup {
     this.#workers = Array.from({ length: workers }, () =>
       fork(new URL('./all-reduce-process.js', import.meta.url), { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] }),
     )
-    server.onMessage((peer, frames) => this.#receive(peer, frames[0]))
+    this.#hub = new Hub({
+      send: (peer, frames) => void server.send(peer, frames),
+      malformed: () => {},
+      abort: (_, reason) => process.emitWarning(reason),
+    })
+    server.onMessage((peer, frames) => this.#receive(peer, frames))
     this.#pulse = setInterval(() => {
       for (const peer of this.#peers) this.#sendPulse(peer)
     }, pulseMs)
@@ -74,24 +85,37 @@ export class AllReduceGroup {
     const peers = opened.flatMap((answer, rank) =>
       answer.kind === 'open' ? [{ workerId: `worker-${rank}`, rank, endpoint: answer.endpoint }] : [],
     )
+    const workerIds = peers.map(({ workerId }) => workerId)
+    const hub = collective.algorithm === 'star'
+    if (hub) this.#hub.form({ run: runTag(runId), generation, workerIds, lanes: null })
     const joined = new Promise<void>((resolve) => {
       this.#onJoined = resolve
     })
     for (const [rank, worker] of this.#workers.entries()) send(worker, { kind: 'form', rank, peers })
     // What comes before a rank has joined is lost to it.
     await within(joined, limits.connectMs, 'the workers do not join')
+    const reports = workerIds.map((workerId) => this.#joined.get(workerId) ?? null)
+    const topology = hub ? unknownTopology(reports.length, hub) : topologyOf(reports)
+    for (const peer of this.#peers) this.#send(peer, { kind: 'start', generation, topology })
   }
 
-  #receive(peer: string, frame: Uint8Array | undefined): void {
+  #receive(peer: string, frames: readonly Uint8Array[]): void {
+    const hubWorker = workerOfHubPeer(peer)
+    if (hubWorker !== null) return this.#hub.receive(peer, hubWorker, frames)
     if (!this.#peers.has(peer)) this.#sendPulse(peer)
     this.#peers.add(peer)
-    if (!frame || decodeToCoordinator(frame)?.kind !== 'joined') return
-    this.#joined.add(workerOfPeer(peer))
+    const message = frames[0] ? decodeToCoordinator(frames[0]) : null
+    if (message?.kind !== 'joined') return
+    this.#joined.set(workerOfPeer(peer), message.report)
     if (this.#joined.size === this.#workers.length) this.#onJoined()
   }
 
   #sendPulse(peer: string): void {
-    void this.#server.send(peer, [encodeControl({ kind: 'pulse', step: 0, time: null })])
+    this.#send(peer, { kind: 'pulse', step: 0, time: null })
+  }
+
+  #send(peer: string, message: ToWorker): void {
+    void this.#server.send(peer, [encodeControl(message)])
   }
 }
 

@@ -1,6 +1,10 @@
 import type { Peer } from '../../shared/protocol/control.ts'
 import type { CollectiveOptions } from './collective-options.ts'
 
+/** Of the one group that there is. */
+export const runId = 'bench'
+export const generation = 1
+
 export interface AllReduceWorkerOptions {
   /** Address of the parent's control server. */
   readonly coordinator: string

@@ -8,7 +8,7 @@ import { Link } from '../../worker/link.ts'
 import { openThread } from '../../worker/open-thread.ts'
 import type { MemoryRegion } from '../../worker/step/model-state.ts'
 import { counter, type GroupPlan } from '../../worker/thread-messages.ts'
-import type { AllReduceWorkerOptions, FromAllReduceProcess } from './all-reduce-messages.ts'
+import { type AllReduceWorkerOptions, type FromAllReduceProcess, generation, runId } from './all-reduce-messages.ts'
 import type { CollectiveOptions } from './collective-options.ts'
 import { fillPattern, firstWrong } from './test-pattern.ts'
 
@@ -16,7 +16,6 @@ const warmUps = 3
 /** As in a training (coordinator/shell.ts). */
 const heartbeatMs = 250
 const marginBytes = (1 << 17) + 2 * limits.sumScratchBytes
-const runId = 'bench'
 
 /** A worker of a training without the training: main thread, link, communication thread, sockets, shared memory. */
 export class AllReduceWorker {
@@ -24,6 +23,8 @@ export class AllReduceWorker {
   /** Exit code, once it was told to end. */
   readonly done: Promise<number>
   readonly #link: Link
+  /** Settles once the group is told to step. */
+  readonly #started: Promise<void>
   readonly #arena: Arena
   readonly #bucket: number
   readonly #ownScratch: MemoryRegion
@@ -59,18 +60,25 @@ export class AllReduceWorker {
     const end = new Promise<Error | null>((resolve) => {
       this.#over = resolve
     })
+    this.#started = new Promise((resolve) => {
+      this.#link.onMessage(({ message }) => {
+        if (message.kind === 'start') resolve()
+      })
+    })
     this.#link.onLost((reason) => this.#over(new RingleaderError('bench', reason)))
     this.done = this.#close(end)
   }
 
   form(rank: number, peers: readonly Peer[]): void {
-    this.#plan = { generation: 1, rank, peers, lanes: null, ...this.#collective }
+    const hub = this.#collective.algorithm === 'star'
+    this.#plan = { generation, rank, peers, lanes: null, hub, ...this.#collective }
     this.#link.welcomed(runId, heartbeatMs)
     this.#link.form(this.#plan)
   }
 
   /** All ranks set out together, every time; filling and checking is not in the time. */
   async measure(bytes: number, iterations: number): Promise<FromAllReduceProcess> {
+    await this.#started
     const { rank = 0, peers = [] } = this.#plan ?? {}
     const values = this.#arena.floats(this.#bucket, bytes / 4)
     const seconds: number[] = []
@@ -105,7 +113,7 @@ export class AllReduceWorker {
   }
 
   #openHost(): HostReduction | null {
-    const files = this.#link.host(1)
+    const files = this.#link.host(generation)
     if (files && this.#plan)
       this.#host ??= HostReduction.open({
         ...{ run: runTag(runId), plan: this.#plan, files, kernel: loadKernel(this.#memory), memory: this.#memory },

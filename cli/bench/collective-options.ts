@@ -1,8 +1,8 @@
 import type { Options } from 'yargs'
-import { usage } from '../../shared/core/config.ts'
+import { algorithmChoices, usage } from '../../shared/core/config.ts'
 
 /** How buckets are reduced, and over what. The one place that knows what there is to choose from. */
-const choices = { algorithm: ['auto', 'direct', 'ring', 'tree'], wire: ['auto', 'shm', 'tcp'] } as const
+const choices = { algorithm: algorithmChoices, wire: ['auto', 'shm', 'tcp'] } as const
 
 export interface CollectiveOptions {
   readonly algorithm: (typeof choices.algorithm)[number]

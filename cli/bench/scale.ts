@@ -1,6 +1,7 @@
 import { type Algorithm, chooseAlgorithm } from '../../shared/collective/algorithm.ts'
 import { limits } from '../../shared/core/limits.ts'
 import { type StepModel, stepMs } from '../../shared/core/step-model.ts'
+import type { Topology } from '../../shared/protocol/topology.ts'
 import type { LinkModel } from '../simulation/link-model.ts'
 import { simulateAllReduce } from '../simulation/simulated-all-reduce.ts'
 import { sizeName } from './sizes.ts'
@@ -49,11 +50,22 @@ export async function scaleFigures(
 ): Promise<ScaleFigures | null> {
   if (plannedMessages(algorithm, worldSize, bytes) > mostMessages) return null
   const { ms, messages } = await simulateAllReduce(algorithm, worldSize, bytes, links)
+  const circumstances = { choice: 'auto', topology: topologyOfModel(links, worldSize), lanes: false } as const
   return {
-    ...{ worldSize, bytes, algorithm, auto: chooseAlgorithm('auto', worldSize, bytes, false).name === algorithm },
+    ...{ worldSize, bytes, algorithm, auto: chooseAlgorithm(circumstances, bytes).name === algorithm },
     ...{ ms: rounded(ms), busbwGBps: rounded((bytes / ms / 1e6) * 2 * (1 - 1 / worldSize)), messages },
     ...(measured ? { step: predicted(measured, worldSize, ms) } : {}),
   }
+}
+
+/** What the ranks would measure. */
+function topologyOfModel({ ranksPerHost, local, latencyMs, bytesPerMs }: LinkModel, worldSize: number): Topology {
+  const speed = (link: Pick<LinkModel, 'latencyMs' | 'bytesPerMs'>) => ({
+    latencyUs: 1000 * link.latencyMs,
+    bytesPerSecond: 1000 * link.bytesPerMs,
+  })
+  const hosts = Array.from({ length: worldSize }, (_, rank) => Math.floor(rank / ranksPerHost))
+  return { hosts, inside: speed(local), between: speed({ latencyMs, bytesPerMs }), hub: false }
 }
 
 function predicted({ model, globalBatch, reductions }: MeasuredStep, worldSize: number, ms: number) {

@@ -78,7 +78,7 @@ export class ScriptedWorker {
         this.rank = message.rank
         this.#entered = 0
         this.#state = message.state
-        this.#send({ kind: 'joined', generation: this.generation })
+        this.#send({ kind: 'joined', generation: this.generation, report: { sameHost: [], links: [] } })
         return this.#stands('formed')
       case 'start':
         return this.#stands('stepping')

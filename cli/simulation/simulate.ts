@@ -45,23 +45,26 @@ export interface SimulateOptions {
   /** Whether killed workers are started again (default: true). */
   readonly restarts?: boolean
   readonly trace?: (line: string) => void
+  /** Default: auto, on one host. */
+  readonly algorithm?: RunOptions['algorithm']
+  readonly hosts?: number
 }
 
 /** One run of the real coordinator and the real workers on virtual time. */
 export async function simulate(options: SimulateOptions): Promise<Simulated> {
-  const { seed, workers, steps, reproducible, faults, minWorkers, trace } = options
+  const { seed, workers, steps, reproducible, faults, minWorkers, trace, hosts = 1, algorithm = 'auto' } = options
   const invariants = new Invariants(options.bits ?? new Map())
   const runDir = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'ringleader-simulation-'))
   const joining = faults.filter(({ kind }) => kind === 'join').length
   const runOptions: RunOptions = {
     ...{ model: 'gan', dataset: 'toy', steps, batchSize: 16, discriminatorUpdates: 3, seed, lanes: 16 },
-    ...{ minWorkers: minWorkers ?? 1, maxWorkers: workers + joining, reproducible },
+    ...{ minWorkers: minWorkers ?? 1, maxWorkers: workers + joining, reproducible, algorithm },
     ...{ maxGradientNorm: 1e12, checkpointEvery: 10 },
   }
   try {
     const simulated = new SimulatedRun(
       {
-        ...{ seed, workers, faults, dataset: toyDataset(samples), trace: trace ?? null },
+        ...{ seed, workers, hosts, faults, dataset: toyDataset(samples), trace: trace ?? null },
         restarts: options.restarts ?? true,
         request: {
           ...{

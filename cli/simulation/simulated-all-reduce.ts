@@ -43,6 +43,7 @@ export async function simulateAllReduce(
   const network = new TimedNetwork(model, scale)
   const transports = Array.from({ length: worldSize }, () => network.create())
   const peers = transports.map(({ endpoint }, rank) => ({ rank, endpoint }))
+  const hosts = transports.map(({ host }) => host)
   const scratch = new Float32Array(8192)
   const segmentElements = Math.max(1, Math.ceil(limits.segmentBytes / 4 / scale))
   const ranks = transports.map((transport, rank) => {
@@ -52,6 +53,7 @@ export async function simulateAllReduce(
     const group = new AllReduceGroup({
       ...{ run: 1n, generation: 1, rank, worldSize, transport, segmentElements },
       algorithm: () => algorithm,
+      hosts: () => hosts,
       memory: { floats: (offset, count) => values.subarray(offset, offset + count), scratch, add },
     })
     transport.onFrame((header, payload) => group.receive(header, payload))

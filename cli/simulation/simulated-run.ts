@@ -21,6 +21,7 @@ const computeMs = 8
 export interface SimulationSettings {
   readonly seed: number
   readonly workers: number
+  readonly hosts: number
   readonly request: RunRequest
   readonly dataset: ImageDataset
   readonly faults: readonly Fault[]
@@ -143,7 +144,7 @@ export class SimulatedRun {
     process.onEnd(() => this.#workerEnded(workerId, processId, 'killed'))
     const place = {
       ...{ workerId, processId, process, network: this.#network, coordinator: address, computeMs },
-      ...{ dataset: this.#settings.dataset, observer: this, session },
+      ...{ dataset: this.#settings.dataset, hosts: this.#settings.hosts, observer: this, session },
     }
     const boot = () =>
       runSimulatedWorker(place).then(

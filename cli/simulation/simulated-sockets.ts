@@ -99,9 +99,17 @@ export class SimulatedDataTransport implements Transport {
   #ranks = new Map<number, Line>()
   #onFrame: FrameHandler = () => {}
   #onLost: (rank: number) => void = () => {}
+  readonly #sharesHost: (endpoint: string) => boolean
+  sameHost: ReadonlySet<number> = new Set()
 
-  constructor(network: SimulatedNetwork, process: SimulatedProcess, endpoint: string) {
+  constructor(
+    network: SimulatedNetwork,
+    process: SimulatedProcess,
+    endpoint: string,
+    sharesHost: (endpoint: string) => boolean,
+  ) {
     this.endpoint = endpoint
+    this.#sharesHost = sharesHost
     this.#network = network
     this.#process = process
     this.#stopListening = network.listen(endpoint, {
@@ -134,6 +142,7 @@ export class SimulatedDataTransport implements Transport {
       this.#ranks.set(rank, entry.line)
     }
     for (const { line } of kept.values()) line.close()
+    this.sameHost = new Set(peers.flatMap(({ rank, endpoint }) => (this.#sharesHost(endpoint) ? [rank] : [])))
   }
 
   send(ranks: readonly number[], header: Uint8Array, payload: Uint8Array): void {

@@ -3,6 +3,7 @@ import { limits } from '../../shared/core/limits.ts'
 import { makeSchedule } from '../../shared/core/schedule.ts'
 import type { ImageDataset } from '../../shared/dataset/image-dataset.ts'
 import { protocolVersion } from '../../shared/protocol/control.ts'
+import { hubConnectionOf } from '../../shared/protocol/hub.ts'
 import { Communicator } from '../../worker/communicator.ts'
 import type { Workshop } from '../../worker/group-run.ts'
 import { type CommunicationThread, Link } from '../../worker/link.ts'
@@ -50,6 +51,8 @@ export interface WorkerPlace {
   readonly coordinator: string
   readonly dataset: ImageDataset
   readonly computeMs: number
+  /** Hosts over which workers are spread by their numbers. */
+  readonly hosts: number
   readonly observer: StepObserver
   /** Filled in once there is a session. */
   readonly session: SimulatedSession
@@ -82,7 +85,7 @@ export async function runSimulatedWorker(place: WorkerPlace): Promise<number> {
 }
 
 function simulatedThread(place: WorkerPlace, counters: SharedArrayBuffer): CommunicationThread {
-  const { workerId, processId, process, network, coordinator } = place
+  const { workerId, processId, process, network, coordinator, hosts } = place
   let toMain: (message: FromThread) => void = () => {}
   const early: FromThread[] = []
   const communicator = new Communicator({
@@ -92,7 +95,13 @@ function simulatedThread(place: WorkerPlace, counters: SharedArrayBuffer): Commu
     },
     counters: new Int32Array(counters),
     control: simulatedControlClient(network, process, coordinator, `${workerId}/${processId}`),
-    transport: new SimulatedDataTransport(network, process, `sim://${workerId}/${processId}`),
+    transport: new SimulatedDataTransport(
+      network,
+      process,
+      `sim://${workerId}/${processId}`,
+      (other) => hostOf(other, hosts) === hostOf(workerId, hosts),
+    ),
+    openHub: () => simulatedControlClient(network, process, coordinator, `${hubConnectionOf(workerId)}/${processId}`),
     clock: process.clock,
     post(message) {
       if (message.kind === 'open') early.push(message)
@@ -108,6 +117,11 @@ function simulatedThread(place: WorkerPlace, counters: SharedArrayBuffer): Commu
     },
     onEnd: () => {},
   }
+}
+
+/** Of a worker by its name, or its endpoint: that of its number. */
+function hostOf(name: string, hosts: number): number {
+  return Number(/worker-(\d+)/.exec(name)?.[1] ?? 0) % hosts
 }
 
 function makeWorkshop(

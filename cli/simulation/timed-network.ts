@@ -75,6 +75,7 @@ export class TimedTransport implements Transport {
   readonly endpoint: string
   readonly host: number
   readonly port = newPort()
+  readonly sameHost: ReadonlySet<number> = new Set()
   /** When the processor has done all that it had to do. */
   busyUntil = 0
   readonly #network: TimedNetwork

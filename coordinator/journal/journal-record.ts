@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { committedStepSchema, stateIdentitySchema } from '../../shared/protocol/control.ts'
+import { topologySchema } from '../../shared/protocol/topology.ts'
 import { coverageSchema } from '../checkpoint/checkpoint-store.ts'
 
 const natural = z.number().int().min(0)
@@ -14,6 +15,7 @@ const snapshotSchema = z.object({
   group: z.array(memberSchema),
   /** Whether the group was told to step. */
   started: z.boolean(),
+  topology: topologySchema,
   state: stateIdentitySchema.nullable(),
   storedStep: natural,
   ledger: z.object({ step: natural, finishedEpochs: coverageSchema }),
@@ -32,8 +34,10 @@ export const journalRecordSchema = z.discriminatedUnion('kind', [
     generation: natural,
     group: z.array(memberSchema),
     state: stateIdentitySchema,
+    /** Nothing but whether it goes through the hub is known before the start. */
+    topology: topologySchema,
   }),
-  z.object({ kind: z.literal('started'), generation: natural }),
+  z.object({ kind: z.literal('started'), generation: natural, topology: topologySchema }),
   z.object({
     kind: z.literal('committed'),
     generation: natural,

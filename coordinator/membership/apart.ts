@@ -2,8 +2,8 @@ import type { Member } from './member.ts'
 
 /** Failed generations without a commit, after which two members are known not to reach each other. */
 const maximumFailures = 3
-/** So long are they kept out of each other's group; then it is tried once more. */
-const apartMs = 300_000
+/** So long are they kept out of each other's group, or their group goes through the hub; then it is tried once more. */
+export const apartMs = 300_000
 
 /** Of two members, by their names: how often their link failed without a step in between, and until when they are apart. */
 interface Pair {

@@ -1,4 +1,5 @@
 import type { StateIdentity } from '../../shared/protocol/control.ts'
+import type { RankReport, Topology } from '../../shared/protocol/topology.ts'
 import type { Loss } from './member.ts'
 import type { Quorum } from './quorum.ts'
 import type { Membership, Outcome } from './state.ts'
@@ -7,7 +8,7 @@ export type MembershipEvent =
   | { kind: 'hello'; workerId: string }
   /** `left`: the last generation that it was in, and has left. */
   | { kind: 'ready'; workerId: string; endpoint: string; left: number; state: StateIdentity | null }
-  | { kind: 'joined'; workerId: string; generation: number }
+  | { kind: 'joined'; workerId: string; generation: number; report: RankReport }
   | { kind: 'heard'; workerId: string }
   | { kind: 'returned'; workerId: string }
   | {
@@ -35,9 +36,10 @@ export type MembershipEvent =
   | { kind: 'tick' }
 
 export type MembershipEffect =
-  | { kind: 'form'; generation: number; quorum: Quorum }
-  | { kind: 'start'; generation: number; group: readonly string[] }
-  | { kind: 'startAgain'; generation: number; workerId: string }
+  /** `hub`: data go through the coordinator. */
+  | { kind: 'form'; generation: number; quorum: Quorum; hub: boolean }
+  | { kind: 'start'; generation: number; group: readonly string[]; topology: Topology }
+  | { kind: 'startAgain'; generation: number; workerId: string; topology: Topology }
   | { kind: 'abort'; generation: number; workerIds: readonly string[]; reason: string }
   | { kind: 'pause'; generation: number; workerIds: readonly string[]; reason: string }
   | { kind: 'refuse'; workerId: string; code: string; message: string }

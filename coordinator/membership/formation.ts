@@ -1,10 +1,11 @@
-import { withoutApart } from './apart.ts'
+import { topologyOf, unknownTopology } from '../../shared/collective/topology.ts'
+import { apartMs, withoutApart } from './apart.ts'
 import { backOffMs } from './back-off.ts'
 import type { Decision, MembershipEffect } from './events.ts'
 import { ahead, type Member } from './member.ts'
 import { rankIn } from './members.ts'
 import { quorum } from './quorum.ts'
-import { isVoid, type Membership, named } from './state.ts'
+import { isVoid, type Membership, named, present } from './state.ts'
 
 /** A state that one worker alone holds is lost with it. */
 const enoughHolders = 2
@@ -34,7 +35,21 @@ export function candidates(state: Membership, now: number): Member[] {
   const inOrder = chosen.sort((a, b) =>
     ahead(a.state, b.state) ? -1 : ahead(b.state, a.state) ? 1 : place(a) - place(b),
   )
-  return state.pairs.size === 0 ? chosen : withoutApart(inOrder, state.pairs, now)
+  if (state.pairs.size === 0 || goesThroughHub(state, now)) return chosen
+  const together = withoutApart(inOrder, state.pairs, now)
+  return cutOff(state, inOrder, together) ? chosen : together
+}
+
+/** Leaving out who does not reach the others would leave no more than half: then the hub is the better way for all. */
+function cutOff(state: Membership, all: readonly Member[], together: readonly Member[]): boolean {
+  return state.options.hub === 'fall-back' && together.length < all.length && 2 * together.length <= all.length
+}
+
+/** Whether a group of these candidates is to go through the hub of the coordinator (docs/adr/0013-star-through-the-coordinator.md). */
+export function goesThroughHub(state: Membership, now: number, chosen: readonly Member[] = []): boolean {
+  const { hub } = state.options
+  if (hub !== 'fall-back') return hub === 'always'
+  return state.hubUntil > now || cutOff(state, chosen, withoutApart(chosen, state.pairs, now))
 }
 
 /** Members out of sight may be stepping still, or hold what nobody else does. Not for ever: they stop in the end. */
@@ -65,8 +80,12 @@ export function formIfEnough(state: Membership, now: number, tell = false): Deci
   const reason = first ? `${ready.length} ready, ${wanted} wanted` : state.reason
   const next = quorum({ candidates: ready, lastGroup: state.group, maxWorkers, storedStep: state.storedStep, reason })
   const joining = next.group.map(
-    (member): Member => ({ ...member, standing: 'joining', entered: 0, inCollective: false, movedAt: now }),
+    (member): Member => ({
+      ...{ ...member, standing: 'joining', entered: 0, inCollective: false, movedAt: now, report: null },
+    }),
   )
+  const hub = goesThroughHub(state, now, ready)
+  const hubUntil = hub && state.options.hub === 'fall-back' && state.hubUntil <= now ? now + apartMs : state.hubUntil
   return {
     state: {
       ...state,
@@ -80,8 +99,22 @@ export function formIfEnough(state: Membership, now: number, tell = false): Deci
       furthest: next.state,
       voidThrough: next.source === null ? state.generation : state.voidThrough,
       formed: true,
+      topology: unknownTopology(next.group.length, hub),
+      hubUntil,
       reason,
     },
-    effects: [{ kind: 'form', generation, quorum: next }],
+    effects: [{ kind: 'form', generation, quorum: next, hub }],
+  }
+}
+
+/** All have joined: they may step, and hear how their group hangs together. */
+export function started(state: Membership, now: number): Decision {
+  const { generation, group, stopping } = state
+  const running = present(state).map((member): Member => ({ ...member, standing: 'running', movedAt: now }))
+  const topology = state.topology.hub ? state.topology : topologyOf(running.map(({ report }) => report))
+  const stop: MembershipEffect[] = stopping ? [{ kind: 'requestStop', workerIds: group }] : []
+  return {
+    state: { ...state, phase: 'running', members: state.members.withAll(running), topology },
+    effects: [{ kind: 'start', generation, group, topology }, ...stop],
   }
 }

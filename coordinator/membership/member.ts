@@ -1,4 +1,5 @@
 import type { StateIdentity } from '../../shared/protocol/control.ts'
+import type { RankReport } from '../../shared/protocol/topology.ts'
 import type { Arrivals } from './failure-detector.ts'
 
 /** One worker, as the coordinator knows it. */
@@ -10,6 +11,8 @@ export interface Member {
   /** The bits that it holds, as of its last word about them; null: none worth having. */
   readonly state: StateIdentity | null
   readonly step: number
+  /** On its links to the other ranks of the group, once it has joined. */
+  readonly report: RankReport | null
   readonly since: number
   readonly heartbeats: Arrivals
   /** Heard from in any way. */

@@ -2,7 +2,7 @@ import { linkFailed, linksHold } from './apart.ts'
 import { noteLoss } from './back-off.ts'
 import { chain, type Decision, type MembershipEffect, type MembershipEvent, still } from './events.ts'
 import { arrival } from './failure-detector.ts'
-import { candidates, formIfEnough } from './formation.ts'
+import { candidates, formIfEnough, goesThroughHub, started } from './formation.ts'
 import type { Loss, Member } from './member.ts'
 import { rankIn } from './members.ts'
 import { returned, startAgain } from './returning.ts'
@@ -38,7 +38,7 @@ export function decide(state: Membership, event: MembershipEvent, now: number): 
     case 'joined':
       if (event.generation !== state.generation) return still(state)
       if (state.phase !== 'forming') return startAgain(state, event.workerId)
-      return startIfJoined(update(state, event.workerId, now, { standing: 'joined' }), now)
+      return startIfJoined(update(state, event.workerId, now, { standing: 'joined', report: event.report }), now)
     case 'returned':
       return returned(update(state, event.workerId, now, {}), event.workerId)
     case 'heard':
@@ -118,7 +118,7 @@ function committed(state: Membership, event: Extract<MembershipEvent, { kind: 'c
   const stepMs = state.stepMs === 0 ? ms : state.stepMs + 0.1 * (ms - state.stepMs)
   const { generation, step } = event
   if (rankIn(state.group, event.workerId) < 0 || generation !== state.generation) return state
-  const pairs = linksHold(state.pairs, state.group)
+  const pairs = state.topology.hub ? state.pairs : linksHold(state.pairs, state.group)
   return update({ ...note(state, { generation, step }), stepMs, pairs }, event.workerId, now, {
     step,
     state: { generation, step },
@@ -170,7 +170,8 @@ function suspect(state: Membership, event: Extract<MembershipEvent, { kind: 'sus
   if (generation !== state.generation || !isPresent(state, other)) return still(state)
   const { pairs, apart } = linkFailed(state.pairs, workerId, other, generation, now)
   const next = { ...state, pairs }
-  if (!apart) return chain(abort(next, event.reason, now), (after) => formIfHalted(after, now))
+  if (!apart || goesThroughHub(next, now, candidates(next, now)))
+    return chain(abort(next, event.reason, now), (after) => formIfHalted(after, now))
   const [near = '', far = ''] = state.group.filter((id) => id === workerId || id === other) // the higher rank goes
   return lose(next, { workerId: far, kind: 'apart', reason: `it and ${near} do not reach each other` }, false, now)
 }
@@ -197,16 +198,7 @@ function formIfHalted(state: Membership, now: number): Decision {
 
 function startIfJoined(state: Membership, now: number): Decision {
   if (!everyPresent(state, ({ standing }) => standing === 'joined')) return still(state)
-  const running = present(state).map((member): Member => ({ ...member, standing: 'running', movedAt: now }))
-  const members = state.members.withAll(running)
-  const started: Decision = {
-    state: { ...state, phase: 'running', members },
-    effects: [
-      { kind: 'start', generation: state.generation, group: state.group },
-      ...(state.stopping ? [{ kind: 'requestStop' as const, workerIds: state.group }] : []),
-    ],
-  }
-  return chain(started, (next) => admit(next, now))
+  return chain(started(state, now), (next) => admit(next, now))
 }
 
 function endIfFinished(state: Membership, stopped: boolean): Decision {

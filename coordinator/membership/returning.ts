@@ -13,6 +13,7 @@ export function returned(state: Membership, workerId: string): Decision {
 export function startAgain(state: Membership, workerId: string): Decision {
   const started = state.phase === 'running' || (state.phase === 'halting' && !state.aborted)
   if (!started || state.members.get(workerId)?.standing !== 'running') return still(state)
+  const { generation, topology } = state
   const stop: MembershipEffect[] = state.stopping ? [{ kind: 'requestStop', workerIds: [workerId] }] : []
-  return { state, effects: [{ kind: 'startAgain', generation: state.generation, workerId }, ...stop] }
+  return { state, effects: [{ kind: 'startAgain', generation, workerId, topology }, ...stop] }
 }

@@ -1,5 +1,7 @@
+import { unknownTopology } from '../../shared/collective/topology.ts'
 import type { StateIdentity } from '../../shared/protocol/control.ts'
-import type { Pairs } from './apart.ts'
+import type { Topology } from '../../shared/protocol/topology.ts'
+import { apartMs, type Pairs } from './apart.ts'
 import type { Losses } from './back-off.ts'
 import { firstArrival } from './failure-detector.ts'
 import { ahead, type Member } from './member.ts'
@@ -23,6 +25,8 @@ export interface MembershipOptions {
   /** So long do members step on without a word from the coordinator. */
   readonly orphanMs: number
   readonly heartbeatMs: number
+  /** Whether groups go through the hub of the coordinator: `fall-back`, where members do not reach each other (apart.ts). */
+  readonly hub: 'always' | 'fall-back' | 'never'
 }
 
 export interface Membership {
@@ -54,6 +58,10 @@ export interface Membership {
   readonly losses: ReadonlyMap<string, Losses>
   /** Members whose links to each other failed. */
   readonly pairs: Pairs
+  /** How the group hangs together, as of its start. */
+  readonly topology: Topology
+  /** Groups that form before this time go through the hub. */
+  readonly hubUntil: number
   /** Seconds of a step lately; a rank that lags by much more is stalled. */
   readonly stepMs: number
   readonly outcome: Outcome | null
@@ -82,6 +90,8 @@ export function initialMembership(
     stopping: false,
     losses: new Map(),
     pairs: new Map(),
+    topology: unknownTopology(0),
+    hubUntil: 0,
     stepMs: 0,
     outcome: null,
   }
@@ -101,6 +111,7 @@ export function inheritedMembership(
     started: boolean
     state: StateIdentity | null
     group: readonly { workerId: string; endpoint: string }[]
+    topology: Topology
   },
   now: number,
 ): Membership {
@@ -122,6 +133,8 @@ export function inheritedMembership(
     fenced: false,
     formed: true,
     furthest: from.state,
+    topology: from.topology,
+    hubUntil: from.topology.hub ? now + apartMs : 0,
   }
 }
 
@@ -132,6 +145,7 @@ export function newMember(workerId: string, heartbeatMs: number, now: number): M
     endpoint: '',
     state: null,
     step: 0,
+    report: null,
     since: now,
     heartbeats: firstArrival(now, heartbeatMs),
     lastHeard: now,

@@ -5,16 +5,21 @@ import type { Payload, Transport } from '../transport/transport.ts'
 import type { Algorithm } from './algorithm.ts'
 import { DirectReduction } from './direct.ts'
 import { ExchangeReduction } from './exchange.ts'
+import { HierarchicalReduction } from './hierarchical.ts'
 import type { LaneNode } from './lanes.ts'
 import type { BucketView, Reduction } from './reduction.ts'
 import { RingReduction } from './ring.ts'
+import { SendWindow } from './send-window.ts'
+import { hubOf, StarReduction } from './star.ts'
 import { type AllReduceMemory, bytesOf, Sums } from './sums.ts'
 import { TreeReduction } from './tree.ts'
 
 const reductions = {
   direct: DirectReduction,
   exchange: ExchangeReduction,
+  hierarchical: HierarchicalReduction,
   ring: RingReduction,
+  star: StarReduction,
   tree: TreeReduction,
 } satisfies Record<Algorithm, new (bucket: BucketView) => Reduction>
 
@@ -27,6 +32,10 @@ export interface AllReduceOptions {
   readonly memory: AllReduceMemory
   /** For a bucket of so many bytes; the same on all ranks. */
   algorithm(bytes: number): Algorithm
+  /** Number of the host of each rank; left out: each on its own. */
+  hosts?(): readonly number[]
+  /** Frames come from a hub, too (star.ts). */
+  readonly hub?: boolean
   readonly segmentElements?: number
   /** Subtrees that each rank offers, by rank; left out: one sum for each rank, added in rank order. */
   readonly lanes?: readonly (readonly LaneNode[])[]
@@ -55,6 +64,7 @@ export class AllReduceGroup {
   reduced = 0
   readonly #options: AllReduceOptions
   readonly #sums: Sums
+  readonly #window = new SendWindow(limits.hubWindowBytes)
   readonly #operations = new Map<string, Operation>()
   readonly #early = new Map<string, [FrameHeader, Payload][]>()
   #earlyBytes = 0
@@ -103,7 +113,8 @@ export class AllReduceGroup {
     }
     if (this.#aborted) return
     const collective = header.kind === frameKind.contribution || header.kind === frameKind.reduced
-    if (header.sender >= worldSize || header.sender === rank || !collective) {
+    const known = header.sender < worldSize || (this.#options.hub === true && header.sender === hubOf(worldSize))
+    if (!known || header.sender === rank || !collective) {
       this.malformedFrames++
       return
     }
@@ -131,7 +142,9 @@ export class AllReduceGroup {
     const values: BucketView['values'] = ({ start, end }, part = 0) =>
       memory.floats((offsets[part] ?? 0) + start, end - start)
     const parts = offsets.length
-    return { rank, worldSize, count, segmentElements, sums: this.#sums, parts, turn: this.#turn(offsets), values, send }
+    const hosts = this.#options.hosts?.() ?? Array.from({ length: worldSize }, (_, host) => host)
+    const shared = { sums: this.#sums, window: this.#window, hosts, turn: this.#turn(offsets) }
+    return { rank, worldSize, count, segmentElements, parts, ...shared, values, send }
   }
 
   #turn([first = 0]: readonly number[]): number {

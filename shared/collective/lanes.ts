@@ -1,3 +1,5 @@
+import { lanesOfRank } from '../core/schedule.ts'
+
 /** A subtree of the fixed binary tree over the lanes: lanes [first, first + lanes), `lanes` a power of two that divides `first`. */
 export interface LaneNode {
   readonly first: number
@@ -27,6 +29,14 @@ export function nodesOf(first: number, last: number): LaneNode[] {
     mergeHalves(stack, () => {})
   }
   return stack
+}
+
+/** Subtrees of the lane tree that each rank offers. */
+export function nodesOfRanks(worldSize: number, lanes: number): LaneNode[][] {
+  return Array.from({ length: worldSize }, (_, rank) => {
+    const { first, last } = lanesOfRank(rank, worldSize, lanes)
+    return nodesOf(first, last)
+  })
 }
 
 /** Partial sums that lie beside each other at most, while a range of `lanes` lanes is added up. */

@@ -1,10 +1,14 @@
 import type { FrameHeader } from '../protocol/frame.ts'
 import type { Payload } from '../transport/transport.ts'
 import type { Range } from './chunks.ts'
+import type { SendWindow } from './send-window.ts'
 import type { Sums } from './sums.ts'
 
-/** Planes of the file between workers of one host: partial sums, results, and two that are used by turns (exchange.ts). */
-export const plane = { partial: 0, result: 1, turns: 2 } as const
+/**
+ * Planes of the file between workers of one host: partial sums, results, two that are used by turns (exchange.ts), and, behind that of the mailboxes, what a
+ * link is measured with, which nobody reads for what it says.
+ */
+export const plane = { partial: 0, result: 1, turns: 2, probe: 5 } as const
 
 /** One bucket that is reduced, as its algorithm sees it. */
 export interface BucketView {
@@ -16,6 +20,10 @@ export interface BucketView {
   readonly sums: Sums
   /** Partial sums that this rank offers; the result goes to the first. */
   readonly parts: number
+  /** Number of the host of each rank, by rank. */
+  readonly hosts: readonly number[]
+  /** How much may be on the way to the hub (star.ts). */
+  readonly window: SendWindow
   /** 0 and 1 by turns, for each reduction of the same memory. */
   readonly turn: number
   /** Elements of a partial sum in this rank's memory. */

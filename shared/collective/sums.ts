@@ -59,7 +59,7 @@ export class Sums {
   /** `target` = the sum of all parts of all ranks: in the order of the lane tree if there is one, else of the ranks. */
   sum(target: Float32Array, parts: readonly Part[]): void {
     if (this.#nodes) this.#inTreeOrder(target, parts, this.#nodes)
-    else this.#inOrder(target, parts)
+    else this.inOrder(target, parts)
   }
 
   copy(target: Float32Array, part: Payload): void {
@@ -71,8 +71,8 @@ export class Sums {
     this.#eachBlock(target, (some, from) => this.#memory.add(some, this.#bring(part, 0, from, some.length)))
   }
 
-  /** ((p0 + p1) + p2) + …; the part in this rank's memory is `target` itself. */
-  #inOrder(target: Float32Array, parts: readonly Part[]): void {
+  /** `target` = ((p0 + p1) + p2) + …; the part in this rank's memory, where there is one, is `target` itself. */
+  inOrder(target: Float32Array, parts: readonly Part[]): void {
     const own = parts.findIndex((part) => part instanceof Float32Array)
     this.#eachBlock(target, (some, from) => {
       // p0 + p1 is commutative, so the target may hold either of them.

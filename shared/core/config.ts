@@ -9,6 +9,10 @@ import { limits } from './limits.ts'
 const positive = z.number().positive()
 const count = z.number().int().positive()
 
+export const algorithmChoices = ['auto', 'direct', 'ring', 'tree', 'hierarchical', 'star'] as const
+/** They add in an order that depends on the number of workers, or on their hosts. */
+const unordered: readonly string[] = ['ring', 'tree', 'hierarchical']
+
 /** One run's configuration: complete, validated, stored as config.json and sent to every worker. */
 export const runConfigSchema = z.strictObject({
   /** Name of the model. */
@@ -24,8 +28,8 @@ export const runConfigSchema = z.strictObject({
   batchSize: count.max(limits.maxBatchSize),
   seed: z.number().int().min(0).max(Number.MAX_SAFE_INTEGER),
   lanes: count.max(limits.maxLanes),
-  /** How gradients are added up over the ranks; `auto` picks by size and world size (algorithm.ts). */
-  algorithm: z.enum(['auto', 'direct', 'ring', 'tree']).default('auto'),
+  /** How gradients are added up over the ranks; `auto` picks by size, hosts and links (algorithm.ts). */
+  algorithm: z.enum(algorithmChoices).default('auto'),
   /** `auto`: shared memory between workers of one host, else TCP (transport.ts). */
   wire: z.enum(['auto', 'shm', 'tcp']).default('auto'),
   /** The same bits for any number of workers: every lane's gradient is computed alone and added in a fixed tree. */
@@ -119,11 +123,13 @@ export function resolveConfig(options: RunOptions): RunConfig {
   const config = parseConfig(merged)
   checkModelOptions(config)
   if (config.reproducible) config.threads ??= 1
-  if (config.reproducible && (config.algorithm === 'ring' || config.algorithm === 'tree')) {
+  if (config.reproducible && unordered.includes(config.algorithm)) {
     throw usage(
       `--algorithm ${config.algorithm} adds in an order that depends on the number of workers; with --reproducible write --algorithm auto`,
     )
   }
+  if (config.algorithm === 'hierarchical' && config.wire === 'tcp')
+    throw usage('--algorithm hierarchical finds hosts by their shared memory; with it write --wire auto')
   if (!Number.isInteger(Math.log2(config.lanes)))
     throw usage(`--lanes ${config.lanes}: write a power of two, such as 8`)
   if (config.maxWorkers > config.lanes) {

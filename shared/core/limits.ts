@@ -26,8 +26,11 @@ export const limits = {
   /** The same between main threads of one host, where a frame costs microseconds; and the bytes of one there. */
   hostExchangeBytes: 4 << 20,
   hostSegmentBytes: 1 << 20,
-  /** In larger groups a bucket up to this costs what its messages cost: by the tree. */
-  treeBytes: 256 << 10,
+  /** Bytes that a worker may have at the hub of a star without an answer; the hub holds so much for each worker. */
+  hubWindowBytes: 8 << 20,
+  /** A link is measured with a frame of this size, by each rank to the ranks 1, 2, 4 … behind it, for so long at most. */
+  probeBytes: 256 << 10,
+  probeMs: 1000,
   /** Room in a worker's memory for parts on their way into a sum; small enough to stay in a core's cache. */
   sumScratchBytes: 512 << 10,
   /** A control frame: the largest is a welcome with the chunk list, or one blob of 4 MiB. */

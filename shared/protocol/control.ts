@@ -2,9 +2,10 @@ import { Packr } from 'msgpackr'
 import { z } from 'zod'
 import { runConfigSchema } from '../core/config.ts'
 import { modelSpecSchema } from '../model/spec.ts'
+import { rankReportSchema, topologySchema } from './topology.ts'
 
 /** Peers of another version are refused at hello. */
-export const protocolVersion = 4
+export const protocolVersion = 5
 
 const natural = z.number().int().min(0)
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/)
@@ -93,7 +94,7 @@ const toCoordinatorSchema = z.discriminatedUnion('kind', [
     /** The `time` of the last pulse, and when it came and this was sent, by the worker's clock; null: no pulse yet. */
     clock: z.object({ pulse: z.number(), received: z.number(), sent: z.number() }).nullable(),
   }),
-  z.object({ kind: z.literal('joined'), generation: natural }),
+  z.object({ kind: z.literal('joined'), generation: natural, report: rankReportSchema }),
   z.object({ kind: z.literal('committed'), generation: natural, steps: z.array(committedStepSchema) }),
   /** The link to a peer broke. */
   z.object({ kind: z.literal('suspect'), generation: natural, workerId: z.string(), reason: z.string() }),
@@ -158,8 +159,10 @@ const toWorkerSchema = z.discriminatedUnion('kind', [
     restore: restoreSchema.nullable(),
     /** Times that the run has been rolled back: each lowers the learning rates. */
     rollbacks: natural,
+    /** Data go through the coordinator: ranks are not to connect to each other. */
+    hub: z.boolean(),
   }),
-  z.object({ kind: z.literal('start'), generation: natural }),
+  z.object({ kind: z.literal('start'), generation: natural, topology: topologySchema }),
   z.object({ kind: z.literal('abort'), generation: natural, reason: z.string() }),
   z.object({ kind: z.literal('stop'), reason: z.string() }),
   /** Halt at the next step boundary, all ranks at the same one. */

@@ -16,6 +16,9 @@ export const frameKind = {
   statePiece: 5,
   /** The receiver of an offer can read the file. */
   fileAccept: 6,
+  /** Asks for an answer, to measure the link; `segment` says which. To a hub: here I am. */
+  probe: 7,
+  probeAnswer: 8,
 } as const
 
 /** Number of buckets that a phase may have: bucket numbers of a step are phase · this + bucket. */
@@ -65,7 +68,7 @@ export function decodeFrameHeader(data: Uint8Array): FrameHeader | null {
   const bytes = Buffer.from(data.buffer, data.byteOffset, data.byteLength)
   if (bytes.readUInt32LE(0) !== magic || bytes.readUInt16LE(4) !== frameVersion) return null
   const kind = bytes.readUInt16LE(6)
-  if (kind < 1 || kind > 6) return null
+  if (kind < 1 || kind > 8) return null
   return {
     kind,
     run: bytes.readBigUInt64LE(8),

@@ -54,6 +54,7 @@ export class SimulatedNetwork {
 
 class SimulatedTransport implements Transport {
   readonly endpoint: string
+  readonly sameHost: ReadonlySet<number> = new Set()
   readonly #network: SimulatedNetwork
   #peers = new Map<number, string>()
   #onFrame: FrameHandler = () => {}

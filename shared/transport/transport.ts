@@ -47,6 +47,8 @@ export interface TransportGroup {
 export interface Transport {
   /** The address that peers connect to. */
   readonly endpoint: string
+  /** Ranks of this generation that have proven, so far, that they are on this host. */
+  readonly sameHost: ReadonlySet<number>
   onFrame(handler: FrameHandler): void
   /** Called with the rank of a peer whose link is lost, or does not come to be within `limits.connectMs`. */
   onLost(handler: (rank: number) => void): void

@@ -21,6 +21,7 @@ interface Link {
 }
 
 const empty = new Uint8Array(0)
+const nobody: ReadonlySet<number> = new Set()
 
 export interface ZeromqOptions {
   readonly security?: TransportSecurity
@@ -68,6 +69,10 @@ class ZeromqTransport implements Transport {
     this.#source = source
     this.endpoint = inbound.lastEndpoint ?? ''
     void this.#receive()
+  }
+
+  get sameHost(): ReadonlySet<number> {
+    return this.#lane?.readers ?? nobody
   }
 
   onFrame(handler: FrameHandler): void {

@@ -5,25 +5,34 @@ import { nodesOf } from '../../shared/collective/lanes.ts'
 import { lanesOfRank } from '../../shared/core/schedule.ts'
 import { encodeFrameHeader, type FrameHeader, frameKind } from '../../shared/protocol/frame.ts'
 import { bytesPayload, type Transport } from '../../shared/transport/transport.ts'
-import { formGroup, groupOf, plainMemory, rankData, sumOf, testRun, transportKinds } from '../support/ranks.ts'
+import { formGroup, groupOf, openHub, plainMemory, rankData, sumOf, testRun, transportKinds } from '../support/ranks.ts'
 
 const worldSizes = [1, 2, 3, 4, 5, 6, 7, 8, 9, 13, 16]
-const algorithms: readonly Algorithm[] = ['direct', 'exchange', 'ring', 'tree']
+const algorithms: readonly Algorithm[] = ['direct', 'exchange', 'ring', 'tree', 'hierarchical', 'star']
 const isDistributed = (algorithm: Algorithm) => algorithm !== 'exchange'
+/** What all ranks send together, in buckets. */
+function copiesOf(algorithm: Algorithm, worldSize: number): number {
+  if (algorithm === 'star') return worldSize > 1 ? worldSize : 0
+  return isDistributed(algorithm) ? 2 * (worldSize - 1) : worldSize * (worldSize - 1)
+}
 
 describe.each(transportKinds)('all-reduce over $name', ({ open, wire }) => {
   let transports: Transport[] = []
 
+  let hub: Transport
+
   const openAll = async (count: number) => {
-    transports = await open(count)
+    const opened = await open(count + 1)
+    transports = opened.slice(0, -1)
+    hub = opened.at(-1) ?? hub
     return transports
   }
 
   const form = (count: number, options: Parameters<typeof formGroup>[2]) =>
-    formGroup(transports, count, { wire, ...options })
+    formGroup(transports, count, { wire, hub, ...options })
 
   afterEach(() => {
-    for (const transport of transports) transport.close()
+    for (const transport of [...transports, hub]) transport.close()
   })
 
   it.each(worldSizes)('every algorithm adds in its order, bit for bit, on %i ranks', async (worldSize) => {
@@ -38,10 +47,43 @@ describe.each(transportKinds)('all-reduce over $name', ({ open, wire }) => {
         const expected = sumOf(algorithm, worldSize, elements)
         for (const { data } of ranks) expect(sameBits(data, expected), `${algorithm} of ${elements}`).toBe(true)
         const sent = reports.reduce((sum, { bytes }) => sum + bytes, 0)
-        const copies = isDistributed(algorithm) ? 2 * (worldSize - 1) : worldSize * (worldSize - 1)
-        expect(sent, `${algorithm} of ${elements}`).toBe(copies * elements * 4)
+        expect(sent, `${algorithm} of ${elements}`).toBe(copiesOf(algorithm, worldSize) * elements * 4)
       }
     }
+  })
+
+  it.each([
+    [[0, 0, 0]],
+    [[0, 1, 2]],
+    [[0, 1, 0, 1]],
+    [[0, 0, 0, 1]],
+    [[0, 1, 1, 1, 1]],
+    [[0, 0, 0, 1, 1, 2]],
+    [[0, 1, 2, 0, 1, 0, 0]],
+  ])('hierarchical adds host by host, on hosts %j', async (hosts) => {
+    await openAll(hosts.length)
+    for (const [index, elements] of [1, 63, 1009, 50_021].entries()) {
+      const ranks = form(elements, { generation: index + 1, segmentElements: 1024, algorithm: 'hierarchical', hosts })
+      for (let step = 0; step < 3; step++) {
+        for (const [rank, { data }] of ranks.entries()) data.set(rankData(rank, elements))
+        const reports = await Promise.all(ranks.map(({ group }) => group.allReduce(step, 0, [0], elements)))
+        const expected = sumOf('hierarchical', hosts.length, elements, hosts)
+        for (const { data } of ranks) expect(sameBits(data, expected), `${elements} elements, step ${step}`).toBe(true)
+        const sent = reports.reduce((sum, { bytes }) => sum + bytes, 0)
+        expect(sent).toBe(2 * (hosts.length - 1) * elements * 4)
+      }
+    }
+  })
+
+  it('a star fails on every rank when its hub goes', async () => {
+    await openAll(3)
+    const ranks = form(10_000, { segmentElements: 512, algorithm: 'star' })
+    await Promise.all(ranks.map(({ group }) => group.allReduce(0, 0, [0], 64)))
+    const [first, second] = ranks
+    const open = Promise.allSettled([first?.group, second?.group].map((group) => group?.allReduce(1, 0, [0], 10_000)))
+    hub.close()
+    for (const result of await open)
+      expect(result).toMatchObject({ status: 'rejected', reason: new Error('rank 3 is lost') })
   })
 
   describe.each(algorithms)('%s', (algorithm) => {
@@ -144,7 +186,7 @@ describe.each(transportKinds)('all-reduce over $name', ({ open, wire }) => {
       first?.group.receive(new Uint8Array(40), payload)
       first?.group.receive(frameHeader({}).subarray(0, 39), payload)
       receive({ count: 2 })
-      receive({ sender: 2 })
+      receive({ sender: 3 })
       receive({ kind: frameKind.statePiece })
       expect(first?.group.staleFrames).toBe(2)
       expect(first?.group.malformedFrames).toBe(5)
@@ -159,7 +201,7 @@ describe.each(transportKinds)('all-reduce over $name', ({ open, wire }) => {
         const open = first?.group.allReduce(0, 0, [0], 64)
         first?.group.receive(frameHeader(frame), bytesPayload(new Uint8Array(4)))
         await expect(open).rejects.toThrow('rank 1 cut bucket 0 of step 0 otherwise')
-        for (const transport of transports) transport.close()
+        for (const transport of [...transports, hub]) transport.close()
       }
     })
 
@@ -175,7 +217,7 @@ describe.each(transportKinds)('all-reduce over $name', ({ open, wire }) => {
     })
   })
 
-  it.each(['direct', 'exchange'] as const)('%s adds lanes in the order of their tree', async (algorithm) => {
+  it.each(['direct', 'exchange', 'star'] as const)('%s adds lanes in the order of their tree', async (algorithm) => {
     const results = new Set<string>()
     for (const worldSize of [1, 2, 3, 5]) {
       await openAll(worldSize)
@@ -183,11 +225,13 @@ describe.each(transportKinds)('all-reduce over $name', ({ open, wire }) => {
         const { first, last } = lanesOfRank(rank, worldSize, 8)
         return nodesOf(first, last)
       })
+      const peers = transports.map(({ endpoint }, rank) => ({ rank, endpoint }))
+      if (algorithm === 'star') openHub(hub, groupOf(worldSize, peers, { wire: 'tcp' }), 8)
       const reduced = await Promise.all(
         transports.map((transport, rank) => reduceLanes(transport, rank, nodes, algorithm)),
       )
       for (const data of reduced) results.add(Buffer.from(data.buffer, 0, elementsOfLanes * 4).toString('hex'))
-      for (const transport of transports) transport.close()
+      for (const transport of [...transports, hub]) transport.close()
     }
     expect(results.size).toBe(1)
   })
@@ -213,11 +257,13 @@ describe.each(transportKinds)('all-reduce over $name', ({ open, wire }) => {
         memory,
         algorithm: () => algorithm,
         lanes,
+        hub: algorithm === 'star',
       },
       segmentElements: 1024,
     })
     transport.onFrame((header, payload) => group.receive(header, payload))
-    const peers = transports.map(({ endpoint }, peer) => ({ rank: peer, endpoint }))
+    const ends = algorithm === 'star' ? [...transports, hub] : transports
+    const peers = ends.map(({ endpoint }, peer) => ({ rank: peer, endpoint }))
     const others = peers.filter((peer) => peer.rank !== rank)
     transport.connect(groupOf(rank, others, { wire }))
     const offsets = own.map((_, part) => part * elementsOfLanes)

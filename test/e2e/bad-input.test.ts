@@ -23,10 +23,14 @@ const usage: [string[], RegExp][] = [
   [['train', '--learning-rate', '0'], /--learning-rate 0: write a number above 0/],
   [['train', '--lanes', '7'], /--lanes 7: write a power of two/],
   [
+    ['train', '--algorithm', 'hierarchical', '--wire', 'tcp'],
+    /--algorithm hierarchical finds hosts by their shared memory; with it write --wire auto/,
+  ],
+  [
     ['train', '--reproducible', '--algorithm', 'ring'],
     /--algorithm ring .*; with --reproducible write --algorithm auto/,
   ],
-  [['train', '--algorithm', 'star'], /--algorithm star: write one of auto, direct, ring, tree/],
+  [['train', '--algorithm', 'mesh'], /--algorithm mesh: write one of auto, direct, ring, tree, hierarchical, star/],
   [['train', '--wire', 'rdma'], /--wire rdma: write one of auto, shm, tcp/],
   [['train', '--trace-steps', '5'], /--trace-steps 5 goes with --trace; write that too/],
   [['train', '--trace', '--trace-steps', '0'], /--trace-steps 0: write a whole number from 1 to 100000/],

@@ -35,7 +35,7 @@ describe('the bytes that docs/protocol.md gives', () => {
   }
   const hello = {
     kind: 'hello' as const,
-    protocolVersion: 4,
+    protocolVersion: 5,
     workerId: 'w0',
     attempt: 1,
     runId: null,
@@ -89,7 +89,16 @@ describe('the bytes that docs/protocol.md gives', () => {
 it('a form that is encoded once for all ranks is what each would have been told', () => {
   const peers = Array.from({ length: 300 }, (_, rank) => ({ workerId: `w${rank}`, rank, endpoint: `tcp://h:${rank}` }))
   const state = { generation: 2, step: 70_000 }
-  const form = { kind: 'form' as const, generation: 3, peers, state, source: 299, restore: null, rollbacks: 1 }
+  const form = {
+    kind: 'form' as const,
+    generation: 3,
+    peers,
+    state,
+    source: 299,
+    restore: null,
+    rollbacks: 1,
+    hub: false,
+  }
   const encoded = encodeForm(form)
   const bytes = [0, 1, 127, 128, 255, 256, 299].map((rank) => [rank, encoded(rank)] as const)
   for (const [rank, message] of bytes) expect(decodeToWorker(message)).toEqual({ ...form, rank })

@@ -5,7 +5,7 @@ import { AllReduceGroup } from '../../shared/collective/all-reduce.ts'
 import { nodesOf } from '../../shared/collective/lanes.ts'
 import { lanesOfRank } from '../../shared/core/schedule.ts'
 import { SimulatedNetwork } from '../../shared/transport/simulated-transport.ts'
-import { groupOf, lcg, plainMemory, rankData, sumOf, testRun } from '../support/ranks.ts'
+import { formGroup, groupOf, lcg, plainMemory, rankData, sumOf, testRun } from '../support/ranks.ts'
 
 const u32 = fc.integer({ min: 0, max: 2 ** 32 - 1 })
 
@@ -67,35 +67,39 @@ describe('every algorithm', () => {
       elements: fc.nat({ max: 3000 }),
       segmentElements: fc.integer({ min: 1, max: 700 }),
       seed: u32,
-      algorithm: fc.constantFrom<Algorithm>('direct', 'exchange', 'ring', 'tree'),
+      algorithm: fc.constantFrom<Algorithm>('direct', 'exchange', 'ring', 'tree', 'hierarchical', 'star'),
+      hosts: fc.array(fc.nat({ max: 3 }), { minLength: 9, maxLength: 9 }),
+      /** Frames that come before one rank aborts; more than there are: it never does. */
+      frames: fc.nat({ max: 400 }),
     })
     await fc.assert(
-      fc.asyncProperty(sizes, async ({ worldSize, elements, segmentElements, seed, algorithm }) => {
-        const segment = Math.max(segmentElements, Math.ceil(elements / 20))
+      fc.asyncProperty(sizes, async ({ worldSize, elements, segmentElements, seed, algorithm, hosts: all, frames }) => {
+        const hosts = all.slice(0, worldSize)
         const network = new SimulatedNetwork(lcg(seed))
         const transports = Array.from({ length: worldSize }, () => network.create())
-        const data = transports.map((_, rank) => rankData(rank, elements))
-        const groups = transports.map((transport, rank) => {
-          const group = new AllReduceGroup({
-            run: testRun,
-            generation: 1,
-            rank,
-            worldSize,
-            transport,
-            algorithm: () => algorithm,
-            memory: plainMemory(data[rank] ?? new Float32Array()),
-            segmentElements: segment,
-          })
-          transport.onFrame((header, payload) => group.receive(header, payload))
-          const peers = transports.map(({ endpoint }, peer) => ({ rank: peer, endpoint }))
-          transport.connect(groupOf(rank, peers))
-          return group
+        const hub = network.create()
+        const options = { algorithm, hosts, hub, segmentElements: Math.max(segmentElements, Math.ceil(elements / 20)) }
+        const ranks = formGroup(transports, elements, options)
+        const expected = sumOf(algorithm, worldSize, elements, hosts)
+        await Promise.all(ranks.map(({ group }) => group.allReduce(0, 0, [0], elements)))
+        for (const { data } of ranks) expect(data).toEqual(expected)
+
+        // Whenever one goes, nobody is left waiting, and who has a result has the whole of it.
+        for (const [rank, { data }] of ranks.entries()) data.set(rankData(rank, elements))
+        const last = ranks.at(-1)
+        let left = frames
+        last?.transport.onFrame((header, payload) => {
+          if (left-- > 0) return last.group.receive(header, payload)
+          last.group.abort(new Error('gone'))
+          network.remove(last.transport.endpoint)
         })
-        await Promise.all(groups.map((group) => group.allReduce(0, 0, [0], elements)))
-        const expected = sumOf(algorithm, worldSize, elements)
-        for (const values of data) expect(values).toEqual(expected)
+        if (frames === 0) network.remove(last?.transport.endpoint ?? '')
+        const reductions = ranks.map(({ group }) => group.allReduce(1, 0, [0], elements))
+        if (frames === 0) last?.group.abort(new Error('gone'))
+        for (const [rank, result] of (await Promise.allSettled(reductions)).entries())
+          if (result.status === 'fulfilled') expect(ranks[rank]?.data).toEqual(expected)
       }),
-      { numRuns: 150 },
+      { numRuns: 120 },
     )
   })
 })

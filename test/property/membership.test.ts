@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest'
 import type { MembershipEffect, MembershipEvent } from '../../coordinator/membership/events.ts'
 import { decide } from '../../coordinator/membership/membership.ts'
 import { initialMembership } from '../../coordinator/membership/state.ts'
+import type { LinkReport } from '../../shared/protocol/topology.ts'
 
 describe('membership', () => {
   const workerId = fc.constantFrom('a', 'b', 'c', 'd', 'e')
@@ -16,7 +17,12 @@ describe('membership', () => {
       ...{ kind: fc.constant('ready' as const), workerId, endpoint: fc.constant('tcp://x') },
       ...{ left: generation, state },
     }),
-    fc.record({ kind: fc.constant('joined' as const), workerId, generation }),
+    fc.record({
+      kind: fc.constant('joined' as const),
+      workerId,
+      generation,
+      report: fc.record({ sameHost: fc.array(fc.nat(5)), links: fc.constant<LinkReport[]>([]) }),
+    }),
     fc.record({ kind: fc.constant('heard' as const), workerId }),
     fc.record({
       kind: fc.constant('heartbeat' as const),
@@ -48,7 +54,7 @@ describe('membership', () => {
         fc.array(fc.tuple(event, fc.nat({ max: 1500 })), { maxLength: 120 }),
         (minWorkers, events) => {
           const options = { minWorkers, startWorkers: minWorkers, maxWorkers: 4, faultMs: 3000, orphanMs: 9000 }
-          let state = initialMembership({ ...options, heartbeatMs: 250 })
+          let state = initialMembership({ ...options, heartbeatMs: 250, hub: 'fall-back' })
           let now = 0
           const all: MembershipEffect[] = []
           for (const [next, pause] of events) {

@@ -1,6 +1,6 @@
 import type { MembershipEffect, MembershipEvent } from '../../coordinator/membership/events.ts'
 import { decide } from '../../coordinator/membership/membership.ts'
-import { initialMembership, type Membership } from '../../coordinator/membership/state.ts'
+import { initialMembership, type Membership, type MembershipOptions } from '../../coordinator/membership/state.ts'
 
 /** Plays events through the pure core and keeps what it wants done. */
 export class Play {
@@ -8,10 +8,10 @@ export class Play {
   effects: MembershipEffect[] = []
   now = 0
 
-  constructor(startWorkers: number, options: { minWorkers?: number; maxWorkers?: number; storedStep?: number } = {}) {
-    const { minWorkers = 1, maxWorkers = 8, storedStep = 0 } = options
+  constructor(startWorkers: number, options: Partial<MembershipOptions> & { storedStep?: number } = {}) {
+    const { minWorkers = 1, maxWorkers = 8, storedStep = 0, hub = 'never' } = options
     this.state = initialMembership(
-      { startWorkers, minWorkers, maxWorkers, faultMs: 3000, orphanMs: 60_000, heartbeatMs: 250 },
+      { startWorkers, minWorkers, maxWorkers, faultMs: 3000, orphanMs: 60_000, heartbeatMs: 250, hub },
       { generation: 0, storedStep },
     )
   }
@@ -39,7 +39,8 @@ export class Play {
   }
 
   joined(): this {
-    for (const workerId of this.state.group) this.on({ kind: 'joined', workerId, generation: this.state.generation })
+    for (const workerId of this.state.group)
+      this.on({ kind: 'joined', workerId, generation: this.state.generation, report: { sameHost: [], links: [] } })
     return this
   }
 

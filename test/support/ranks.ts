@@ -1,8 +1,11 @@
 import { context } from 'zeromq'
+import { Hub } from '../../coordinator/hub.ts'
 import type { Algorithm } from '../../shared/collective/algorithm.ts'
 import { AllReduceGroup } from '../../shared/collective/all-reduce.ts'
 import { chunkOf } from '../../shared/collective/chunks.ts'
 import type { AllReduceMemory } from '../../shared/collective/sums.ts'
+import { decodeFrameHeader, encodeFrameHeader, frameKind } from '../../shared/protocol/frame.ts'
+import { encodeTarget } from '../../shared/protocol/hub.ts'
 import { SimulatedNetwork } from '../../shared/transport/simulated-transport.ts'
 import type { PeerAddress, Transport, TransportGroup, Wire } from '../../shared/transport/transport.ts'
 import { openZeromqTransport } from '../../shared/transport/zeromq-transport.ts'
@@ -64,12 +67,18 @@ export interface GroupOptions {
   readonly segmentElements?: number
   readonly algorithm?: Algorithm
   readonly wire?: Wire
+  /** Host of each rank (default: two ranks on each). */
+  readonly hosts?: readonly number[]
+  /** Where the hub of a star listens. */
+  readonly hub?: Transport
 }
+
+export const twoOnEach = (worldSize: number): number[] => Array.from({ length: worldSize }, (_, rank) => rank >> 1)
 
 /** One group over `transports`, each rank with `elements` floats of its own. */
 export function formGroup(transports: readonly Transport[], elements: number, options: GroupOptions = {}): Rank[] {
   const worldSize = transports.length
-  const { generation = 1, algorithm = 'direct', wire = 'auto' } = options
+  const { generation = 1, algorithm = 'direct', wire = 'auto', hosts = twoOnEach(worldSize), hub } = options
   const ranks = transports.map((transport, rank) => {
     const data = rankData(rank, elements)
     const group = new AllReduceGroup({
@@ -79,6 +88,8 @@ export function formGroup(transports: readonly Transport[], elements: number, op
       worldSize,
       transport,
       algorithm: () => algorithm,
+      hosts: () => hosts,
+      hub: algorithm === 'star',
       memory: plainMemory(data),
       ...(options.segmentElements ? { segmentElements: options.segmentElements } : {}),
     })
@@ -87,11 +98,41 @@ export function formGroup(transports: readonly Transport[], elements: number, op
     return { transport, group, data }
   })
   const peers = transports.map((transport, rank) => ({ rank, endpoint: transport.endpoint }))
+  if (algorithm === 'star' && hub) {
+    openHub(hub, groupOf(worldSize, peers, { generation, wire: 'tcp' }))
+    peers.push({ rank: worldSize, endpoint: hub.endpoint })
+  }
   for (const [rank, { transport }] of ranks.entries()) {
     const others = peers.filter((peer) => peer.rank !== rank)
     transport.connect(groupOf(rank, others, { generation, wire }))
   }
   return ranks
+}
+
+/** The coordinator's hub behind a transport: everybody has said that it is there, and gets no answer to that. */
+export function openHub(transport: Transport, group: TransportGroup, lanes: number | null = null): Hub {
+  const { peers, rank: rankOfHub, run, generation } = group
+  const hub = new Hub({
+    send: (peer, [header, payload]) => {
+      if (header && payload && payload.byteLength > 0) transport.send([Number(peer)], header, payload)
+    },
+    malformed: () => {},
+    abort: () => transport.close(),
+  })
+  hub.form({ run, generation, workerIds: peers.map(({ rank }) => `${rank}`), lanes })
+  const receive = (header: Uint8Array, payload: Uint8Array) => {
+    const sender = `${decodeFrameHeader(header)?.sender}`
+    hub.receive(sender, sender, [header, payload, encodeTarget(rankOfHub)])
+  }
+  const hello = { kind: frameKind.probe, run, generation, step: 0, bucket: 0, segment: 0, part: 0, offset: 0, count: 0 }
+  for (const { rank } of peers) receive(encodeFrameHeader({ ...hello, sender: rank }), new Uint8Array(0))
+  transport.onFrame((header, payload) => {
+    const bytes = new Uint8Array(payload.byteLength)
+    payload.copyTo(bytes)
+    receive(header, bytes)
+  })
+  transport.connect(group)
+  return hub
 }
 
 /** Values whose sum depends on the order of addition. */
@@ -113,10 +154,27 @@ export function sumInRankOrder(worldSize: number, elements: number): Float32Arra
 }
 
 /** What each algorithm adds up, in its order, in float32. */
-export function sumOf(algorithm: Algorithm, worldSize: number, elements: number): Float32Array {
+export function sumOf(
+  algorithm: Algorithm,
+  worldSize: number,
+  elements: number,
+  hosts: readonly number[] = twoOnEach(worldSize),
+): Float32Array {
+  if (algorithm === 'hierarchical') return sumByHost(hosts, elements)
   if (algorithm === 'ring') return ringSum(worldSize, elements)
   return algorithm === 'tree' ? pairwiseSum(worldSize, elements) : sumInRankOrder(worldSize, elements)
 }
+
+/** In rank order on each host, then the hosts in the order of their first ranks. */
+function sumByHost(hosts: readonly number[], elements: number): Float32Array {
+  const sums = [...new Set(hosts)].map((host) => {
+    const ranks = [...hosts.keys()].filter((rank) => hosts[rank] === host)
+    return ranks.map((rank) => rankData(rank, elements)).reduce(plus)
+  })
+  return sums.reduce(plus)
+}
+
+const plus = (a: Float32Array, b: Float32Array): Float32Array => a.map((value, index) => value + (b[index] ?? 0))
 
 /** Chunk c: rank c + rank c + 1 + … around the ring. */
 function ringSum(worldSize: number, elements: number): Float32Array {
@@ -135,7 +193,6 @@ function ringSum(worldSize: number, elements: number): Float32Array {
 function pairwiseSum(worldSize: number, elements: number): Float32Array {
   const power = 2 ** Math.floor(Math.log2(worldSize))
   let sums = Array.from({ length: power }, (_, rank) => rankData(rank, elements))
-  const plus = (a: Float32Array, b: Float32Array) => a.map((value, index) => value + (b[index] ?? 0))
   for (let rank = power; rank < worldSize; rank++)
     sums[rank - power] = plus(sums[rank - power] ?? new Float32Array(), rankData(rank, elements))
   for (let distance = power / 2; distance >= 1; distance /= 2)

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { backOffMs, noteLoss } from '../../coordinator/membership/back-off.ts'
 import { arrival, firstArrival, phi, phiLimit } from '../../coordinator/membership/failure-detector.ts'
 import { inheritedMembership } from '../../coordinator/membership/state.ts'
+import { unknownTopology } from '../../shared/collective/topology.ts'
 import { Play } from '../support/play.ts'
 
 describe('detection', () => {
@@ -23,7 +24,14 @@ describe('detection', () => {
   it('members that are still to come back to a new coordinator keep their time when it was slow to start', () => {
     const play = new Play(2)
     const group = ['a', 'b'].map((workerId) => ({ workerId, endpoint: `tcp://${workerId}` }))
-    const from = { generation: 4, storedStep: 0, started: true, state: { generation: 4, step: 9 }, group }
+    const from = {
+      generation: 4,
+      storedStep: 0,
+      started: true,
+      state: { generation: 4, step: 9 },
+      group,
+      topology: unknownTopology(2),
+    }
     play.state = inheritedMembership(play.state.options, from, play.now)
     play.after(1500).on({ kind: 'slept' })
     for (let time = 1500; time < 6400; time += 100) play.after(100).on({ kind: 'tick' })
@@ -110,11 +118,14 @@ describe('detection', () => {
       play.on({ kind: 'ready', workerId: 'a', endpoint: 'tcp://a', left: 1, state: { generation: 1, step: 9 } })
       const { generation } = play.state
       for (const workerId of ['a', 'b'])
-        play.on({ kind: 'joined', workerId, generation }).halted(workerId, 9, generation)
+        play
+          .on({ kind: 'joined', workerId, generation, report: { sameHost: [], links: [] } })
+          .halted(workerId, 9, generation)
     }
     play.left('b')
     const { generation } = play.state
-    for (const workerId of play.state.group) play.on({ kind: 'joined', workerId, generation })
+    for (const workerId of play.state.group)
+      play.on({ kind: 'joined', workerId, generation, report: { sameHost: [], links: [] } })
     play.left('a', false).on({ kind: 'hello', workerId: 'a' })
     play.on({ kind: 'ready', workerId: 'a', endpoint: 'tcp://a', left: generation, state: { generation, step: 10 } })
     expect(play.formed).toMatchObject({ quorum: { state: { generation, step: 10 }, source: 0 } })

@@ -5,6 +5,7 @@ import { Journal, readJournal } from '../../coordinator/journal/journal.ts'
 import type { JournalRecord, Snapshot } from '../../coordinator/journal/journal-record.ts'
 import { NotedTally } from '../../coordinator/journal/noted-tally.ts'
 import { Tally } from '../../coordinator/tally.ts'
+import { unknownTopology } from '../../shared/collective/topology.ts'
 import { resolveConfig } from '../../shared/core/config.ts'
 import { permutation } from '../../shared/core/random.ts'
 import { sampleChecksum } from '../../shared/core/sample-checksum.ts'
@@ -37,6 +38,7 @@ const formed: JournalRecord = {
   generation: 1,
   group: [{ workerId: 'a', endpoint: 'tcp://a' }],
   state: { generation: 0, step: 0 },
+  topology: unknownTopology(1),
 }
 
 function written(records: readonly JournalRecord[]): string {
@@ -51,7 +53,12 @@ const segment = (folder: string) => join(folder, readdirSync(folder)[0] ?? '')
 
 describe('the journal', () => {
   it('gives back what was noted', () => {
-    const records = [formed, { kind: 'started', generation: 1 } as const, committed(1), committed(2)]
+    const records = [
+      formed,
+      { kind: 'started', generation: 1, topology: unknownTopology(1) } as const,
+      committed(1),
+      committed(2),
+    ]
     expect(readJournal(written(records))?.slice(1)).toEqual(records)
     expect(readJournal(join(temporaryFolder(), 'none'))).toBeNull()
   })
@@ -81,7 +88,8 @@ describe('the journal', () => {
     const folder = join(temporaryFolder(), 'journal')
     const first = tally()
     const notes = new NotedTally(first, folder, 0, () => {})
-    for (const record of [formed, { kind: 'started', generation: 1 } as const]) notes.note(record)
+    for (const record of [formed, { kind: 'started', generation: 1, topology: unknownTopology(1) } as const])
+      notes.note(record)
     for (let step = 1; step <= 14; step++) {
       notes.note(committed(step))
       if (step === 12) notes.compact(12, 6)

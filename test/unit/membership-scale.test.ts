@@ -44,7 +44,8 @@ function looksPerWorker(count: number): Record<string, number> {
     for (const id of shuffled(of)) event(id)
     found[name] = looks() / of.length
   }
-  const join = (id: string) => play.on({ kind: 'joined', workerId: id, generation: play.state.generation })
+  const report = { sameHost: [], links: [] }
+  const join = (id: string) => play.on({ kind: 'joined', workerId: id, generation: play.state.generation, report })
   const halt = (id: string) => play.halted(id, 1)
   const ready = (id: string) =>
     play.on({ kind: 'ready', workerId: id, endpoint: 'tcp://x', left: play.state.generation - 1, state: null })

@@ -6,10 +6,12 @@ describe('membership', () => {
     const play = new Play(2).ready('w10').ready('w9')
     expect(play.ranks).toEqual(['w9', 'w10'])
     expect(play.formed).toMatchObject({ generation: 1, quorum: { state: { generation: 0, step: 0 }, source: null } })
-    play.on({ kind: 'joined', workerId: 'w9', generation: 1 })
+    play.on({ kind: 'joined', workerId: 'w9', generation: 1, report: { sameHost: [], links: [] } })
     expect(play.state.phase).toBe('forming')
-    play.on({ kind: 'joined', workerId: 'w10', generation: 0 }).on({ kind: 'joined', workerId: 'w10', generation: 1 })
-    expect(play.effects.at(-1)).toEqual({ kind: 'start', generation: 1, group: ['w9', 'w10'] })
+    play
+      .on({ kind: 'joined', workerId: 'w10', generation: 0, report: { sameHost: [], links: [] } })
+      .on({ kind: 'joined', workerId: 'w10', generation: 1, report: { sameHost: [], links: [] } })
+    expect(play.effects.at(-1)).toMatchObject({ kind: 'start', generation: 1, group: ['w9', 'w10'] })
   })
 
   it('waits for those that have said hello, unless they go', () => {
@@ -151,7 +153,8 @@ describe('membership', () => {
     expect(play.formed).toMatchObject({ generation: 2, quorum: { state: { generation: 0, step: 4 }, source: null } })
     const late = { kind: 'ready', endpoint: 'tcp://c', left: 1, state: { generation: 1, step: 9 } } as const
     play.on({ kind: 'hello', workerId: 'c' }).on({ ...late, workerId: 'c' })
-    for (const workerId of ['a', 'b']) play.on({ kind: 'joined', workerId, generation: 2 })
+    for (const workerId of ['a', 'b'])
+      play.on({ kind: 'joined', workerId, generation: 2, report: { sameHost: [], links: [] } })
     play.on({ kind: 'halted', workerId: 'a', generation: 2, state: { generation: 0, step: 4 }, reason: 'paused' })
     play.on({ kind: 'halted', workerId: 'b', generation: 2, state: { generation: 0, step: 4 }, reason: 'paused' })
     expect(play.formed).toMatchObject({ generation: 3, quorum: { state: { step: 4 } } })

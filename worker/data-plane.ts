@@ -1,0 +1,163 @@
+import { chooseAlgorithm } from '../shared/collective/algorithm.ts'
+import { AllReduceGroup } from '../shared/collective/all-reduce.ts'
+import { nodesOfRanks } from '../shared/collective/lanes.ts'
+import { hubOf } from '../shared/collective/star.ts'
+import type { AllReduceMemory } from '../shared/collective/sums.ts'
+import { unknownTopology } from '../shared/collective/topology.ts'
+import type { Clock } from '../shared/core/clock.ts'
+import { assert } from '../shared/core/errors.ts'
+import { limits } from '../shared/core/limits.ts'
+import { decodeFrameHeader, encodeFrameHeader, type FrameHeader, frameKind } from '../shared/protocol/frame.ts'
+import type { RankReport, Topology } from '../shared/protocol/topology.ts'
+import type { ControlClient } from '../shared/transport/control-socket.ts'
+import type { FrameHandler, Payload, Transport } from '../shared/transport/transport.ts'
+import { HubLink } from './hub-link.ts'
+import { LinkProbe } from './link-probe.ts'
+import { StateTransfer } from './state-transfer.ts'
+import type { MemoryRegion } from './step/model-state.ts'
+import type { GroupPlan } from './thread-messages.ts'
+import type { SegmentNotes } from './trace/segment-notes.ts'
+
+export interface DataPlaneParts {
+  readonly transport: Transport
+  openHub(): ControlClient
+  /** Notes frames, where there is a trace. */
+  segments(): SegmentNotes
+  readonly clock: Clock
+  /** All links are there, as far as can be told, and measured. */
+  joined(generation: number, report: RankReport): void
+  /** The link to a rank; null: that to the hub. */
+  lost(rank: number | null): void
+}
+
+/** One worker's ends of the data plane: the group that it is in, over links to its peers or through the hub. */
+export class DataPlane {
+  run = 0n
+  group: AllReduceGroup | null = null
+  state: StateTransfer | null = null
+  readonly #parts: DataPlaneParts
+  readonly #hub: HubLink
+  #memory: AllReduceMemory | null = null
+  #plan: GroupPlan | null = null
+  #topology: Topology = unknownTopology(1)
+  #probe: LinkProbe | null = null
+  /** Probes of a generation that this rank has not formed yet. */
+  #early: [FrameHeader, Payload][] = []
+  readonly #counts = { stale: 0, malformed: 0 }
+
+  constructor(parts: DataPlaneParts) {
+    this.#parts = parts
+    const { transport } = parts
+    const handle: FrameHandler = (header, payload) => this.#frame(header, payload)
+    const receive: FrameHandler = (header, payload) => parts.segments().receive(header, payload, handle)
+    this.#hub = new HubLink(
+      () => parts.openHub(),
+      receive,
+      () => parts.lost(null),
+    )
+    transport.onFrame(receive)
+    transport.onLost((rank) => {
+      if (!this.#plan?.hub) parts.lost(rank)
+    })
+  }
+
+  useMemory(memory: AllReduceMemory, shared: WebAssembly.Memory, regions: readonly MemoryRegion[]): void {
+    this.#memory = memory
+    this.state = new StateTransfer(shared, regions, (rank, kind, segment, payload) =>
+      this.#send(rank, kind, segment, payload, null),
+    )
+  }
+
+  get generation(): number {
+    return this.#plan?.generation ?? 0
+  }
+
+  get staleFrames(): number {
+    return this.#counts.stale + (this.group?.staleFrames ?? 0)
+  }
+
+  get malformedFrames(): number {
+    return this.#counts.malformed + (this.group?.malformedFrames ?? 0)
+  }
+
+  form(plan: GroupPlan): void {
+    assert(this.#memory, 'the memory is there before a group is')
+    const { generation, rank, peers, lanes, algorithm, wire, hub } = plan
+    this.#counts.stale = this.staleFrames
+    this.#counts.malformed = this.malformedFrames
+    this.#plan = plan
+    const worldSize = peers.length
+    this.#topology = unknownTopology(worldSize, hub)
+    const { transport } = this.#parts
+    const { run } = this
+    this.group = new AllReduceGroup({
+      ...{ run, generation, rank, worldSize, memory: this.#memory, hub },
+      transport: this.#parts.segments().sender(hub ? this.#hub : transport),
+      algorithm: (bytes) =>
+        chooseAlgorithm({ choice: algorithm, topology: this.#topology, lanes: lanes !== null }, bytes).name,
+      hosts: () => this.#topology.hosts,
+      ...(lanes === null ? {} : { lanes: nodesOfRanks(worldSize, lanes) }),
+    })
+    const others = hub ? [] : peers.filter((peer) => peer.rank !== rank)
+    transport.connect({ run, generation, rank, peers: others, wire })
+    if (hub) return this.#hub.enter({ run, generation, rank, worldSize })
+    this.#hub.leave()
+    const probe = new LinkProbe(this.#parts.clock, transport, (to, kind, segment, payload, plane) =>
+      this.#send(to, kind, segment, payload, plane),
+    )
+    this.#probe = probe
+    for (const [header, payload] of this.#early.splice(0))
+      if (header.generation === generation) probe.receive(header, payload)
+    void probe.measure(rank, worldSize).then((report) => {
+      if (this.#probe === probe) this.#parts.joined(generation, report)
+    })
+  }
+
+  /** All ranks have got the same. */
+  started(generation: number, topology: Topology): void {
+    if (generation === this.generation && topology.hosts.length === this.#plan?.peers.length) this.#topology = topology
+  }
+
+  abort(reason: string): void {
+    this.group?.abort(new Error(reason))
+    this.state?.abort(new Error(reason))
+  }
+
+  close(): void {
+    this.#plan = null
+    this.#probe = null
+    this.#hub.leave()
+    this.#parts.transport.close()
+  }
+
+  #frame(headerBytes: Uint8Array, payload: Payload): void {
+    const header = decodeFrameHeader(headerBytes)
+    const isProbe = header?.kind === frameKind.probe || header?.kind === frameKind.probeAnswer
+    const isState = header?.kind === frameKind.stateRequest || header?.kind === frameKind.statePiece
+    if (!header || !(isProbe || isState)) return this.group?.receive(headerBytes, payload)
+    const now = header.run === this.run && header.generation === this.generation
+    const later = header.run === this.run && header.generation > this.generation
+    if (now && isState) this.state?.receive(header, payload)
+    else if (now) this.#probed(header, payload)
+    else if (later && isProbe && this.#early.length < limits.maxWorkers) this.#early.push([header, payload])
+    else this.#counts.stale++
+  }
+
+  #probed(header: FrameHeader, payload: Payload): void {
+    if (!this.#plan?.hub) this.#probe?.receive(header, payload)
+    else if (header.sender === hubOf(this.#plan.peers.length))
+      this.#parts.joined(this.generation, { sameHost: [], links: [] })
+  }
+
+  /** A frame that is no part of a reduction. */
+  #send(rank: number, kind: number, segment: number, payload: Uint8Array, plane: number | null): void {
+    if (!this.#plan) return
+    const header = encodeFrameHeader({
+      ...{ kind, run: this.run, generation: this.generation, step: 0, bucket: 0, sender: this.#plan.rank },
+      ...{ segment, part: 0, offset: 0, count: payload.byteLength / 4 },
+    })
+    const place = plane === null ? null : { plane, offset: 0 }
+    if (this.#plan.hub) this.#hub.send([rank], header, payload)
+    else this.#parts.transport.send([rank], header, payload, place)
+  }
+}
