@@ -1,5 +1,5 @@
 import { readCheckpoint } from '../coordinator/checkpoint/checkpoint-store.ts'
-import { openDataset } from '../shared/dataset/image-dataset.ts'
+import { openDataset } from '../shared/dataset/open-dataset.ts'
 import { type Evaluation, type EvaluationRequest, evaluateCheckpoint } from '../worker/evaluate/evaluate-checkpoint.ts'
 
 export interface FolderRequest extends Omit<EvaluationRequest, 'config' | 'weights' | 'dataset'> {
@@ -26,7 +26,7 @@ export async function evaluateFolder(request: FolderRequest): Promise<EvaluatedC
   const began = performance.now()
   const { manifest, weights } = readCheckpoint(checkpoint)
   const { config, step } = manifest
-  const dataset = openDataset(request.dataset ?? config.dataset, dataDir ?? undefined)
+  const dataset = openDataset(request.dataset ?? config.dataset, dataDir ?? undefined, config)
   const evaluation = await evaluateCheckpoint({ ...rest, config, weights, dataset })
   return {
     ...{ checkpoint, model: config.model, step, dataset: dataset.name, seed: request.seed },

@@ -2,6 +2,7 @@ import type { Options } from 'yargs'
 import type { RunRequest } from '../coordinator/prepare-run.ts'
 import { type RunOptions, usage } from '../shared/core/config.ts'
 import { limits } from '../shared/core/limits.ts'
+import { datasetNames } from '../shared/dataset/open-dataset.ts'
 import { registry } from '../shared/model/registry.ts'
 import { modelFlags, modelOptions } from './model-flags.ts'
 import { wholeNumber } from './values.ts'
@@ -13,7 +14,11 @@ export const runFlags = {
     describe: `model to train: ${Object.keys(registry).join(', ')}, or a file such as ./my-model.js (default: vae)`,
     group: 'Run:',
   },
-  dataset: { type: 'string', describe: 'name of the data set (default: mnist)', group: 'Run:' },
+  dataset: {
+    type: 'string',
+    describe: `name of the data set: ${datasetNames.join(', ')}, or of IDX files in --data-dir (default: mnist)`,
+    group: 'Run:',
+  },
   'data-dir': { type: 'string', describe: 'folder with four IDX files, plain or .gz', group: 'Run:' },
   epochs: { type: 'number', describe: 'passes over the data set', group: 'Run:' },
   steps: { type: 'number', describe: 'committed steps, instead of --epochs', group: 'Run:' },

@@ -3,7 +3,9 @@ import { join, resolve } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import { checkedName, flagOf, type RunConfig, type RunOptions, resolveConfig, usage } from '../shared/core/config.ts'
 import { makeSchedule } from '../shared/core/schedule.ts'
-import { type ImageDataset, openDataset } from '../shared/dataset/image-dataset.ts'
+import type { ImageDataset } from '../shared/dataset/image-dataset.ts'
+import { openDataset } from '../shared/dataset/open-dataset.ts'
+import { specOf } from '../shared/model/description.ts'
 import { newestCheckpoint, type StoredCheckpoint } from './checkpoint/checkpoint-store.ts'
 import { readJournal } from './journal/journal.ts'
 import type { JournalRecord } from './journal/journal-record.ts'
@@ -67,7 +69,8 @@ type OpenDataset = typeof openDataset
 
 function newRun({ options, runDir, name, dataDir }: RunRequest, open: OpenDataset): PreparedRun {
   const config = resolveConfig(options)
-  const dataset = open(config.dataset, dataDir ?? undefined)
+  const dataset = open(config.dataset, dataDir ?? undefined, config)
+  checkModelFits(config, dataset)
   const runId =
     name ??
     `${config.model}-${config.dataset}-${new Date().toISOString().slice(0, 19).replace(/[-:]/g, '').replace('T', '-')}-${randomBytes(2).toString('hex')}`
@@ -116,7 +119,7 @@ function resumedRun(
       : resolved
   const checkpoint = newestCheckpoint(folder.checkpoints, warn)
   const takeover = takeOver ? readJournal(folder.journal) : null
-  const load = () => open(config.dataset, dataDir ?? file.dataDir ?? undefined)
+  const load = () => open(config.dataset, dataDir ?? file.dataDir ?? undefined, config)
   const dataset = takeover ? loadedWhenNeeded(config.dataset, file.images, load) : load()
   const { totalSteps } = makeSchedule(config, dataset.train.count)
   const step = takeover ? lastStep(takeover) : (checkpoint?.manifest.step ?? 0)
@@ -125,6 +128,13 @@ function resumedRun(
   folder.truncateMetrics(step)
   folder.configure(config)
   return { runId: file.runId, config, folder, dataset, checkpoint, takeover }
+}
+
+/** Sizes fit the images, and a model that reads labels has some. */
+function checkModelFits(config: RunConfig, dataset: ImageDataset): void {
+  const { name, conditional } = specOf(config.description, config, dataset)
+  if (conditional && dataset.train.labels.length === 0)
+    throw usage(`--dataset ${dataset.name} has no labels, which model ${name} reads; write a --model without them`)
 }
 
 const mayChange = (key: string): boolean => changeable.has(key as keyof RunOptions)

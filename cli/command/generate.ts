@@ -1,10 +1,10 @@
 import { writeFileSync } from 'node:fs'
 import { readCheckpoint } from '../../coordinator/checkpoint/checkpoint-store.ts'
-import { flagOf, usage } from '../../shared/core/config.ts'
+import { flagOf, type RunConfig, usage } from '../../shared/core/config.ts'
 import { exitCode, messageOf, RingleaderError } from '../../shared/core/errors.ts'
 import { encodeImageGrid, type ImageShape } from '../../shared/core/image-grid.ts'
 import { encodeNpy } from '../../shared/core/npy.ts'
-import { openDataset } from '../../shared/dataset/image-dataset.ts'
+import { openDataset } from '../../shared/dataset/open-dataset.ts'
 import { labelClasses } from '../../shared/model/spec.ts'
 import { generateFromCheckpoint, interpolationSteps, type Picture } from '../../worker/generate.ts'
 import { prepareNative, threadsPerWorker } from '../native-setup.ts'
@@ -55,7 +55,7 @@ export const generateCommand: Command = {
     const { manifest, weights } = readCheckpoint(String(parsed.checkpoint))
     const { config, image } = manifest
     const dataDir = typeof parsed.dataDir === 'string' ? parsed.dataDir : undefined
-    const picture = kind === 'reconstruction' ? testImages(config.dataset, dataDir, image, count) : { kind }
+    const picture = kind === 'reconstruction' ? testImages(config, dataDir, image, count) : { kind }
     if (backend !== 'wasm') await prepareNative(false)
     const request = { config, image, weights, picture, count, seed, label, backend, threads: threadsPerWorker(1) }
     const images = await generateFromCheckpoint(request)
@@ -76,8 +76,8 @@ function kindOf(parsed: Readonly<Record<string, unknown>>): Picture['kind'] {
   return first ? kinds[first] : 'samples'
 }
 
-function testImages(name: string, dataDir: string | undefined, shape: ImageShape, count: number): Picture {
-  const { test, height, width, channels } = openDataset(name, dataDir)
+function testImages(config: RunConfig, dataDir: string | undefined, shape: ImageShape, count: number): Picture {
+  const { test, height, width, channels } = openDataset(config.dataset, dataDir, config)
   if (height !== shape.height || width !== shape.width || channels !== shape.channels)
     throw usage(`--data-dir: its images are ${height} × ${width}, the model's ${shape.height} × ${shape.width}`)
   if (count > test.count) throw usage(`--count ${count}: the test split has ${test.count} images; write that or less`)

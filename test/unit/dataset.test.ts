@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs'
+import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
@@ -6,7 +6,9 @@ import { BlobStore } from '../../coordinator/blob-store.ts'
 import { makeChunks, sha256 } from '../../shared/dataset/chunk.ts'
 import { ChunkCache } from '../../shared/dataset/chunk-cache.ts'
 import { parseIdx } from '../../shared/dataset/idx.ts'
-import { loadIdxFolder, openDataset } from '../../shared/dataset/image-dataset.ts'
+import { loadIdxFolder } from '../../shared/dataset/idx-folder.ts'
+import { openDataset } from '../../shared/dataset/open-dataset.ts'
+import { stackedDigits } from '../../shared/dataset/stacked-digits.ts'
 import { chunkManifestSchema } from '../../shared/protocol/control.ts'
 import { openSampleStore } from '../../worker/data/sample-store.ts'
 import { temporaryFolder } from '../support/folder.ts'
@@ -94,6 +96,40 @@ describe('a folder of IDX files', () => {
     const mnist = openDataset('mnist')
     expect([mnist.train.count, mnist.test.count, mnist.height, mnist.width]).toEqual([60_000, 10_000, 28, 28])
     expect([...mnist.train.labels.subarray(0, 10)]).toEqual([5, 0, 4, 1, 9, 2, 1, 3, 1, 4])
+  })
+})
+
+describe('data sets by name', () => {
+  it.skipIf(!existsSync('/usr/share/datasets/fashion-mnist'))('Fashion-MNIST is read where Debian puts it', () => {
+    const { name, train, test } = openDataset('fashion-mnist')
+    expect([name, train.count, test.count]).toEqual(['fashion-mnist', 60_000, 10_000])
+    expect([...train.labels.subarray(0, 5)]).toEqual([9, 0, 0, 3, 0])
+  })
+
+  it('Fashion-MNIST is read from a folder, and an unknown name is refused with those that are known', () => {
+    expect(() => openDataset('fashion-mnist', temporaryFolder())).toThrow(/train-images-idx3-ubyte is missing/)
+    expect(() => openDataset('nist')).toThrow(/--dataset nist is unknown; write one of mnist, fashion-mnist, stacked/)
+  })
+
+  it('stacked digits are the digits, each once in each channel, by the seed', () => {
+    const split = (count: number) => {
+      const images = Uint8Array.from({ length: count * 6 }, (_, index) => Math.floor(index / 6) * 10 + (index % 6))
+      return { count, images, labels: new Uint8Array(count) }
+    }
+    const digits = { name: 'mnist', height: 2, width: 3, channels: 1, train: split(20), test: split(5) }
+    const stacked = stackedDigits(digits, 7)
+    expect(stacked).toMatchObject({ name: 'stacked-mnist', height: 2, width: 3, channels: 3 })
+    expect([stacked.train.count, stacked.train.images.length, stacked.train.labels.length]).toEqual([20, 360, 0])
+    const first = (channel: number) =>
+      Array.from({ length: 20 }, (_, i) => (stacked.train.images[i * 18 + channel] ?? 0) / 10)
+    for (const channel of [0, 1, 2]) {
+      expect(first(channel).toSorted((a, b) => a - b)).toEqual(Array.from({ length: 20 }, (_, digit) => digit))
+      for (let pixel = 0; pixel < 6; pixel++)
+        expect((stacked.train.images[pixel * 3 + channel] ?? 0) - (stacked.train.images[channel] ?? 0)).toBe(pixel)
+    }
+    expect(first(0)).not.toEqual(first(1))
+    expect(stackedDigits(digits, 7)).toEqual(stacked)
+    expect(stackedDigits(digits, 8).train.images).not.toEqual(stacked.train.images)
   })
 })
 

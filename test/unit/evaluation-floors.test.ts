@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { beforeAll, describe, expect, it } from 'vitest'
-import { openDataset } from '../../shared/dataset/image-dataset.ts'
+import { openDataset } from '../../shared/dataset/open-dataset.ts'
 import { openBackend } from '../../worker/backend/open-backend.ts'
 import { accuracyOf, classifierNetwork, openClassifier, ownClassifier } from '../../worker/evaluate/classifier.ts'
 import { productsOn } from '../../worker/evaluate/products.ts'

@@ -1,0 +1,55 @@
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { PNG } from 'pngjs'
+import { expect, it } from 'vitest'
+import { mnist, readJson, ringleader } from '../support/cli.ts'
+import { temporaryFolder } from '../support/folder.ts'
+import { smoothGan } from '../support/models.ts'
+
+const model = join(temporaryFolder(), 'small.json')
+writeFileSync(model, JSON.stringify(smoothGan))
+
+/** Twenty steps on a data set; the checkpoint's folder. */
+async function trained(...flags: string[]): Promise<string> {
+  const run = join(temporaryFolder(), 'run')
+  const { code, stderr } = await ringleader(
+    ...['train', '--steps', '20', '--batch-size', '16', '--workers', '2', '--run-dir', run, '--model', model, ...flags],
+  )
+  expect(code, stderr).toBe(0)
+  const { steps, finalLosses } = readJson(join(run, 'summary.json'))
+  expect(steps).toBe(20)
+  const losses = Object.values(finalLosses as Record<string, unknown>)
+  expect(losses.length).toBeGreaterThan(0)
+  for (const loss of losses) expect(loss).toEqual(expect.any(Number))
+  return join(run, 'checkpoints/step-00000020')
+}
+
+async function generated(checkpoint: string, name: string, ...flags: string[]): Promise<Buffer> {
+  const out = join(temporaryFolder(), name)
+  const { code, stderr } = await ringleader('generate', '--checkpoint', checkpoint, '--out', out, ...flags)
+  expect(code, stderr).toBe(0)
+  return readFileSync(out)
+}
+
+it('a GAN trains on stacked digits, and its pictures are coloured', async () => {
+  const checkpoint = await trained('--dataset', 'stacked-mnist', '--packing', '2')
+  expect(readJson(join(checkpoint, 'manifest.json'))).toMatchObject({ image: { height: 28, width: 28, channels: 3 } })
+  const { width, height, data } = PNG.sync.read(await generated(checkpoint, 'digits.png', '--count', '20'))
+  expect([width, height]).toEqual([10 * 29 + 1, 2 * 29 + 1])
+  expect(data.some((value, at) => at % 4 === 1 && value !== data[at - 1])).toBe(true) // green is not red
+  const array = await generated(checkpoint, 'digits.npy', '--count', '3')
+  expect(array.subarray(0, 128).toString('latin1')).toContain("'shape': (3, 28, 28, 3)")
+})
+
+it('a GAN trains on clothes from a folder of IDX files', async () => {
+  await trained('--dataset', 'fashion-mnist', '--data-dir', mnist)
+})
+
+it('a model that reads labels is refused where there are none', async () => {
+  const run = join(temporaryFolder(), 'run')
+  const { code, stderr } = await ringleader(
+    ...['train', '--model', 'classifier', '--dataset', 'stacked-mnist', '--run-dir', run],
+  )
+  expect(stderr).toMatch(/--dataset stacked-mnist has no labels, which model classifier reads; write a --model/)
+  expect(code).toBe(2)
+})
