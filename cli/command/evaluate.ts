@@ -17,7 +17,7 @@ export const evaluateCommand: Command = {
     samples: { type: 'number', describe: 'images to generate, beside as many test images', default: 10_000 },
     seed: { type: 'number', describe: 'seed of the noise', default: 1 },
     dataset: { type: 'string', describe: 'real images to compare with (default: what the run trained on)' },
-    'data-dir': { type: 'string', describe: "folder with that data set's four IDX files, plain or .gz" },
+    'data-dir': { type: 'string', describe: 'folder of that data set' },
     classifier: {
       type: 'string',
       describe: "weights.safetensors of a trained --model classifier (default: the program's, of MNIST)",

@@ -39,7 +39,7 @@ export const generateCommand: Command = {
       describe: "images of the data set's test split, and what a VAE makes of them",
       default: false,
     },
-    'data-dir': { type: 'string', describe: 'with --reconstruct: folder with four IDX files, plain or .gz' },
+    'data-dir': { type: 'string', describe: 'with --reconstruct: folder of the data set' },
     backend: backendFlag,
   },
   async run(parsed) {

@@ -20,6 +20,10 @@ export const runConfigSchema = z.strictObject({
   /** The model itself, as data: workers and checkpoints need no file. */
   description: modelDescriptionSchema,
   dataset: z.string().min(1),
+  /** Height and width of the images of a folder; null for other data sets. */
+  imageSize: count.min(4).max(limits.maxImageSize).nullable().default(null),
+  /** Mirrors half of the training images, by (seed, epoch, sample). */
+  flip: z.boolean().default(false),
   /** Passes over the data set; null where `steps` bounds the run. */
   epochs: count.nullable(),
   /** Committed steps; null where `epochs` bounds the run. */
@@ -72,6 +76,8 @@ export type RunOptions = Partial<RunConfig> & { learningRate?: number }
 
 const shared = {
   dataset: 'mnist',
+  imageSize: null,
+  flip: false,
   epochs: null,
   steps: null,
   batchSize: 128,
@@ -121,6 +127,9 @@ export function resolveConfig(options: RunOptions): RunConfig {
     merged.lanes = Math.min(limits.maxLanes, Math.max(8, enough))
   }
   const config = parseConfig(merged)
+  if (config.dataset === 'images') config.imageSize ??= 32
+  else if (config.imageSize !== null)
+    throw usage(`--image-size is for --dataset images; ${config.dataset} has a size of its own, so leave it out`)
   checkModelOptions(config)
   if (config.reproducible) config.threads ??= 1
   if (config.reproducible && unordered.includes(config.algorithm)) {

@@ -44,6 +44,14 @@ export const limits = {
   blobWindow: 8,
   /** The worker's chunk cache on disk. */
   chunkCacheBytes: 2 << 30,
+  /** Of a data set in the coordinator's memory: what one buffer holds on every platform. */
+  datasetBytes: 2 ** 31 - 1,
+  /** Files of a folder, and bytes and pixels of one: more are a mistake, or an attack. */
+  datasetFiles: 1_000_000,
+  datasetFileBytes: 256 << 20,
+  imagePixels: 100_000_000,
+  /** Side of an image from a folder; a dense layer over more has no place in a worker. */
+  maxImageSize: 512,
   /** A run that had to be rolled back so often does not learn: its options are wrong. */
   maxRollbacks: 5,
   /** Lines of events or metrics that are kept while there is no room on the disk. */

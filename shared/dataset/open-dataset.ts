@@ -4,30 +4,43 @@ import { dirname, join } from 'node:path'
 import { usage } from '../core/config.ts'
 import { loadIdxFolder } from './idx-folder.ts'
 import type { ImageDataset } from './image-dataset.ts'
+import { loadImageFolder } from './image-folder.ts'
 import { stackedDigits } from './stacked-digits.ts'
 
 /** What a data set that is made depends on. */
 export interface DatasetSettings {
   readonly seed: number
+  /** Height and width of the images of a folder. */
+  readonly imageSize: number | null
 }
 
 /** Data sets that are known by name. */
-export const datasetNames = ['mnist', 'fashion-mnist', 'stacked-mnist'] as const
+export const datasetNames = ['mnist', 'fashion-mnist', 'stacked-mnist', 'images'] as const
 type DatasetName = (typeof datasetNames)[number]
 
 const makers: Record<DatasetName, (dataDir: string | undefined, settings: DatasetSettings) => ImageDataset> = {
   mnist: (dataDir) => mnist(dataDir),
   'fashion-mnist': (dataDir) => fashionMnist(dataDir),
   'stacked-mnist': (dataDir, { seed }) => stackedDigits(mnist(dataDir), seed),
+  images: (dataDir, { imageSize }) => loadImageFolder(needed('images', dataDir), imageSize ?? 32),
 }
 
 /** Opens a data set by name, from where it is installed or from `dataDir`; another name is one of a folder of IDX files. */
-export function openDataset(name: string, dataDir?: string, settings: DatasetSettings = { seed: 1 }): ImageDataset {
+export function openDataset(
+  name: string,
+  dataDir?: string,
+  settings: DatasetSettings = { seed: 1, imageSize: null },
+): ImageDataset {
   if (isKnown(name)) return makers[name](dataDir, settings)
   if (dataDir !== undefined) return loadIdxFolder(name, dataDir, {})
   throw usage(
     `--dataset ${name} is unknown; write one of ${datasetNames.join(', ')}, or give a folder of IDX files with --data-dir`,
   )
+}
+
+function needed(name: DatasetName, dataDir: string | undefined): string {
+  if (dataDir !== undefined) return dataDir
+  throw usage(`--dataset ${name} is a folder of files; write --data-dir FOLDER too`)
 }
 
 const isKnown = (name: string): name is DatasetName => (datasetNames as readonly string[]).includes(name)

@@ -1,5 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { encode } from 'jpeg-js'
 import { PNG } from 'pngjs'
 import { expect, it } from 'vitest'
 import { mnist, readJson, ringleader } from '../support/cli.ts'
@@ -13,7 +14,9 @@ writeFileSync(model, JSON.stringify(smoothGan))
 async function trained(...flags: string[]): Promise<string> {
   const run = join(temporaryFolder(), 'run')
   const { code, stderr } = await ringleader(
-    ...['train', '--steps', '20', '--batch-size', '16', '--workers', '2', '--run-dir', run, '--model', model, ...flags],
+    ...['train', '--steps', '20', '--batch-size', '16', '--run-dir', run, '--model', model],
+    ...(flags.includes('--workers') ? [] : ['--workers', '2']),
+    ...flags,
   )
   expect(code, stderr).toBe(0)
   const { steps, finalLosses } = readJson(join(run, 'summary.json'))
@@ -43,6 +46,36 @@ it('a GAN trains on stacked digits, and its pictures are coloured', async () => 
 
 it('a GAN trains on clothes from a folder of IDX files', async () => {
   await trained('--dataset', 'fashion-mnist', '--data-dir', mnist)
+})
+
+it('a GAN trains on a folder of photographs, mirrored alike for any number of workers', async () => {
+  const folder = temporaryFolder()
+  for (let index = 0; index < 40; index++) {
+    const png = new PNG({ width: 20, height: 16 + (index % 3) })
+    for (const at of png.data.keys()) png.data[at] = at % 4 === 3 ? 255 : ((at % 80) * 3 + index) % 256
+    writeFileSync(join(folder, `${index}.png`), PNG.sync.write(png))
+    writeFileSync(
+      join(folder, `${index}.jpg`),
+      encode({ width: png.width, height: png.height, data: png.data }, 90).data,
+    )
+  }
+  const images = ['--dataset', 'images', '--data-dir', folder, '--image-size', '16', '--reproducible']
+  const digest = (checkpoint: string) => readJson(join(checkpoint, '../../summary.json')).weightsSha256
+  const plain = await trained(...images)
+  const flipped = await trained(...images, '--flip')
+  expect(digest(flipped)).not.toBe(digest(plain))
+  expect(digest(await trained(...images, '--flip', '--workers', '1'))).toBe(digest(flipped))
+  expect(readJson(join(flipped, 'manifest.json'))).toMatchObject({ image: { height: 16, width: 16, channels: 3 } })
+  const { width } = PNG.sync.read(await generated(flipped, 'images.png', '--count', '10'))
+  expect(width).toBe(10 * 17 + 1)
+}, 100_000)
+
+it('a folder without images is refused', async () => {
+  const flags = ['--dataset', 'images', '--data-dir', temporaryFolder()]
+  const { code, stderr } = await ringleader('train', ...flags, '--run-dir', join(temporaryFolder(), 'run'))
+  expect(stderr).toMatch(/no .png, .jpg, .jpeg files in it/)
+  expect(stderr.trim().split('\n')).toHaveLength(1)
+  expect(code).toBe(2)
 })
 
 it('a model that reads labels is refused where there are none', async () => {

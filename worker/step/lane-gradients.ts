@@ -185,7 +185,7 @@ export class LaneGradients {
     const ids = range ? this.#ids(plan.epoch, range, lanes) : new Uint32Array(0)
     tails.set(sampleChecksum(ids), tail.checksum)
     if (rows === 0) return
-    const pixels = range ? await this.#inputs.pixels([...ids]) : null
+    const pixels = range ? await this.#inputs.pixels(plan.epoch, [...ids]) : null
     const noise = phase.prepare ? null : this.#inputs.noise(plan.step, index, lanes, globalRows)
     const labels = await this.#labels(plan, index, range, lanes)
     const draws = this.#inputs.draws(phase, plan.step, index, lanes, globalRows)

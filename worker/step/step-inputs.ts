@@ -4,6 +4,7 @@ import { permutation, randomStream } from '../../shared/core/random.ts'
 import { type BatchRange, type LaneRange, rowsOfLane } from '../../shared/core/schedule.ts'
 import type { ModelSpec } from '../../shared/model/spec.ts'
 import type { Phase } from '../model/model.ts'
+import { isFlipped, mirror } from './flip.ts'
 import type { ModelState } from './model-state.ts'
 import { type Distribution, drawNoise } from './noise.ts'
 
@@ -80,13 +81,19 @@ export class StepInputs {
   }
 
   /** Pixels [rows, pixels] in the model's range, in a place that the next call writes over. */
-  async pixels(ids: readonly number[]): Promise<Float32Array> {
+  async pixels(epoch: number, ids: readonly number[]): Promise<Float32Array> {
     const rows = await this.#source.rows(ids)
     const { sampleBytes } = this.#source
     const [low, high] = this.#spec.pixelRange
     const { kernel } = this.#state
     const bytes = this.#state.bytes(this.#bytes, ids.length * sampleBytes)
     for (const [row, pixels] of rows.entries()) bytes.set(pixels, row * sampleBytes)
+    if (this.#config.flip) {
+      const { width, channels } = this.#spec.image
+      for (const [row, id] of ids.entries())
+        if (isFlipped(this.#config.seed, epoch, id))
+          mirror(bytes.subarray(row * sampleBytes, (row + 1) * sampleBytes), width, channels)
+    }
     kernel.scaleBytes(this.#floats, this.#bytes, bytes.length, (high - low) / 255, low)
     return this.#state.floats(this.#floats, bytes.length)
   }
