@@ -45,7 +45,7 @@ function cutOff(state: Membership, all: readonly Member[], together: readonly Me
   return state.options.hub === 'fall-back' && together.length < all.length && 2 * together.length <= all.length
 }
 
-/** Whether a group of these candidates is to go through the hub of the coordinator (docs/adr/0013-star-through-the-coordinator.md). */
+/** Whether a group of these candidates is to go through the hub of the coordinator (docs/adr/0014-star-through-the-coordinator.md). */
 export function goesThroughHub(state: Membership, now: number, chosen: readonly Member[] = []): boolean {
   const { hub } = state.options
   if (hub !== 'fall-back') return hub === 'always'

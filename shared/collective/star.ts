@@ -8,7 +8,7 @@ export const hubOf = (worldSize: number): number => worldSize
 
 /**
  * Star: a hub that every rank reaches adds up and sends the sum to all (a parameter server without parameters, Li et al. 2014),
- * for workers that do not reach each other (docs/adr/0013-star-through-the-coordinator.md).
+ * for workers that do not reach each other (docs/adr/0014-star-through-the-coordinator.md).
  *
  * Every rank sends its whole bucket to the hub, segment by segment. The hub (coordinator/hub.ts) keeps the parts of a segment
  * until it has those of all ranks, adds them in rank order, or in the order of the lane tree, and sends the sum to all: one
