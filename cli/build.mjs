@@ -3,6 +3,7 @@
 import { spawnSync } from 'node:child_process'
 import {
   copyFileSync,
+  cpSync,
   existsSync,
   mkdirSync,
   readdirSync,
@@ -33,6 +34,7 @@ export function build() {
   mkdirSync(join(root, 'dist/shared/core'), { recursive: true })
   for (const path of ['shared/core/process-lock.mjs', 'worker/evaluate/mnist-classifier.safetensors'])
     copyFileSync(join(root, path), join(root, 'dist', path))
+  cpSync(join(root, 'coordinator/page'), join(root, 'dist/coordinator/page'), { recursive: true })
   writeFileSync(stamp, '')
   utimesSync(stamp, begun, begun)
   return true
@@ -57,7 +59,7 @@ function isCurrent() {
 
 function files(folder) {
   return readdirSync(folder, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile() && /\.(ts|mjs|safetensors)$/.test(entry.name))
+    .filter((entry) => entry.isFile() && /\.(ts|mjs|html|css|svg|safetensors)$/.test(entry.name))
     .map((entry) => join(entry.parentPath, entry.name))
 }
 

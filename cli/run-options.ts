@@ -106,7 +106,7 @@ export const runFlags = {
 
 export const httpFlag = {
   type: 'string',
-  describe: 'address for /metrics and /api/status',
+  describe: 'address for the page, /metrics and /api/status',
   default: '127.0.0.1:9464',
 } as const satisfies Options
 export const jsonFlag = {

@@ -1,7 +1,7 @@
 import type { ToCoordinator } from '../shared/protocol/control.ts'
 import type { MembershipEvent } from './membership/events.ts'
 import type { Membership } from './membership/state.ts'
-import { Stragglers } from './membership/stragglers.ts'
+import { type Pace, Stragglers } from './membership/stragglers.ts'
 import { Replicas } from './replicas.ts'
 import type { RunRecord } from './run-record.ts'
 
@@ -29,6 +29,10 @@ export class Comparison {
       const straggler = this.#stragglers.report(workerId, seconds - allReduceSeconds)
       if (straggler) this.#record.straggles(straggler)
     }
+  }
+
+  pace(workerId: string): Pace {
+    return this.#stragglers.pace(workerId)
   }
 
   /** Whoever holds other bits than most is expelled; where nobody can tell who is right, everybody is. */

@@ -40,7 +40,7 @@ export async function startCoordinator(
   const shell = new Shell(run, record, server, options.membership, systemClock)
   const http = await openHttp(options.http, {
     metrics: () => record.metrics.registry.metrics(),
-    status: () => shell.status(),
+    runs: [{ name: run.runId, path: run.folder.path, status: () => shell.status() }],
   }).catch(async (error) => {
     await server.close()
     throw error

@@ -135,7 +135,7 @@ export class Shell {
   }
 
   status(): object {
-    return statusOf(this.#run, this.#record, this.#membership)
+    return statusOf(this.#run, this.#record, this.#membership, (workerId) => this.#comparison.pace(workerId))
   }
 
   /** What fails here (a full disk, above all) ends the run with its reason instead of crashing it. */

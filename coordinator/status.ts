@@ -1,10 +1,19 @@
 import { rankIn } from './membership/members.ts'
 import type { Membership } from './membership/state.ts'
+import type { Pace } from './membership/stragglers.ts'
 import type { PreparedRun } from './prepare-run.ts'
 import type { RunRecord } from './run-record.ts'
 
+/** The newest ones; a long run has thousands. */
+const shownEpochs = 10
+
 /** How a run stands, for /api/status. */
-export function statusOf(run: PreparedRun, record: RunRecord, membership: Membership): object {
+export function statusOf(
+  run: PreparedRun,
+  record: RunRecord,
+  membership: Membership,
+  pace: (workerId: string) => Pace,
+): object {
   const { phase, generation, group, members, reason, topology } = membership
   const { ledger, schedule } = record
   return {
@@ -25,6 +34,9 @@ export function statusOf(run: PreparedRun, record: RunRecord, membership: Member
       rank: rankIn(group, workerId),
       step,
       standing,
+      ...pace(workerId),
     })),
+    samples: run.dataset.train.count,
+    coverage: ledger.coverage().slice(-shownEpochs),
   }
 }

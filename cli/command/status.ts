@@ -46,5 +46,7 @@ function table(status: Record<string, unknown>): string {
 /** A choice with its reason in a line. */
 function told(value: unknown): string {
   if (typeof value !== 'object' || value === null) return String(value)
-  return Object.values(value).map(String).join(': ')
+  return Object.values(value)
+    .map((part) => (typeof part === 'object' ? JSON.stringify(part) : String(part)))
+    .join(': ')
 }

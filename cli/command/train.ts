@@ -18,7 +18,7 @@ export const trainCommand: Command = {
     http: {
       ...httpFlag,
       default: undefined,
-      describe: 'address for /metrics and /api/status (default: 127.0.0.1:9464, or any free port)',
+      describe: 'address for the page, /metrics and /api/status (default: 127.0.0.1:9464, or any free port)',
     },
     'fault-timeout': faultTimeoutFlag,
     json: jsonFlag,

@@ -1,37 +1,45 @@
 import { createServer, type Server } from 'node:http'
 import { exitCode, messageOf, RingleaderError } from '../../shared/core/errors.ts'
+import { Page, pageHeaders } from './page.ts'
+import type { ShownRun } from './run-feed.ts'
 
 export interface HttpRoutes {
-  metrics(): Promise<string>
-  status(): unknown
+  /** Null: the runs are over, and have none. */
+  readonly metrics: (() => Promise<string>) | null
+  /** The first one's state is /api/status. */
+  readonly runs: readonly ShownRun[]
 }
 
-/** `/metrics` for Prometheus, `/api/status` for programs, `/healthz`. Ends when the coordinator does. */
+/** The page at `/`, `/metrics` for Prometheus, `/api/status` for programs, `/healthz`. Ends when the coordinator does. */
 export async function openHttpServer(
   host: string,
   port: number,
   routes: HttpRoutes,
-): Promise<{ address: string; close(): void }> {
+): Promise<{ address: string; close(): Promise<void> }> {
+  const page = new Page(routes.runs)
   const server = createServer((request, response) => {
     const answer = (status: number, type: string, body: string) => {
-      response.writeHead(status, { 'content-type': type, 'cache-control': 'no-store' })
+      response.writeHead(status, { 'content-type': type })
       response.end(body)
     }
+    for (const [name, value] of Object.entries(pageHeaders)) response.setHeader(name, value)
     if (request.method !== 'GET') return answer(405, 'text/plain', 'only GET\n')
-    const { pathname } = new URL(request.url ?? '/', 'http://localhost')
-    switch (pathname) {
+    const [path = '/'] = (request.url ?? '/').split('?')
+    switch (path) {
       case '/metrics':
+        if (!routes.metrics) return answer(404, 'text/plain', 'the run is over; a coordinator has /metrics\n')
         routes.metrics().then(
           (text) => answer(200, 'text/plain; version=0.0.4; charset=utf-8', text),
           (error: unknown) => answer(500, 'text/plain', `${messageOf(error)}\n`),
         )
         return
       case '/api/status':
-        return answer(200, 'application/json', JSON.stringify(routes.status()))
+        return answer(200, 'application/json', JSON.stringify(routes.runs[0]?.status()))
       case '/healthz':
         return answer(200, 'text/plain', 'ok\n')
       default:
-        return answer(404, 'text/plain', 'not found; there are /metrics, /api/status and /healthz\n')
+        if (page.answer(path, response)) return
+        return answer(404, 'text/plain', 'not found; there are /, /metrics, /api/status and /healthz\n')
     }
   })
   await listen(server, host, port)
@@ -39,7 +47,8 @@ export async function openHttpServer(
   const bound = typeof address === 'object' && address ? address.port : port
   return {
     address: `${host}:${bound}`,
-    close() {
+    async close() {
+      await page.close()
       server.close()
       server.closeAllConnections()
     },

@@ -17,6 +17,14 @@ export interface Straggler {
   readonly slow: boolean
 }
 
+/** How fast a worker is, for whoever looks. */
+export interface Pace {
+  /** Of a step, outside of collectives, smoothed; null: not known yet. */
+  readonly computeSeconds: number | null
+  /** Why it is slow; null: it is not. */
+  readonly slow: 'compute' | null
+}
+
 /**
  * Names workers that compute for much longer than the others do. Only the time outside of collectives tells: within them
  * all wait for the slowest. Pure.
@@ -33,6 +41,13 @@ export class Stragglers {
     this.#times.clear()
     this.#usual = null
     for (const workerId of this.#slow) if (!group.includes(workerId)) this.#slow.delete(workerId)
+  }
+
+  pace(workerId: string): Pace {
+    return {
+      computeSeconds: this.#times.get(workerId)?.seconds ?? null,
+      slow: this.#slow.has(workerId) ? 'compute' : null,
+    }
   }
 
   /** What changes with a worker's next step; null: nothing. */

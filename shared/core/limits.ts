@@ -81,4 +81,15 @@ export const limits = {
   maxEvaluationSamples: 60_000,
   /** So long does a group step without a word from the coordinator (docs/adr/0005-recovery.md). */
   orphanMs: 60_000,
+  /** Points of a line on the page: from so many to twice as many, about the pixels of a chart. */
+  pageBuckets: 500,
+  /** Events in the page's log, and as many incidents, alarms and evaluations. */
+  pageEvents: 500,
+  /** Sample grids that the page's slider goes through. */
+  pageSamples: 2000,
+  /** Open pages of a run. */
+  pageReaders: 32,
+  /** A reader with more than this still to be sent is passed over; after so many seconds it is cut off. */
+  pageWaitingBytes: 256 << 10,
+  pagePassedOver: 60,
 } as const
