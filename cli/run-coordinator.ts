@@ -51,6 +51,7 @@ export async function runCoordinator(
   )
   output.write(`run ${run.runId} in ${run.folder.path}\n`)
   if (run.checkpoint) output.write(`goes on from the checkpoint of step ${run.checkpoint.manifest.step}\n`)
+  output.write(`page at http://${coordinator.httpAddress}/\n`)
   output.write(`metrics at http://${coordinator.httpAddress}/metrics\n`)
   started(coordinator, run)
   const summary = await coordinator.done

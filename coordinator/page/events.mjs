@@ -89,7 +89,7 @@ export function drawLog({ events }, find) {
     ...events
       .slice(-shownEvents)
       .reverse()
-      .map(({ id: _, time, kind, ...fields }) => {
+      .map(({ id: _, topology: _links, time, kind, ...fields }) => {
         const item = element('li')
         const bad = ['lost', 'alarm', 'incident', 'slow', 'diverged', 'skipped'].includes(kind)
         item.append(timeElement(time), element('span', kind, bad ? 'bad' : ''), element('span', told(fields)))
@@ -104,7 +104,7 @@ export function drawLog({ events }, find) {
  */
 function told(fields) {
   return Object.entries(fields)
-    .filter(([, value]) => value !== null && value !== '')
+    .filter(([, value]) => value !== null && value !== '' && !Array.isArray(value))
     .map(([key, value]) => {
       if (typeof value === 'object') return told(/** @type {Record<string, unknown>} */ (value))
       if (typeof value === 'number') return `${key} ${number(value)}`

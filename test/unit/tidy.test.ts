@@ -26,6 +26,8 @@ describe('the house is tidy', () => {
   it('types hold, in the tests too', () =>
     tool('typescript/bin/tsc', '--noEmit', '-p', 'tsconfig.json', '--incremental', 'false'))
 
+  it('types hold in what a browser runs', () => tool('typescript/bin/tsc', '-p', 'tsconfig.page.json'))
+
   it('imports go one way', () =>
     tool(
       'dependency-cruiser/bin/dependency-cruise.mjs',

@@ -1,0 +1,84 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { type Browser, chromium, type Page } from 'playwright-core'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { available, Cli, childrenOf, waitForStep } from '../support/cli.ts'
+import { temporaryFolder } from '../support/folder.ts'
+
+const executablePath = ['chromium', 'chromium-browser', 'google-chrome']
+  .map((name) => `/usr/bin/${name}`)
+  .find(existsSync)
+const hasChromium = available(executablePath !== undefined, 'Chromium')
+
+describe.skipIf(!hasChromium)('the page in a real Chromium', () => {
+  let browser: Browser
+  beforeAll(async () => {
+    browser = await chromium.launch({
+      executablePath: executablePath ?? '',
+      args: ['--no-sandbox', '--disable-dev-shm-usage'],
+    })
+  })
+  afterAll(() => browser.close())
+
+  it('shows a run while it trains, what befalls it, and its end', async () => {
+    const folder = join(temporaryFolder(), 'run')
+    const train = new Cli([
+      ...[
+        'train',
+        '--steps',
+        '100000',
+        '--workers',
+        '2',
+        '--batch-size',
+        '32',
+        '--threads',
+        '1',
+        '--sample-every',
+        '10',
+      ],
+      ...['--http', '127.0.0.1:0', '--run-dir', folder],
+    ])
+    const [, address] = await train.printed(/metrics at (http:\/\/[\d.:]+)\/metrics/)
+    await waitForStep(train, folder, 3)
+    const page = await browser.newPage({ viewport: { width: 1280, height: 900 } })
+    const troubles = troublesOf(page)
+    await page.goto(String(address))
+    const step = async () => Number((await page.textContent('[data-vital=step]'))?.split(' ')[0]?.replaceAll(',', ''))
+    await page.waitForSelector('[data-vital=step]')
+    const before = await step()
+    await vi.waitFor(async () => expect(await step()).toBeGreaterThan(before), { timeout: 60_000, interval: 200 })
+    expect(await page.textContent('.phase')).toContain('running')
+    expect(await page.locator('.losses canvas').count()).toBe(1)
+    expect(await page.locator('.phases .legend li').count()).toBeGreaterThan(3)
+    expect(await page.locator('.workers tbody tr').count()).toBe(2)
+    const picture = page.locator('.samples img')
+    await vi.waitFor(
+      async () =>
+        expect(await picture.evaluate((image: { naturalWidth?: number }) => image.naturalWidth)).toBeGreaterThan(100),
+      { timeout: 60_000, interval: 200 },
+    )
+    const [victim = 0] = childrenOf(train.child.pid, 'worker-process')
+    process.kill(victim, 'SIGKILL')
+    await page.waitForSelector('.incidents li', { timeout: 60_000 })
+    expect(await page.textContent('.incidents li')).toMatch(/dead at step [\d,]+: [\d,]+ ms \(/)
+
+    await page.setViewportSize({ width: 360, height: 800 })
+    await page.emulateMedia({ colorScheme: 'dark' })
+    expect(await page.evaluate('document.documentElement.scrollWidth')).toBeLessThanOrEqual(360)
+    train.kill('SIGINT')
+    await vi.waitFor(async () => expect(await page.textContent('.phase')).toContain('interrupted'), {
+      timeout: 60_000,
+      interval: 200,
+    })
+    expect(troubles.filter((trouble) => !trouble.includes('ERR_'))).toEqual([]) // the coordinator is gone at the end
+    await page.close()
+  })
+})
+
+/** What the browser complains about: a policy that is broken, code that fails, a file that is not there. */
+function troublesOf(page: Page): string[] {
+  const troubles: string[] = []
+  page.on('console', (message) => ['error', 'warning'].includes(message.type()) && troubles.push(message.text()))
+  page.on('pageerror', ({ message }) => troubles.push(message))
+  return troubles
+}
