@@ -186,16 +186,16 @@ describe('the page over HTTP', () => {
     const response = await stream(`${base}/api/runs/0/events`)
     let text = ''
     response.on('data', (bytes: Buffer) => (text += bytes.toString()))
-    await vi.waitFor(() => expect(text).toContain('"steps":[1]'), { timeout: 10_000 })
+    await vi.waitFor(() => expect(text).toContain('"steps":[1]'), { timeout: 50_000 })
     expect(text).toContain('"samples":[10]')
     appendFileSync(join(path, 'metrics.jsonl'), '{"step":2,"loss":3}\n')
-    await vi.waitFor(() => expect(text).toContain('"series":{"from":0,"steps":[1,2]'), { timeout: 10_000 })
+    await vi.waitFor(() => expect(text).toContain('"series":{"from":0,"steps":[1,2]'), { timeout: 50_000 })
     response.destroy()
   })
 
   it('passes a reader over that does not read, and tells it the rest later', async () => {
     let step = 0
-    const status = () => ({ step: ++step, text: 'x'.repeat(1 << 20) })
+    const status = () => ({ step: ++step, text: 'x'.repeat(512 << 10) })
     const events = new EventStream(new RunFeed({ name: 'a run', path: temporaryFolder(), status }))
     const server = createServer((_, response) => void events.add(response))
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
@@ -214,7 +214,7 @@ describe('the page over HTTP', () => {
       }
     })
     response.resume()
-    await vi.waitFor(() => expect(steps.at(-1)).toBeGreaterThan(last), { timeout: 20_000 })
+    await vi.waitFor(() => expect(steps.at(-1)).toBeGreaterThan(last), { timeout: 50_000 })
     expect(steps.length).toBeLessThan(25) // most were never queued: the line holds a few megabytes
     await events.close()
     server.close()
