@@ -51,7 +51,7 @@ export class EventStream {
 
   /** Sends what is new now. */
   async update(): Promise<void> {
-    await this.#feed.refresh()
+    await this.#feed.refresh().catch(() => {}) // a file that cannot be read now is read later; the run goes on
     for (const reader of this.#readers) this.#send(reader)
   }
 

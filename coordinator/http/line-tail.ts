@@ -20,7 +20,7 @@ export class LineTail {
    * Hands out the lines since the last call that parse; `restart` comes before them where the file is another one, or was
    * cut. None where there is no file.
    */
-  async read(take: (line: Readonly<Record<string, unknown>>) => void, restart: () => void): Promise<void> {
+  async read(take: (line: Readonly<Record<string, unknown>>) => unknown, restart: () => void): Promise<void> {
     const handle = await open(this.#path, 'r').catch(() => null)
     if (!handle) return
     try {
@@ -43,7 +43,7 @@ export class LineTail {
     }
   }
 
-  #split(bytes: Buffer, take: (line: Readonly<Record<string, unknown>>) => void): void {
+  #split(bytes: Buffer, take: (line: Readonly<Record<string, unknown>>) => unknown): void {
     const end = bytes.lastIndexOf(0x0a) + 1
     this.#rest = bytes.length - end > maxLineBytes ? Buffer.alloc(0) : Buffer.from(bytes.subarray(end))
     for (const line of bytes.toString('utf8', 0, end).split('\n')) {

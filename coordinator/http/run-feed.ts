@@ -76,7 +76,7 @@ export class RunFeed {
 
   async #read(): Promise<void> {
     await this.#metrics.read(
-      (line) => this.#buckets.add(Number(line.step), valuesOf(line)),
+      (line) => typeof line.step === 'number' && this.#buckets.add(line.step, valuesOf(line)),
       () => this.#buckets.clear(),
     )
     await this.#events.read(

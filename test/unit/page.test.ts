@@ -220,6 +220,21 @@ describe('the page over HTTP', () => {
     server.close()
   }, 60_000)
 
+  it('goes on when the run cannot be read', async () => {
+    let fails = true
+    const { base } = await serve(() => {
+      if (fails) throw new Error('no state')
+      return { step: 7 }
+    })
+    const response = await stream(`${base}/api/runs/0/events`)
+    let text = ''
+    response.on('data', (bytes: Buffer) => (text += bytes.toString()))
+    await vi.waitFor(() => expect(text).toContain('"steps":[1]'), { timeout: 50_000 })
+    fails = false
+    await vi.waitFor(() => expect(text).toContain('"step":7'), { timeout: 50_000 })
+    response.destroy()
+  })
+
   it('refuses one page too many, and takes it when another has gone', async () => {
     const { base } = await serve()
     const all = await Promise.all(Array.from({ length: limits.pageReaders }, () => stream(`${base}/api/runs/0/events`)))
