@@ -53,15 +53,17 @@ export function pageFiles(): Map<string, PageFile> {
 export class Page {
   readonly #streams: readonly EventStream[]
   readonly #runs: readonly ShownRun[]
-  readonly #files = pageFiles()
+  /** Once somebody looks. */
+  #files: Map<string, PageFile> | null = null
 
   constructor(runs: readonly ShownRun[]) {
     this.#runs = runs
     this.#streams = runs.map((run) => new EventStream(new RunFeed(run)))
   }
 
-  /** False where there is no such path. */
+  /** False where there is no such path. Errors: a file of the page that is not installed. */
   answer(path: string, response: ServerResponse): boolean {
+    this.#files ??= pageFiles()
     const file = this.#files.get(path)
     if (file) {
       response.writeHead(200, { 'content-type': file.type }).end(file.body)

@@ -38,7 +38,11 @@ export async function openHttpServer(
       case '/healthz':
         return answer(200, 'text/plain', 'ok\n')
       default:
-        if (page.answer(path, response)) return
+        try {
+          if (page.answer(path, response)) return
+        } catch (error) {
+          return answer(500, 'text/plain', `the page is not whole: ${messageOf(error).split('\n')[0]}; run npm ci\n`)
+        }
         return answer(404, 'text/plain', 'not found; there are /, /metrics, /api/status and /healthz\n')
     }
   })
