@@ -10,7 +10,7 @@ const mutants = [
   {
     name: 'skips the abort',
     file: 'worker/communicator.js',
-    from: "if (message.kind === 'abort' && message.generation === this.#generation)",
+    from: "if (message.kind === 'abort' && message.generation === this.#data.generation)",
     to: 'if (false)',
     kinds: 'stop,partition',
   },
