@@ -6,9 +6,14 @@ export interface ImageShape {
   readonly channels: number
 }
 
-/** A PNG of images [count, height, width, channels] in 0…1, `columns` in a row, a dark pixel between them. */
+/**
+ * A PNG of images [count, height, width, channels] in 0…1, `columns` in a row, a dark pixel between them. One channel is grey, three are
+ * colours; with another number they are the frames of a film, a row of its own.
+ */
 export function encodeImageGrid(images: Float32Array, shape: ImageShape, columns = 10): Buffer {
   const { height, width, channels } = shape
+  if (channels !== 1 && channels !== 3)
+    return encodeImageGrid(framesOf(images, channels, height * width), { height, width, channels: 1 }, channels)
   const size = height * width * channels
   const count = images.length / size
   const gridRows = Math.ceil(count / columns)
@@ -35,4 +40,14 @@ export function encodeImageGrid(images: Float32Array, shape: ImageShape, columns
     }
   }
   return PNG.sync.write(png, { colorType: channels === 1 ? 0 : 2 })
+}
+
+/** [count, height, width, channels] → [count, channels, height, width] */
+function framesOf(images: Float32Array, channels: number, pixels: number): Float32Array {
+  const frames = new Float32Array(images.length)
+  for (const [at, value] of images.entries()) {
+    const [film, place] = [Math.floor(at / (pixels * channels)), Math.floor(at / channels) % pixels]
+    frames[(film * channels + (at % channels)) * pixels + place] = value
+  }
+  return frames
 }

@@ -5,6 +5,7 @@ import { usage } from '../core/config.ts'
 import { loadIdxFolder } from './idx-folder.ts'
 import type { ImageDataset } from './image-dataset.ts'
 import { loadImageFolder } from './image-folder.ts'
+import { movingDigits } from './moving-digits.ts'
 import { stackedDigits } from './stacked-digits.ts'
 
 /** What a data set that is made depends on. */
@@ -15,13 +16,14 @@ export interface DatasetSettings {
 }
 
 /** Data sets that are known by name. */
-export const datasetNames = ['mnist', 'fashion-mnist', 'stacked-mnist', 'images'] as const
+export const datasetNames = ['mnist', 'fashion-mnist', 'stacked-mnist', 'moving-mnist', 'images'] as const
 type DatasetName = (typeof datasetNames)[number]
 
 const makers: Record<DatasetName, (dataDir: string | undefined, settings: DatasetSettings) => ImageDataset> = {
   mnist: (dataDir) => mnist(dataDir),
   'fashion-mnist': (dataDir) => fashionMnist(dataDir),
   'stacked-mnist': (dataDir, { seed }) => stackedDigits(mnist(dataDir), seed),
+  'moving-mnist': (dataDir, { seed }) => movingDigits(mnist(dataDir), seed),
   images: (dataDir, { imageSize }) => loadImageFolder(needed('images', dataDir), imageSize ?? 32),
 }
 

@@ -70,6 +70,12 @@ it('a GAN trains on a folder of photographs, mirrored alike for any number of wo
   expect(width).toBe(10 * 17 + 1)
 }, 100_000)
 
+it('a GAN trains on films, and its pictures have a film in each row', async () => {
+  const checkpoint = await trained('--dataset', 'moving-mnist')
+  const { width, height } = PNG.sync.read(await generated(checkpoint, 'films.png', '--count', '5'))
+  expect([width, height]).toEqual([8 * 29 + 1, 5 * 29 + 1])
+}, 60_000)
+
 it('a folder without images is refused', async () => {
   const flags = ['--dataset', 'images', '--data-dir', temporaryFolder()]
   const { code, stderr } = await ringleader('train', ...flags, '--run-dir', join(temporaryFolder(), 'run'))

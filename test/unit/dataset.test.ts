@@ -1,12 +1,15 @@
 import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
+import { PNG } from 'pngjs'
 import { describe, expect, it } from 'vitest'
 import { BlobStore } from '../../coordinator/blob-store.ts'
+import { encodeImageGrid } from '../../shared/core/image-grid.ts'
 import { makeChunks, sha256 } from '../../shared/dataset/chunk.ts'
 import { ChunkCache } from '../../shared/dataset/chunk-cache.ts'
 import { parseIdx } from '../../shared/dataset/idx.ts'
 import { loadIdxFolder } from '../../shared/dataset/idx-folder.ts'
+import { frames, movingDigits } from '../../shared/dataset/moving-digits.ts'
 import { openDataset } from '../../shared/dataset/open-dataset.ts'
 import { stackedDigits } from '../../shared/dataset/stacked-digits.ts'
 import { chunkManifestSchema } from '../../shared/protocol/control.ts'
@@ -130,6 +133,55 @@ describe('data sets by name', () => {
     expect(first(0)).not.toEqual(first(1))
     expect(stackedDigits(digits, 7)).toEqual(stacked)
     expect(stackedDigits(digits, 8).train.images).not.toEqual(stacked.train.images)
+  })
+})
+
+describe('moving digits', () => {
+  const lit = (count: number) => ({
+    count,
+    images: new Uint8Array(count * 64).fill(200),
+    labels: Uint8Array.from({ length: count }, (_, id) => id),
+  })
+  const digits = { name: 'mnist', height: 8, width: 8, channels: 1, train: lit(30), test: lit(4) }
+  /** Left and upper edge of what is lit in a frame, and how many pixels are. */
+  const seen = (images: Uint8Array, clip: number, frame: number) => {
+    const at = Array.from({ length: 64 }, (_, pixel) => pixel).filter(
+      (pixel) => images[(clip * 64 + pixel) * frames + frame] === 200,
+    )
+    return {
+      top: Math.min(...at.map((pixel) => pixel >> 3)),
+      left: Math.min(...at.map((pixel) => pixel & 7)),
+      lit: at.length,
+    }
+  }
+
+  it('are whole in every frame, move by one to three pixels and bounce', () => {
+    const { train, test, channels } = movingDigits(digits, 3)
+    expect([train.count, test.count, channels]).toEqual([30, 4, frames])
+    expect([...train.labels].toSorted((a, b) => a - b)).toEqual(Array.from({ length: 30 }, (_, id) => id))
+    let turns = 0
+    for (let clip = 0; clip < 30; clip++) {
+      const places = Array.from({ length: frames }, (_, frame) => seen(train.images, clip, frame))
+      for (const { lit } of places) expect(lit).toBe(16)
+      const moves = places.slice(1).map(({ left }, at) => left - (places[at]?.left ?? 0))
+      for (const move of moves) expect(Math.abs(move)).toBeLessThanOrEqual(4) // 3, and half a pixel of rounding at both ends
+      turns += Number(moves.some((move) => move > 0) && moves.some((move) => move < 0))
+    }
+    expect(turns).toBeGreaterThan(5)
+  })
+
+  it('follow from the seed', () => {
+    expect(movingDigits(digits, 3)).toEqual(movingDigits(digits, 3))
+    expect(movingDigits(digits, 4).train.images).not.toEqual(movingDigits(digits, 3).train.images)
+  })
+
+  it('are shown a film in a row', () => {
+    const films = Float32Array.from({ length: 2 * 4 * frames }, (_, at) => (at % frames) / (frames - 1))
+    const { width, height, data } = PNG.sync.read(encodeImageGrid(films, { height: 2, width: 2, channels: frames }))
+    expect([width, height]).toEqual([frames * 3 + 1, 2 * 3 + 1])
+    for (let frame = 0; frame < frames; frame++)
+      for (const y of [1, 5])
+        expect(data[(y * width + frame * 3 + 2) * 4]).toBe(Math.round((frame / (frames - 1)) * 255))
   })
 })
 
