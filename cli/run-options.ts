@@ -41,6 +41,16 @@ export const runFlags = {
     describe: 'all-reduce: auto, direct, ring, tree, hierarchical or star (default: auto)',
     group: 'Run:',
   },
+  compression: {
+    type: 'string',
+    describe: 'gradients on the wire: none, bf16, fp16, int8 or topk (default: none)',
+    group: 'Run:',
+  },
+  'compression-ratio': {
+    type: 'number',
+    describe: 'with --compression topk: part of the gradients that is sent (default: 0.01)',
+    group: 'Run:',
+  },
   math: { type: 'string', describe: 'products of matrices: fp32 or bf16 (default: fp32)', group: 'Run:' },
   wire: {
     type: 'string',
@@ -157,6 +167,8 @@ export function runRequest(
     lanes: parsed.lanes,
     reproducible: parsed.reproducible,
     algorithm: parsed.algorithm,
+    compression: parsed.compression,
+    compressionRatio: parsed.compressionRatio,
     wire: parsed.wire,
     math: parsed.math,
     optimizer: parsed.optimizer,

@@ -49,6 +49,8 @@ const changeable = new Set<keyof RunOptions>([
   'rollbackRate',
   'keepCheckpoints',
   'algorithm',
+  'compression',
+  'compressionRatio',
   'wire',
   'traceSteps',
 ])
@@ -110,6 +112,7 @@ function resumedRun(
     given.filter(([key]) => mayChange(key) || changeableWhenTold.has(key as keyof RunOptions)),
   )
   const kept: RunOptions = { ...file.config, ...changes }
+  if (changes.compression !== undefined && changes.compressionRatio === undefined) kept.compressionRatio = null
   if (changes.steps !== undefined) kept.epochs = null
   if (changes.epochs !== undefined) kept.steps = null
   const resolved = resolveConfig(withoutNulls(kept))

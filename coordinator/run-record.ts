@@ -242,8 +242,9 @@ export class RunRecord {
   }
 
   algorithm(topology: Topology): ChosenAlgorithm {
-    const { algorithm, reproducible } = this.run.config
-    return describeAlgorithm({ choice: algorithm, topology, lanes: reproducible })
+    const { algorithm, reproducible, compression } = this.run.config
+    const onePlace = reproducible || compression === 'topk'
+    return describeAlgorithm({ choice: algorithm, topology, onePlace, compressed: compression !== 'none' })
   }
 
   /** Nobody holds the state any more, or it is void: back to a checkpoint. */
@@ -281,6 +282,7 @@ export class RunRecord {
       finalLosses: this.#tally.losses,
       evaluations: this.evaluations.all,
       backend: this.#backend,
+      compression: config.compression,
       seed: config.seed,
     }
     folder.summary(summary)

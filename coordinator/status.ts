@@ -20,6 +20,8 @@ export function statusOf(
     runId: run.runId,
     model: run.config.model,
     dataset: run.config.dataset,
+    compression: run.config.compression,
+    compressionRatio: run.config.compressionRatio,
     phase,
     reason,
     generation,

@@ -30,5 +30,6 @@ export interface Summary {
   /** Of `--evaluate-every`. */
   readonly evaluations: readonly EvaluationRecord[]
   readonly backend: string
+  readonly compression: string
   readonly seed: number
 }

@@ -1,7 +1,5 @@
-import { reduceMemory } from '../shared/collective/reduce-memory.ts'
 import type { Clock } from '../shared/core/clock.ts'
 import { assert, messageOf } from '../shared/core/errors.ts'
-import { type Kernel, loadKernel } from '../shared/kernel/kernel.ts'
 import { decodeToWorker, encodeControl, type Peer, type ToCoordinator } from '../shared/protocol/control.ts'
 import { runTag } from '../shared/protocol/frame.ts'
 import type { TraceName } from '../shared/protocol/trace-record.ts'
@@ -36,7 +34,6 @@ export class Communicator {
   readonly #trace: TraceOutbox
   readonly #stopHeartbeat: (() => void)[] = []
   readonly #data: DataPlane
-  #kernel: Kernel | null = null
   #hello: Hello | null = null
   #welcomed = false
   /** Times that this process has said hello. */
@@ -80,12 +77,7 @@ export class Communicator {
   handle(message: ToThread): void {
     switch (message.kind) {
       case 'memory':
-        this.#kernel = loadKernel(message.memory)
-        return this.#data.useMemory(
-          reduceMemory(this.#kernel, message.memory, message.sumScratch),
-          message.memory,
-          message.regions,
-        )
+        return this.#data.useMemory(message)
       case 'trace':
         return this.#trace.use(message.memory)
       case 'send':
@@ -110,9 +102,12 @@ export class Communicator {
       case 'allReduce':
         return this.#answer(message, 'bucket', async () => {
           assert(this.#data.group, 'a group is formed before it reduces')
+          const { step, bucket, count, exact } = message
           const offsets = message.offsets.map((offset) => offset / 4)
-          return (await this.#data.group.allReduce(message.step, message.bucket, offsets, message.count)).bytes
+          return (await this.#data.group.allReduce(step, bucket, offsets, count, exact)).bytes
         })
+      case 'settle':
+        return this.#data.settle(message.outcome)
       case 'fetchState':
         return this.#answer(message, 'fetch state', () => {
           assert(this.#data.state, 'the memory is there before a state comes')

@@ -1,12 +1,16 @@
 import { chooseAlgorithm } from '../shared/collective/algorithm.ts'
 import { AllReduceGroup } from '../shared/collective/all-reduce.ts'
 import { nodesOfRanks } from '../shared/collective/lanes.ts'
+import { reduceMemory } from '../shared/collective/reduce-memory.ts'
 import { hubOf } from '../shared/collective/star.ts'
 import type { AllReduceMemory } from '../shared/collective/sums.ts'
 import { unknownTopology } from '../shared/collective/topology.ts'
+import { Compression } from '../shared/compression/compression.ts'
+import type { ResidualOutcome } from '../shared/compression/residuals.ts'
 import type { Clock } from '../shared/core/clock.ts'
 import { assert } from '../shared/core/errors.ts'
 import { limits } from '../shared/core/limits.ts'
+import { loadKernel } from '../shared/kernel/kernel.ts'
 import { decodeFrameHeader, encodeFrameHeader, type FrameHeader, frameKind } from '../shared/protocol/frame.ts'
 import type { RankReport, Topology } from '../shared/protocol/topology.ts'
 import type { ControlClient } from '../shared/transport/control-socket.ts'
@@ -14,8 +18,7 @@ import type { FrameHandler, Payload, Transport } from '../shared/transport/trans
 import { HubLink } from './hub-link.ts'
 import { LinkProbe } from './link-probe.ts'
 import { StateTransfer } from './state-transfer.ts'
-import type { MemoryRegion } from './step/model-state.ts'
-import type { GroupPlan } from './thread-messages.ts'
+import type { GroupPlan, ToThread } from './thread-messages.ts'
 import type { SegmentNotes } from './trace/segment-notes.ts'
 
 export interface DataPlaneParts {
@@ -38,6 +41,7 @@ export class DataPlane {
   readonly #parts: DataPlaneParts
   readonly #hub: HubLink
   #memory: AllReduceMemory | null = null
+  #compression: Compression | null = null
   #plan: GroupPlan | null = null
   #topology: Topology = unknownTopology(1)
   #probe: LinkProbe | null = null
@@ -61,11 +65,17 @@ export class DataPlane {
     })
   }
 
-  useMemory(memory: AllReduceMemory, shared: WebAssembly.Memory, regions: readonly MemoryRegion[]): void {
-    this.#memory = memory
-    this.state = new StateTransfer(shared, regions, (rank, kind, segment, payload) =>
+  useMemory({ memory, regions, sumScratch, compression }: Extract<ToThread, { kind: 'memory' }>): void {
+    this.#memory = reduceMemory(loadKernel(memory), memory, sumScratch)
+    this.#compression = compression && new Compression(memory, compression)
+    this.state = new StateTransfer(memory, regions, (rank, kind, segment, payload) =>
       this.#send(rank, kind, segment, payload, null),
     )
+  }
+
+  /** What becomes of that which compressed gradients have lost since the last time. */
+  settle(outcome: ResidualOutcome): void {
+    this.#compression?.settle(outcome)
   }
 
   get generation(): number {
@@ -90,11 +100,11 @@ export class DataPlane {
     this.#topology = unknownTopology(worldSize, hub)
     const { transport } = this.#parts
     const { run } = this
+    const onePlace = lanes !== null || this.#compression?.sparse === true
     this.group = new AllReduceGroup({
-      ...{ run, generation, rank, worldSize, memory: this.#memory, hub },
+      ...{ run, generation, rank, worldSize, memory: this.#memory, hub, compression: this.#compression },
       transport: this.#parts.segments().sender(hub ? this.#hub : transport),
-      algorithm: (bytes) =>
-        chooseAlgorithm({ choice: algorithm, topology: this.#topology, lanes: lanes !== null }, bytes).name,
+      algorithm: (bytes) => chooseAlgorithm({ choice: algorithm, topology: this.#topology, onePlace }, bytes).name,
       hosts: () => this.#topology.hosts,
       ...(lanes === null ? {} : { lanes: nodesOfRanks(worldSize, lanes) }),
     })

@@ -183,9 +183,10 @@ export class GroupRun {
       rank,
       worldSize: peers.length,
       allReduce:
-        peers.length === 1
+        peers.length === 1 && !state.compression
           ? () => Promise.resolve(0)
           : this.#notes.leaving((...bucket) => this.#link.allReduce(...bucket)),
+      settle: (outcome) => this.#link.settle(outcome),
     }
     const leads = rank === 0
     let step = this.holds?.step ?? 0

@@ -64,12 +64,12 @@ export class HostReduction {
     mailbox.onFrame = (header, payload) => segments.receive(header, payload, frame)
   }
 
-  /** As Link.allReduce. */
-  async allReduce(step: number, bucket: number, offsets: readonly number[], count: number): Promise<number> {
+  /** As Link.allReduce; nothing is compressed here. */
+  async allReduce(step: number, bucket: number, offsets: readonly number[], count: number, exact = 0): Promise<number> {
     Atomics.add(this.#counters, counter.entered, 1)
     let over = false
     const floats = offsets.map((offset) => offset / 4)
-    const reduction = this.#group.allReduce(step, bucket, floats, count).finally(() => {
+    const reduction = this.#group.allReduce(step, bucket, floats, count, exact).finally(() => {
       over = true
     })
     reduction.catch(() => {}) // awaited below

@@ -1,3 +1,4 @@
+import type { ResidualOutcome } from '../shared/compression/residuals.ts'
 import { RingleaderError } from '../shared/core/errors.ts'
 import type { StateIdentity, ToCoordinator, ToWorker } from '../shared/protocol/control.ts'
 import type { HostFiles } from '../shared/protocol/file-lane.ts'
@@ -30,6 +31,8 @@ export class Link {
   #connected: Promise<void> = Promise.resolve()
   #reached: () => void = () => {}
   #host: HostFiles | null = null
+  /** Gradients are compressed, by the communication thread, which has the residuals. */
+  #compresses = false
   readonly opened: Promise<string>
 
   constructor(thread: CommunicationThread, counters: Int32Array) {
@@ -94,9 +97,9 @@ export class Link {
     this.#onConnection = handler
   }
 
-  /** Files of the ranks of a generation, once all of them are known to be on one host; else null. */
+  /** Files of the ranks of a generation, once all of them are known to be on one host and reduce without compression; else null. */
   host(generation: number): HostFiles | null {
-    return this.#host?.generation === generation ? this.#host : null
+    return this.#host?.generation === generation && !this.#compresses ? this.#host : null
   }
 
   /** Settles once a step may be taken; at once, but where the coordinator has been away for very long. */
@@ -117,8 +120,10 @@ export class Link {
     this.#post(bytes ? { kind: 'send', message, bytes } : { kind: 'send', message })
   }
 
-  useMemory({ memory, regions, sumScratch }: Pick<ModelState, 'memory' | 'regions' | 'sumScratch'>): void {
-    this.#post({ kind: 'memory', memory, regions, sumScratch })
+  useMemory(state: Pick<ModelState, 'memory' | 'regions' | 'sumScratch' | 'compression'>): void {
+    const { memory, regions, sumScratch, compression } = state
+    this.#compresses = compression !== null
+    this.#post({ kind: 'memory', memory, regions, sumScratch, compression })
   }
 
   useTrace(memory: SharedArrayBuffer): void {
@@ -138,8 +143,13 @@ export class Link {
   }
 
   /** Bytes that this rank sent. Rejects as `collective` once the group is aborted. */
-  allReduce(step: number, bucket: number, offsets: readonly number[], count: number): Promise<number> {
-    return this.#request((id) => ({ kind: 'allReduce', id, step, bucket, offsets, count }))
+  allReduce(step: number, bucket: number, offsets: readonly number[], count: number, exact: number): Promise<number> {
+    return this.#request((id) => ({ kind: 'allReduce', id, step, bucket, offsets, count, exact }))
+  }
+
+  /** What becomes of that which compressed gradients have lost since the last time. */
+  settle(outcome: ResidualOutcome): void {
+    if (this.#compresses) this.#post({ kind: 'settle', outcome })
   }
 
   /** Brings another rank's state into the shared memory. */
@@ -160,6 +170,7 @@ export class Link {
     this.counters[counter.step] = state?.step ?? 0
     this.counters[counter.generation] = state?.generation ?? 0
     this.counters[counter.holds] = state ? 1 : 0
+    if (!state) this.settle('clear') // residuals belong to the state that was held
   }
 
   tensors(count: number): void {

@@ -1,4 +1,6 @@
 import type { AlgorithmChoice } from '../shared/collective/algorithm.ts'
+import type { CompressionPlan } from '../shared/compression/compression-plan.ts'
+import type { ResidualOutcome } from '../shared/compression/residuals.ts'
 import type { Peer, StateIdentity, ToCoordinator, ToWorker } from '../shared/protocol/control.ts'
 import type { HostFiles } from '../shared/protocol/file-lane.ts'
 import type { Wire } from '../shared/transport/transport.ts'
@@ -44,14 +46,30 @@ export interface GroupPlan {
 
 /** Main thread → communication thread. */
 export type ToThread =
-  | { kind: 'memory'; memory: WebAssembly.Memory; regions: readonly MemoryRegion[]; sumScratch: MemoryRegion }
+  | {
+      kind: 'memory'
+      memory: WebAssembly.Memory
+      regions: readonly MemoryRegion[]
+      sumScratch: MemoryRegion
+      compression: CompressionPlan | null
+    }
   /** What is noted from now on goes through this memory (trace.ts). */
   | { kind: 'trace'; memory: SharedArrayBuffer }
   | { kind: 'send'; message: ToCoordinator; bytes?: Uint8Array }
   | { kind: 'hello'; message: Extract<ToCoordinator, { kind: 'hello' }> }
   | { kind: 'connected'; runId: string; heartbeatMs: number }
   | ({ kind: 'form' } & GroupPlan)
-  | { kind: 'allReduce'; id: number; step: number; bucket: number; offsets: readonly number[]; count: number }
+  | {
+      kind: 'allReduce'
+      id: number
+      step: number
+      bucket: number
+      offsets: readonly number[]
+      count: number
+      exact: number
+    }
+  /** Comes behind each step, where gradients are compressed, and where the state is replaced. */
+  | { kind: 'settle'; outcome: ResidualOutcome }
   | { kind: 'fetchState'; id: number; source: number; identity: StateIdentity }
   | { kind: 'abort'; reason: string }
   | { kind: 'close' }

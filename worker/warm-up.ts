@@ -27,6 +27,7 @@ export function warmUpWith(backend: Backend, name: BackendName, threads: number)
     const model = makeModel(config, image)
     const parts = config.reproducible ? maximumNodes(config.lanes) : sharedThreads(threads).compute
     const state = new ModelState(model.spec, scratchBytesOf(model, config.batchSize), parts)
+    state.compress(config)
     const cache = new ChunkCache(join(cacheFolder(), 'chunks'), limits.chunkCacheBytes)
     const source = openSampleStore(manifest, cache, (sha256) => blobs.fetch(sha256))
     const schedule = makeSchedule(config, manifest.sampleCount)

@@ -25,5 +25,8 @@ export type ToAllReduceProcess =
   | { kind: 'end' }
 export type FromAllReduceProcess =
   | { kind: 'open'; endpoint: string }
-  /** Seconds of each iteration; what is wrong with a sum, null where all are right; which of a worker's threads reduced. */
-  | { kind: 'measured'; seconds: readonly number[]; wrong: string | null; by: ReducingThread }
+  /**
+   * Seconds of each iteration; bytes that this rank sent in the last one; what is wrong with a sum, null where all are right; which of a
+   * worker's threads reduced.
+   */
+  | { kind: 'measured'; seconds: readonly number[]; sentBytes: number; wrong: string | null; by: ReducingThread }

@@ -1,3 +1,4 @@
+import { planCompression } from '../../shared/compression/compression-plan.ts'
 import { exitCode, RingleaderError } from '../../shared/core/errors.ts'
 import { limits } from '../../shared/core/limits.ts'
 import { Arena, createSharedMemory, loadKernel } from '../../shared/kernel/kernel.ts'
@@ -55,7 +56,8 @@ export class AllReduceWorker {
       bytes: limits.sumScratchBytes,
     })) as [MemoryRegion, MemoryRegion]
     this.#ownScratch = ownScratch
-    this.#link.useMemory({ memory, regions: [], sumScratch })
+    const compression = planCompression(collective, this.#arena, [{ offset: this.#bucket, bytes: largestBytes }])
+    this.#link.useMemory({ memory, regions: [], sumScratch, compression })
     this.opened = this.#link.opened
     const end = new Promise<Error | null>((resolve) => {
       this.#over = resolve
@@ -70,8 +72,9 @@ export class AllReduceWorker {
   }
 
   form(rank: number, peers: readonly Peer[]): void {
-    const hub = this.#collective.algorithm === 'star'
-    this.#plan = { generation, rank, peers, lanes: null, hub, ...this.#collective }
+    const { algorithm, wire } = this.#collective
+    const hub = algorithm === 'star'
+    this.#plan = { generation, rank, peers, lanes: null, hub, algorithm, wire }
     this.#link.welcomed(runId, heartbeatMs)
     this.#link.form(this.#plan)
   }
@@ -83,33 +86,38 @@ export class AllReduceWorker {
     const values = this.#arena.floats(this.#bucket, bytes / 4)
     const seconds: number[] = []
     let wrong: string | null = null
+    let sentBytes = 0
+    this.#link.settle('clear') // buckets of another size lie in the same place
     try {
       for (let round = 0; round < warmUps + iterations; round++) {
         fillPattern(values, rank, round)
-        const second = await this.#timed(values.length)
+        const [second, sent] = await this.#timed(values.length)
+        sentBytes = sent
         if (round >= warmUps) seconds.push(second)
-        wrong ??= firstWrong(values, peers.length, round)
+        wrong ??= firstWrong(values, peers.length, round, this.#collective.compression)
       }
     } catch (error) {
       this.#over(error instanceof Error ? error : new Error(String(error)))
       throw error
     }
-    return { kind: 'measured', seconds, wrong, by: this.#here ? 'main' : 'communication' }
+    return { kind: 'measured', seconds, sentBytes, wrong, by: this.#here ? 'main' : 'communication' }
   }
 
-  async #timed(count: number): Promise<number> {
+  async #timed(count: number): Promise<readonly [number, number]> {
     const step = this.#step++
     const ready = this.#arena.floats(this.#barrier, 1).fill(this.#openHost() ? 1 : 0)
-    await this.#reduce(step, 1, this.#barrier, 1) // nobody has its result before all are there
+    await this.#reduce(step, 1, this.#barrier, 1, 1) // nobody has its result before all are there
     this.#here ||= ready[0] === this.#plan?.peers.length
     const started = performance.now()
-    await this.#reduce(step, 0, this.#bucket, count)
-    return (performance.now() - started) / 1000
+    const sent = await this.#reduce(step, 0, this.#bucket, count, 0)
+    const second = (performance.now() - started) / 1000
+    this.#link.settle('keep')
+    return [second, sent]
   }
 
-  #reduce(step: number, bucket: number, offset: number, count: number): Promise<number> {
+  #reduce(step: number, bucket: number, offset: number, count: number, exact: number): Promise<number> {
     const by = this.#here && this.#host ? this.#host : this.#link
-    return by.allReduce(step, bucket, [offset], count)
+    return by.allReduce(step, bucket, [offset], count, exact)
   }
 
   #openHost(): HostReduction | null {

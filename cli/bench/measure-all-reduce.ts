@@ -10,6 +10,8 @@ export interface AllReduceFigures extends CollectiveOptions {
   readonly worldSize: number
   readonly by: ReducingThread
   readonly bytes: number
+  /** Payload bytes that rank 0 sends in one reduction. */
+  readonly sentBytes: number
   readonly iterations: number
   readonly medianMs: number
   readonly minMs: number
@@ -50,6 +52,7 @@ export async function measureAllReduce(
           throw new RingleaderError('wrong-sum', `all-reduce of ${sizeName(bytes)}, rank ${rank}: ${wrong}`)
       const figures = {
         ...{ worldSize: workers, by: ranks[0]?.by ?? 'communication', bytes, ...collective },
+        sentBytes: ranks[0]?.sentBytes ?? 0,
         ...figuresOf(
           workers,
           bytes,
@@ -65,7 +68,7 @@ export async function measureAllReduce(
   return all
 }
 
-type Times = Omit<AllReduceFigures, 'worldSize' | 'by' | 'bytes' | keyof CollectiveOptions>
+type Times = Omit<AllReduceFigures, 'worldSize' | 'by' | 'bytes' | 'sentBytes' | keyof CollectiveOptions>
 
 function figuresOf(workers: number, bytes: number, secondsOfRanks: readonly (readonly number[])[]): Times {
   const first = secondsOfRanks[0] ?? []

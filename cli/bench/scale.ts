@@ -50,7 +50,7 @@ export async function scaleFigures(
 ): Promise<ScaleFigures | null> {
   if (plannedMessages(algorithm, worldSize, bytes) > mostMessages) return null
   const { ms, messages } = await simulateAllReduce(algorithm, worldSize, bytes, links)
-  const circumstances = { choice: 'auto', topology: topologyOfModel(links, worldSize), lanes: false } as const
+  const circumstances = { choice: 'auto', topology: topologyOfModel(links, worldSize), onePlace: false } as const
   return {
     ...{ worldSize, bytes, algorithm, auto: chooseAlgorithm(circumstances, bytes).name === algorithm },
     ...{ ms: rounded(ms), busbwGBps: rounded((bytes / ms / 1e6) * 2 * (1 - 1 / worldSize)), messages },

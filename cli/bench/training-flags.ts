@@ -4,7 +4,7 @@ import { backendFlag } from '../command/worker.ts'
 import { runFlags } from '../run-options.ts'
 import { type Training, trainingRequest } from './training.ts'
 
-const { model, reproducible, algorithm, wire, math } = runFlags
+const { model, reproducible, algorithm, compression, wire, math } = runFlags
 
 /** Run options of the trainings that are measured. The values go to the run as they do for `train`. */
 export const trainingFlags = {
@@ -12,6 +12,8 @@ export const trainingFlags = {
   'batch-size': runFlags['batch-size'],
   reproducible,
   algorithm,
+  compression,
+  'compression-ratio': runFlags['compression-ratio'],
   wire,
   math,
   backend: backendFlag,

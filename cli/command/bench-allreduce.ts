@@ -64,7 +64,8 @@ async function compare(settings: AllReduceSettings, peer: Peer, json: boolean): 
 }
 
 function nameOf({ workers, collective }: AllReduceSettings): string {
-  return `${workers} workers, ${collective.algorithm} over ${collective.wire}`
+  const { algorithm, wire, compression } = collective
+  return `${workers} workers, ${algorithm} over ${wire}${compression === 'none' ? '' : `, ${compression}`}`
 }
 
 function heading(settings: AllReduceSettings): string {

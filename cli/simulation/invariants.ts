@@ -11,6 +11,7 @@ export class Invariants {
   readonly #bits: Map<string, string>
   /** Last commit of each worker that lives. */
   readonly #holds = new Map<string, number>()
+  readonly #exact: boolean
   #newest = 0
   #corrupted = false
   /** Commits of each worker in a generation, since a newer one has committed. */
@@ -20,11 +21,13 @@ export class Invariants {
   /** Steps that the run went back. */
   rewound = 0
 
-  constructor(reference: ReadonlyMap<string, string>) {
+  /** `exact`: a step has the same bits whoever computes it; else those of one generation have. */
+  constructor(reference: ReadonlyMap<string, string>, exact = true) {
     this.#bits = new Map(reference)
+    this.#exact = exact
   }
 
-  /** By roll-backs and step. */
+  /** By roll-backs, generation where sums are not exact, and step. */
   get bits(): ReadonlyMap<string, string> {
     return this.#bits
   }
@@ -61,8 +64,9 @@ export class Invariants {
 
   committed(workerId: string, generation: number, { step, rollbacks, sha256 }: Bits): void {
     this.#holds.set(workerId, step)
-    const expected = this.#bits.get(`${rollbacks}/${step}`)
-    if (expected === undefined) this.#bits.set(`${rollbacks}/${step}`, sha256)
+    const identity = this.#exact ? `${rollbacks}/${step}` : `${rollbacks}/${generation}/${step}`
+    const expected = this.#bits.get(identity)
+    if (expected === undefined) this.#bits.set(identity, sha256)
     else if (expected !== sha256 && !this.#corrupted)
       this.violated(`${workerId} has other bits after step ${step}, in generation ${generation}`)
     if (generation >= this.#newest) {

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Incident } from '../../coordinator/run-folder.ts'
 import type { Summary } from '../../coordinator/summary.ts'
-import type { RunOptions } from '../../shared/core/config.ts'
+import type { RunConfig, RunOptions } from '../../shared/core/config.ts'
 import { readJsonLines } from '../../shared/core/json-lines.ts'
 import type { Fault } from '../chaos/plan.ts'
 import { Invariants } from './invariants.ts'
@@ -38,6 +38,8 @@ export interface SimulateOptions {
   /** A multiple of 6, so that whole epochs are run. */
   readonly steps: number
   readonly reproducible: boolean
+  /** What is lost depends on who computes a step, so bits are compared within a generation alone. */
+  readonly compression?: RunConfig['compression']
   readonly faults: readonly Fault[]
   /** What the weights have to be after each step: those of an undisturbed run. */
   readonly bits?: ReadonlyMap<string, string>
@@ -52,13 +54,14 @@ export interface SimulateOptions {
 
 /** One run of the real coordinator and the real workers on virtual time. */
 export async function simulate(options: SimulateOptions): Promise<Simulated> {
-  const { seed, workers, steps, reproducible, faults, minWorkers, trace, hosts = 1, algorithm = 'auto' } = options
-  const invariants = new Invariants(options.bits ?? new Map())
+  const { seed, workers, steps, reproducible, faults, minWorkers, trace } = options
+  const { hosts = 1, algorithm = 'auto', compression = 'none' } = options
+  const invariants = new Invariants(options.bits ?? new Map(), compression === 'none')
   const runDir = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'ringleader-simulation-'))
   const joining = faults.filter(({ kind }) => kind === 'join').length
   const runOptions: RunOptions = {
     ...{ model: 'gan', dataset: 'toy', steps, batchSize: 16, discriminatorUpdates: 3, seed, lanes: 16 },
-    ...{ minWorkers: minWorkers ?? 1, maxWorkers: workers + joining, reproducible, algorithm },
+    ...{ minWorkers: minWorkers ?? 1, maxWorkers: workers + joining, reproducible, algorithm, compression },
     ...{ maxGradientNorm: 1e12, checkpointEvery: 10 },
   }
   try {

@@ -133,6 +133,7 @@ function makeWorkshop(
   const { workerId, process, dataset, computeMs, observer } = place
   const { config, manifest } = welcome
   const state = new ModelState(toySpec, 65_536, config.reproducible ? maximumNodes(config.lanes) : 1)
+  state.compress(config)
   const pixels = dataset.height * dataset.width
   const source = {
     sampleCount: manifest.sampleCount,

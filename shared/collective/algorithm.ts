@@ -20,27 +20,29 @@ export interface ChosenAlgorithm {
 export interface Circumstances {
   readonly choice: AlgorithmChoice
   readonly topology: Topology
-  /** Sums are made in the order of the lane tree. */
-  readonly lanes: boolean
+  /** Each sum is made by one rank: in the order of the lane tree, or because sums are sparse. */
+  readonly onePlace: boolean
+  /** By the communication threads (worker/host-reduction.ts does not compress). */
+  readonly compressed?: boolean
 }
 
 const largestBytes = 64 << 20
 
 /** A pure function of what all ranks know alike, so that all take the same: of what may be used, what costs least (cost.ts). */
 export function chooseAlgorithm(circumstances: Circumstances, bytes: number): ChosenAlgorithm {
-  const { choice, topology, lanes } = circumstances
+  const { choice, topology, onePlace } = circumstances
   const worldSize = topology.hosts.length
   if (topology.hub) return { name: 'star', reason: starReason(choice) }
   if (choice !== 'auto' && choice !== 'direct') return { name: choice, reason: `--algorithm ${choice}` }
   const candidates: Algorithm[] = ['direct']
   if (worldSize <= limits.exchangeRanks && bytes * (worldSize - 1) <= limits.exchangeBytes) candidates.push('exchange')
   // A ring moves what direct moves, in more hops; star is for those that have no other way.
-  if (choice === 'auto' && !lanes) candidates.push('tree', 'hierarchical')
+  if (choice === 'auto' && !onePlace) candidates.push('tree', 'hierarchical')
   const byCost = candidates
     .map((name) => ({ name, us: costUs(name, bytes, topology) }))
     .sort((a, b) => a.us - b.us || candidates.indexOf(a.name) - candidates.indexOf(b.name))
   const [best, next] = byCost
-  if (!best || !next) return { name: 'direct', reason: lanes ? laneReason : '--algorithm direct' }
+  if (!best || !next) return { name: 'direct', reason: onePlace ? onePlaceReason : '--algorithm direct' }
   return { name: best.name, reason: `about ${told(best.us)}, ${next.name} ${told(next.us)}` }
 }
 
@@ -52,12 +54,12 @@ export function chooseOnOneHost(worldSize: number, bytes: number): Algorithm {
 
 /** What a group does, for people: the algorithm of its large buckets, and why. */
 export function describeAlgorithm(circumstances: Circumstances): ChosenAlgorithm {
-  const { choice, topology, lanes } = circumstances
+  const { choice, topology, onePlace, compressed = false } = circumstances
   const worldSize = topology.hosts.length
   if (topology.hub) return { name: 'star', reason: starReason(choice) }
   if (worldSize < 2) return { name: 'direct', reason: 'one rank has nothing to add' }
   if (choice !== 'auto' && choice !== 'direct') return chooseAlgorithm(circumstances, largestBytes)
-  const onOneHost = topology.hosts.every((host) => host === topology.hosts[0])
+  const onOneHost = !compressed && topology.hosts.every((host) => host === topology.hosts[0])
   const choose = (bytes: number): Algorithm =>
     onOneHost ? chooseOnOneHost(worldSize, bytes) : chooseAlgorithm(circumstances, bytes).name
   const upTo = new Map<Algorithm, number>()
@@ -66,8 +68,8 @@ export function describeAlgorithm(circumstances: Circumstances): ChosenAlgorithm
   upTo.delete(name)
   const why = onOneHost
     ? 'main threads of one host'
-    : lanes
-      ? laneReason
+    : onePlace
+      ? onePlaceReason
       : choice === 'direct'
         ? '--algorithm direct'
         : `64 MiB ${chooseAlgorithm(circumstances, largestBytes).reason}`
@@ -75,7 +77,7 @@ export function describeAlgorithm(circumstances: Circumstances): ChosenAlgorithm
   return { name, reason: [why, ...small, toldTopology(topology)].join('; ') }
 }
 
-const laneReason = 'a reproducible run makes each sum in one place'
+const onePlaceReason = 'each sum is made in one place'
 
 function starReason(choice: AlgorithmChoice): string {
   return choice === 'star' ? '--algorithm star' : 'workers do not reach each other, but the coordinator'

@@ -1,3 +1,4 @@
+import type { CompressedBucket, Compression } from '../compression/compression.ts'
 import { assert, messageOf } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
 import { decodeFrameHeader, encodeFrameHeader, type FrameHeader, frameKind } from '../protocol/frame.ts'
@@ -39,6 +40,8 @@ export interface AllReduceOptions {
   readonly segmentElements?: number
   /** Subtrees that each rank offers, by rank; left out: one sum for each rank, added in rank order. */
   readonly lanes?: readonly (readonly LaneNode[])[]
+  /** What buckets are sent as; left out, or over a hub: float32. Not with lanes. */
+  readonly compression?: Compression | null
 }
 
 export interface AllReduceReport {
@@ -49,6 +52,7 @@ export interface AllReduceReport {
 interface Operation {
   readonly key: string
   readonly reduction: Reduction
+  readonly compressed: CompressedBucket | null
   bytes: number
   resolve(report: AllReduceReport): void
   reject(error: Error): void
@@ -64,6 +68,7 @@ export class AllReduceGroup {
   reduced = 0
   readonly #options: AllReduceOptions
   readonly #sums: Sums
+  readonly #compression: Compression | null
   readonly #window = new SendWindow(limits.hubWindowBytes)
   readonly #operations = new Map<string, Operation>()
   readonly #early = new Map<string, [FrameHeader, Payload][]>()
@@ -75,22 +80,37 @@ export class AllReduceGroup {
   constructor(options: AllReduceOptions) {
     this.#options = options
     const { lanes, worldSize, memory } = options
+    this.#compression = options.hub === true ? null : (options.compression ?? null)
     this.#sums = new Sums(memory, worldSize, lanes ?? null)
   }
 
-  /** Adds a bucket over all ranks, into the first of this rank's partial sums. Rejects, on every rank, once aborted. */
-  allReduce(step: number, bucket: number, offsets: readonly number[], count: number): Promise<AllReduceReport> {
+  /**
+   * Adds a bucket over all ranks, into the first of this rank's partial sums. Rejects, on every rank, once aborted. The first
+   * `exact` elements are not compressed.
+   */
+  allReduce(
+    step: number,
+    bucket: number,
+    offsets: readonly number[],
+    count: number,
+    exact = 0,
+  ): Promise<AllReduceReport> {
     if (this.#aborted) return Promise.reject(this.#aborted)
     const { rank, worldSize, lanes, algorithm } = this.#options
+    const compression = this.#compression
     this.entered++
+    const first = (offsets[0] ?? 0) * 4
+    if (worldSize === 1 || !compression) this.#options.compression?.flush(first, count, exact) // nothing is lost
     if (worldSize === 1 || count === 0) return Promise.resolve({ bytes: 0 })
     assert(offsets.length === (lanes?.[rank]?.length ?? 1), 'a rank offers the partial sums that its lanes make')
     const key = `${step}/${bucket}`
     assert(!this.#operations.has(key), `bucket ${bucket} of step ${step} is reduced twice`)
     return new Promise((resolve, reject) => {
       const send: BucketView['send'] = (...frame) => this.#send(operation, step, bucket, offsets, ...frame)
-      const reduction = new reductions[algorithm(count * 4)](this.#view(offsets, count, send))
-      const operation: Operation = { key, reduction, bytes: 0, resolve, reject }
+      const bytes = compression?.encodedBytes(count) ?? count * 4
+      const compressed = compression?.open(first, count, exact) ?? null
+      const reduction = new reductions[algorithm(bytes)](this.#view(offsets, count, send))
+      const operation: Operation = { key, reduction, compressed, bytes: 0, resolve, reject }
       this.#operations.set(key, operation)
       this.#work(() => {
         reduction.begin()
@@ -102,7 +122,7 @@ export class AllReduceGroup {
 
   receive(headerBytes: Uint8Array, payload: Payload): void {
     const header = decodeFrameHeader(headerBytes)
-    if (!header || payload.byteLength !== header.count * 4) {
+    if (!header || (!this.#compression && payload.byteLength !== header.count * 4)) {
       this.malformedFrames++
       return
     }
@@ -159,7 +179,7 @@ export class AllReduceGroup {
     bucket: number,
     offsets: readonly number[],
     to: Parameters<BucketView['send']>[0],
-    { kind, range, part = 0, lane }: Parameters<BucketView['send']>[1],
+    { kind, range, part = 0, lane, fresh = false }: Parameters<BucketView['send']>[1],
   ): void {
     if (to.length === 0) return
     const { run, generation, rank, transport, memory } = this.#options
@@ -168,9 +188,13 @@ export class AllReduceGroup {
       ...{ kind, run, generation, step, bucket, sender: rank },
       ...{ segment: 0, part, offset: range.start, count: values.length },
     })
-    operation.bytes += values.byteLength * to.length
-    const place = lane ? { plane: lane.plane, offset: ((offsets[part] ?? 0) + (lane.at ?? range.start)) * 4 } : null
-    transport.send(to, header, bytesOf(values), place)
+    const first = fresh || kind === frameKind.contribution
+    const payload = operation.compressed?.encode(values, range, first) ?? bytesOf(values)
+    operation.bytes += payload.byteLength * to.length
+    const at = lane?.at ?? range.start
+    const position = operation.compressed?.positionOf(at) ?? at * 4
+    const place = lane ? { plane: lane.plane, offset: (offsets[part] ?? 0) * 4 + position } : null
+    transport.send(to, header, payload, place)
   }
 
   /** A frame of a reduction that this rank has not begun. */
@@ -194,8 +218,10 @@ export class AllReduceGroup {
     }
   }
 
-  #accept({ reduction }: Operation, header: FrameHeader, payload: Payload): void {
-    const verdict = reduction.accept(header, payload)
+  #accept({ reduction, compressed }: Operation, header: FrameHeader, payload: Payload): void {
+    const range = { start: header.offset, end: header.offset + header.count }
+    const floats = compressed ? compressed.open(payload, range) : payload
+    const verdict = floats ? reduction.accept(header, floats) : 'malformed'
     if (verdict === 'taken') return
     this.malformedFrames++
     if (verdict === 'foreign')

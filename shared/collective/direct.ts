@@ -68,7 +68,7 @@ export class DirectReduction implements Reduction {
       if (!all) return 'taken'
       sums.sum(values(range), all)
       const lane = { plane: plane.result, at: this.#placeOf(owner, index) }
-      send(ranksBut(rank, worldSize), { kind: frameKind.reduced, range, lane })
+      send(ranksBut(rank, worldSize), { kind: frameKind.reduced, range, fresh: true, lane })
     }
     this.#remaining--
     return 'taken'

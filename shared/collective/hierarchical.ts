@@ -139,14 +139,14 @@ export class HierarchicalReduction implements Reduction {
     if (!all) return
     sums.inOrder(values(range), all)
     const owners = strip.owners.filter((_, host) => host !== this.#host)
-    this.#finish(segment, [...owners, ...this.#others(this.#host)])
+    this.#finish(segment, [...owners, ...this.#others(this.#host)], true)
   }
 
   /** The result lies in this rank's memory. */
-  #finish(segment: Segment, to: readonly number[]): void {
+  #finish(segment: Segment, to: readonly number[], fresh = false): void {
     segment.done = true
     segment.byHost.length = 0
-    this.#send(to, frameKind.reduced, segment)
+    this.#send(to, frameKind.reduced, segment, fresh)
     this.#remaining--
     this.#contribute(segment.strip, segment.index + limits.directWindow)
   }
@@ -156,10 +156,10 @@ export class HierarchicalReduction implements Reduction {
     return ranksBut(rank, worldSize).filter((other) => this.#hostOf[other] === host)
   }
 
-  #send(to: readonly number[], kind: number, { strip, index, range }: Segment): void {
+  #send(to: readonly number[], kind: number, { strip, index, range }: Segment, fresh = false): void {
     const at = strip.segments[index % limits.directWindow]?.start ?? 0
     const where = kind === frameKind.reduced ? plane.result : plane.partial
-    this.#bucket.send(to, { kind, range, lane: { plane: where, at } })
+    this.#bucket.send(to, { kind, range, fresh, lane: { plane: where, at } })
   }
 }
 

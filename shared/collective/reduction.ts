@@ -28,7 +28,7 @@ export interface BucketView {
   readonly turn: number
   /** Elements of a partial sum in this rank's memory. */
   values(range: Range, part?: number): Float32Array
-  /** Sends elements of this rank's memory. */
+  /** Sends elements of this rank's memory; where buckets are compressed, what the others will decode stays in it. */
   send(to: readonly number[], frame: OutgoingFrame): void
 }
 
@@ -36,6 +36,8 @@ export interface OutgoingFrame {
   readonly kind: number
   readonly range: Range
   readonly part?: number
+  /** Of results: this rank made them, and they leave it for the first time. */
+  readonly fresh?: boolean
   /** Where it lies in a file between workers of one host; left out: it travels in its message. */
   readonly lane?: LanePlace
 }

@@ -66,7 +66,7 @@ export class RingReduction implements Reduction {
     this.#results.add(range.start)
     const madeByRight = (this.#right + 1) % worldSize
     if (segment.chunk !== madeByRight)
-      send([this.#right], { kind: frameKind.reduced, range, lane: { plane: plane.result } })
+      send([this.#right], { kind: frameKind.reduced, range, fresh: partial, lane: { plane: plane.result } })
     return 'taken'
   }
 }

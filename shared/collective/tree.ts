@@ -9,6 +9,8 @@ interface Round {
   readonly kind: number
   readonly send: Range | null
   readonly receive: Range | null
+  /** What is sent are sums that this rank has just made. */
+  readonly fresh: boolean
 }
 
 /**
@@ -82,11 +84,11 @@ export class TreeReduction implements Reduction {
     for (; this.#current < this.#rounds.length; this.#current++) {
       const round = this.#rounds[this.#current]
       if (!round) return
-      const { peer, kind } = round
+      const { peer, kind, fresh } = round
       const planeOfKind = kind === frameKind.contribution ? plane.partial : plane.result
       // A half is read before it is added to: what was sent has been copied when `send` returns.
       for (const range of round.send ? segmentsOf(round.send, segmentElements) : [])
-        send([peer], { kind, range, lane: { plane: planeOfKind } })
+        send([peer], { kind, range, fresh, lane: { plane: planeOfKind } })
       this.#arrived = new Set()
       this.#expected = round.receive ? segmentsOf(round.receive, segmentElements).length : 0
       for (const [header, payload] of this.#early.get(round) ?? []) this.#take(header, payload)
@@ -109,8 +111,8 @@ function roundsOf({ rank, worldSize, count }: BucketView): Round[] {
   if (rank >= power) {
     const peer = rank - power
     return [
-      { peer, kind: contribution, send: whole, receive: null },
-      { peer, kind: reduced, send: null, receive: whole },
+      { peer, kind: contribution, send: whole, receive: null, fresh: false },
+      { peer, kind: reduced, send: null, receive: whole, fresh: false },
     ]
   }
   const guest = rank + power < worldSize ? rank + power : null
@@ -120,12 +122,12 @@ function roundsOf({ rank, worldSize, count }: BucketView): Round[] {
     const peer = rank ^ distance
     const mine = chunksFrom(rank, distance, power, count)
     const theirs = chunksFrom(peer, distance, power, count)
-    halving.push({ peer, kind: contribution, send: theirs, receive: mine })
-    doubling.unshift({ peer, kind: reduced, send: mine, receive: theirs })
+    halving.push({ peer, kind: contribution, send: theirs, receive: mine, fresh: false })
+    doubling.unshift({ peer, kind: reduced, send: mine, receive: theirs, fresh: distance === 1 })
   }
   if (guest === null) return [...halving, ...doubling]
-  const taken: Round = { peer: guest, kind: contribution, send: null, receive: whole }
-  const given: Round = { peer: guest, kind: reduced, send: whole, receive: null }
+  const taken: Round = { peer: guest, kind: contribution, send: null, receive: whole, fresh: false }
+  const given: Round = { peer: guest, kind: reduced, send: whole, receive: null, fresh: false }
   return [taken, ...halving, ...doubling, given]
 }
 

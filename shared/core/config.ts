@@ -3,6 +3,7 @@ import { type ModelDescription, modelDescriptionSchema } from '../model/descript
 import { defaultHyperparameters, hyperparameterShape, type Recipe } from '../model/hyperparameters.ts'
 import { checkModelOptions } from '../model/model-options.ts'
 import { registry } from '../model/registry.ts'
+import { completeCompression, compressionNames } from './compression-options.ts'
 import { usage } from './errors.ts'
 import { limits } from './limits.ts'
 
@@ -34,6 +35,10 @@ export const runConfigSchema = z.strictObject({
   lanes: count.max(limits.maxLanes),
   /** How gradients are added up over the ranks; `auto` picks by size, hosts and links (algorithm.ts). */
   algorithm: z.enum(algorithmChoices).default('auto'),
+  /** What gradients are sent as (shared/compression); losses, votes and checksums always travel as they are. */
+  compression: z.enum(compressionNames).default('none'),
+  /** Part of the elements that top-k sends; null for every other compression. */
+  compressionRatio: z.number().positive().max(0.5).nullable().default(null),
   /** `auto`: shared memory between workers of one host, else TCP (transport.ts). */
   wire: z.enum(['auto', 'shm', 'tcp']).default('auto'),
   /** The same bits for any number of workers: every lane's gradient is computed alone and added in a fixed tree. */
@@ -84,6 +89,8 @@ const shared = {
   seed: 1,
   lanes: 8,
   algorithm: 'auto',
+  compression: 'none',
+  compressionRatio: null,
   wire: 'auto',
   reproducible: false,
   threads: null,
@@ -139,6 +146,7 @@ export function resolveConfig(options: RunOptions): RunConfig {
   }
   if (config.algorithm === 'hierarchical' && config.wire === 'tcp')
     throw usage('--algorithm hierarchical finds hosts by their shared memory; with it write --wire auto')
+  completeCompression(config)
   if (!Number.isInteger(Math.log2(config.lanes)))
     throw usage(`--lanes ${config.lanes}: write a power of two, such as 8`)
   if (config.maxWorkers > config.lanes) {

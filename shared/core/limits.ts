@@ -33,6 +33,8 @@ export const limits = {
   probeMs: 1000,
   /** Room in a worker's memory for parts on their way into a sum; small enough to stay in a core's cache. */
   sumScratchBytes: 512 << 10,
+  /** Elements of which top-k compression sends a part: positions fit two bytes, and the block a core's first cache. */
+  topKBlockElements: 4096,
   /** A control frame: the largest is a welcome with the chunk list, or one blob of 4 MiB. */
   maxControlFrameBytes: 8 << 20,
   /** Frames of collectives that this rank has not started yet; a peer can be one step ahead at most. */

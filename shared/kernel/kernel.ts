@@ -58,7 +58,11 @@ export interface Kernel {
   philoxU32(target: number, count: number, key: RandomKey): void
   philoxUniform(target: number, count: number, key: RandomKey): void
   philoxNormal(target: number, count: number, key: RandomKey): void
+  /** Runs the encoder or decoder of that name (assembly/compression.ts, assembly/top-k.ts). */
+  code(name: CodeKernel, ...values: number[]): void
 }
+
+export type CodeKernel = `${'encode' | 'decode'}${'Bf16' | 'Fp16' | 'Int8' | 'TopK'}`
 
 type Exports = Record<string, (...values: number[]) => number>
 
@@ -93,6 +97,7 @@ export function loadKernel(memory: WebAssembly.Memory): Kernel {
     philoxU32: draw('philoxU32'),
     philoxUniform: draw('philoxUniform'),
     philoxNormal: draw('philoxNormal'),
+    code: (name, ...values) => void call(name, ...values),
   }
 }
 

@@ -23,7 +23,7 @@ export interface HostFiles {
 
 export const nonceBytes = 32
 const offerBytes = 8 + nonceBytes
-const placeBytes = 8
+const placeBytes = 12
 
 export function encodeOffer({ processId, descriptor, nonce }: FileOffer): Uint8Array {
   const bytes = Buffer.alloc(offerBytes)
@@ -39,15 +39,17 @@ export function decodeOffer(data: Uint8Array): FileOffer | null {
   return { processId: bytes.readUInt32LE(0), descriptor: bytes.readUInt32LE(4), nonce: bytes.subarray(8) }
 }
 
-export function encodePlace({ plane, offset }: Place): Uint8Array {
+/** With the bytes of the payload there. */
+export function encodePlace({ plane, offset }: Place, byteLength: number): Uint8Array {
   const bytes = Buffer.allocUnsafe(placeBytes)
   bytes.writeUInt32LE(plane, 0)
   bytes.writeUInt32LE(offset, 4)
+  bytes.writeUInt32LE(byteLength, 8)
   return bytes
 }
 
-export function decodePlace(data: Uint8Array): Place | null {
+export function decodePlace(data: Uint8Array): (Place & { readonly byteLength: number }) | null {
   if (data.byteLength !== placeBytes) return null
   const bytes = Buffer.from(data.buffer, data.byteOffset, placeBytes)
-  return { plane: bytes.readUInt32LE(0), offset: bytes.readUInt32LE(4) }
+  return { plane: bytes.readUInt32LE(0), offset: bytes.readUInt32LE(4), byteLength: bytes.readUInt32LE(8) }
 }

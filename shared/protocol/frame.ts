@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto'
  */
 export const frameHeaderBytes = 40
 const magic = 0x4c474e52 // "RNGL"
-export const frameVersion = 3
+export const frameVersion = 4
 export const frameKind = {
   contribution: 1,
   reduced: 2,
@@ -36,7 +36,7 @@ export interface FrameHeader {
   readonly segment: number
   /** Which of the sender's partial sums (lanes.ts); 0 where it has one. */
   readonly part: number
-  /** Position of the payload within the bucket, and its length, in float32 elements. */
+  /** Position of the payload within the bucket, and its length, in float32 elements, as whatever it travels. */
   readonly offset: number
   readonly count: number
 }

@@ -71,20 +71,19 @@ export class SameHostLane {
       this.#own = null
       return null
     }
-    return [header, encodePlace(place)]
+    return [header, encodePlace(place, payload.byteLength)]
   }
 
   /** What a peer's message says lies in its file. Reading it fails where this end has not opened that file. */
   payload(headerBytes: Uint8Array, placed: Uint8Array): Payload {
     const header = decodeFrameHeader(headerBytes)
-    const byteLength = header ? header.count * 4 : 0
     const file = header?.generation === this.#group.generation ? this.#files.get(header.sender) : undefined
     const place = decodePlace(placed)
-    if (file && place) return file.payload(place, byteLength)
+    if (file && place) return file.payload(place, place.byteLength)
     const copyTo = () => {
       throw new Error('a payload lies in a file that was not accepted')
     }
-    return { byteLength, heldBytes: 0, copyTo }
+    return { byteLength: place?.byteLength ?? 0, heldBytes: 0, copyTo }
   }
 
   close(): void {

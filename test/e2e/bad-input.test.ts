@@ -31,6 +31,7 @@ const usage: [string[], RegExp][] = [
     /--algorithm ring .*; with --reproducible write --algorithm auto/,
   ],
   [['train', '--algorithm', 'mesh'], /--algorithm mesh: write one of auto, direct, ring, tree, hierarchical, star/],
+  [['train', '--compression', 'zip'], /--compression zip: write one of none, bf16, fp16, int8, topk/],
   [['train', '--wire', 'rdma'], /--wire rdma: write one of auto, shm, tcp/],
   [['train', '--trace-steps', '5'], /--trace-steps 5 goes with --trace; write that too/],
   [['train', '--trace', '--trace-steps', '0'], /--trace-steps 0: write a whole number from 1 to 100000/],

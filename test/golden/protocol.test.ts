@@ -66,9 +66,9 @@ describe('the bytes that docs/protocol.md gives', () => {
   })
 
   it('are the place of a payload', () => {
-    const place = Buffer.from('0100000000000080', 'hex')
-    expect(decodePlace(place)).toEqual({ plane: 1, offset: 2 ** 31 })
-    expect(Buffer.from(encodePlace({ plane: 1, offset: 2 ** 31 })).equals(place)).toBe(true)
+    const place = Buffer.from('010000000000008000002000', 'hex')
+    expect(decodePlace(place)).toEqual({ plane: 1, offset: 2 ** 31, byteLength: 2_097_152 })
+    expect(Buffer.from(encodePlace({ plane: 1, offset: 2 ** 31 }, 2_097_152)).equals(place)).toBe(true)
     expect(decodePlace(place.subarray(1))).toBeNull()
   })
 

@@ -35,6 +35,17 @@ describe('under faults that follow from a seed, no step is lost, no sample used 
   })
 })
 
+describe('with compressed gradients', () => {
+  it.each(['bf16', 'fp16', 'int8', 'topk'] as const)('replicas agree under faults with %s', async (compression) => {
+    for (let seed = 1; seed <= 12; seed++) {
+      const workers = 2 + (seed % 5)
+      const faults = planFromSeed(seed, { kinds, faults: 3 + (seed % 6), workers, steps })
+      const run = await simulate({ seed, workers, steps, reproducible: false, compression, faults })
+      expect(run.violations, `${compression}, seed ${seed}`).toEqual([])
+    }
+  })
+})
+
 describe('a simulation', () => {
   it('is the same for the same seed', async () => {
     const [one, two] = [await underFaults(11, 8), await underFaults(11, 8)]

@@ -71,6 +71,7 @@ export const alone: Group = {
   worldSize: 1,
   allReduce: () => Promise.resolve(0),
   host: null,
+  settle: () => {},
 }
 export const noVotes: Votes = { stop: false, pause: false, host: false, spare: false }
 
@@ -82,6 +83,7 @@ export function localGroups(states: readonly ModelState[]): Group[] {
     rank,
     worldSize: states.length,
     host: null,
+    settle: () => {},
     async allReduce(step, bucket, [offset = 0], count) {
       const key = `${step}/${bucket}`
       let finish: () => void = () => {}
@@ -111,7 +113,7 @@ export function laneGroups(states: readonly ModelState[], lanes: number): Group[
   const waiting = new Map<string, { offsets: (readonly number[])[]; done: Promise<void>; finish(): void }>()
   const worldSize = states.length
   return states.map((_, rank) => ({
-    ...{ generation: 1, rank, worldSize, host: null },
+    ...{ generation: 1, rank, worldSize, host: null, settle: () => {} },
     async allReduce(step, bucket, offsets, count) {
       const key = `${step}/${bucket}`
       let finish: () => void = () => {}

@@ -18,7 +18,7 @@ function groupOf(sizes: number[], between: Topology['between'] = null): Topology
 }
 
 const choose = (topology: Topology, bytes: number, choice: Parameters<typeof chooseAlgorithm>[0]['choice'] = 'auto') =>
-  chooseAlgorithm({ choice, topology, lanes: false }, bytes).name
+  chooseAlgorithm({ choice, topology, onePlace: false }, bytes).name
 
 describe('the choice of an algorithm', () => {
   const gigabit = { latencyUs: 80, bytesPerSecond: 1.2e8 }
@@ -65,9 +65,9 @@ describe('the choice of an algorithm', () => {
 
   it('adds a reproducible run in one place', () => {
     for (const sizes of [[24], [4, 4]])
-      expect(chooseAlgorithm({ choice: 'auto', topology: groupOf(sizes, gigabit), lanes: true }, megabyte).name).toBe(
-        'direct',
-      )
+      expect(
+        chooseAlgorithm({ choice: 'auto', topology: groupOf(sizes, gigabit), onePlace: true }, megabyte).name,
+      ).toBe('direct')
   })
 
   it('holds no more of small buckets than it may', () => {
@@ -87,7 +87,7 @@ describe('the choice of an algorithm', () => {
 
   it('says why', () => {
     const describe = (topology: Topology, choice: Parameters<typeof choose>[2] = 'auto') =>
-      describeAlgorithm({ choice, topology, lanes: false })
+      describeAlgorithm({ choice, topology, onePlace: false })
     expect(describe(groupOf([3]))).toEqual({
       name: 'direct',
       reason: 'main threads of one host; exchange up to 2048 KiB; 3 ranks on 1 host, inside 60 µs, 3.00 GB/s',

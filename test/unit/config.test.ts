@@ -46,6 +46,10 @@ describe('a configuration', () => {
     [{ lanes: 2, maxWorkers: 3 }, /--max-workers 3 needs at least as many lanes; write --lanes 4/],
     [{ minWorkers: 5, maxWorkers: 4 }, /--min-workers 5 is above --max-workers 4/],
     [{ batchSize: 3, maxWorkers: 4 }, /--batch-size 3 is below the number of workers; write at least 4/],
+    [{ compression: 'bf16', reproducible: true }, /--compression bf16 rounds sums .* with --reproducible leave it out/],
+    [{ compression: 'topk', algorithm: 'ring' }, /--algorithm ring passes sums on.* topk write --algorithm auto/],
+    [{ compressionRatio: 0.1 }, /--compression-ratio is for top-k alone; write --compression topk/],
+    [{ compression: 'topk', compressionRatio: 0.9 }, /--compression-ratio 0.9: write 0.5 or less/],
     [{ reproducible: true, algorithm: 'ring' }, /--algorithm ring .* with --reproducible write --algorithm auto/],
     [{ recipe: 'x' }, /--recipe x is unknown for this model; write one of default/],
   ]

@@ -11,9 +11,12 @@ export interface Group {
   readonly rank: number
   readonly worldSize: number
   /**
-   * Adds `count` floats, each rank's partial sums at these byte offsets of the shared memory, over all ranks into the first; returns the bytes sent. Rejects once aborted.
+   * Adds `count` floats, each rank's partial sums at these byte offsets of the shared memory, over all ranks into the first;
+   * the first `exact` of them travel uncompressed. Returns the bytes sent. Rejects once aborted.
    */
-  allReduce(step: number, bucket: number, offsets: readonly number[], count: number): Promise<number>
+  allReduce(step: number, bucket: number, offsets: readonly number[], count: number, exact: number): Promise<number>
+  /** Each step ends with it: what its compressed gradients have lost is kept with a commit, else as before the step. */
+  settle(outcome: 'keep' | 'restore'): void
   /** Set where all ranks are on one host and have agreed to reduce in their main threads (host-reduction.ts). */
   readonly host: HostGroup | null
 }

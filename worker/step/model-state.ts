@@ -1,3 +1,8 @@
+import {
+  type CompressionOptions,
+  type CompressionPlan,
+  planCompression,
+} from '../../shared/compression/compression-plan.ts'
 import { assert } from '../../shared/core/errors.ts'
 import { limits } from '../../shared/core/limits.ts'
 import { Arena, createSharedMemory, type Kernel, loadKernel } from '../../shared/kernel/kernel.ts'
@@ -75,6 +80,8 @@ export class ModelState {
   /** Where the communication thread adds up what comes from other ranks, and where the main thread does. */
   readonly sumScratch: MemoryRegion
   readonly ownSumScratch: MemoryRegion
+  /** Room for compressed gradients and for what they lose; null where they are not compressed. */
+  compression: CompressionPlan | null = null
 
   /** Words by which threads take turns at a gradient, `turnsEach` for each slot (backend.ts). */
   readonly turns: Int32Array
@@ -143,6 +150,14 @@ export class ModelState {
     const sumScratch = () => ({ offset: this.arena.allocate(limits.sumScratchBytes), bytes: limits.sumScratchBytes })
     this.sumScratch = sumScratch()
     this.ownSumScratch = sumScratch()
+  }
+
+  /** Takes the room that compressed gradients need. */
+  compress(options: CompressionOptions): void {
+    const reduced = [...this.networks.values()].map(({ gradients: [first = 0], count }) => ({
+      ...{ offset: first - tail.floats * 4, bytes: (count + tail.floats) * 4 },
+    }))
+    this.compression = planCompression(options, this.arena, reduced)
   }
 
   network(name: string): NetworkState {

@@ -3,7 +3,7 @@ import { bucketsPerPhase } from '../../shared/protocol/frame.ts'
 import type { Phase } from '../model/model.ts'
 import { type Bucket, bucketsOf } from './buckets.ts'
 import type { Group } from './group.ts'
-import type { ModelState } from './model-state.ts'
+import { type ModelState, tail } from './model-state.ts'
 
 /**
  * The reductions of one phase. A bucket leaves as soon as all its gradients are there, while the backward pass still
@@ -51,7 +51,7 @@ export class PhaseReduction {
     const { gradients } = this.#state.network(bucket.network)
     const offsets = gradients.slice(0, parts).map((offset) => offset + bucket.offset)
     const number = this.#index * bucketsPerPhase + bucket.id
-    const sent = allReduce(this.#step, number, offsets, bucket.count)
+    const sent = allReduce(this.#step, number, offsets, bucket.count, bucket.hasTail ? tail.floats : 0)
     sent.catch(() => {}) // whoever waits for the rest hears of it
     this.#sent.push(sent)
     return sent

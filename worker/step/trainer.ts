@@ -142,10 +142,12 @@ export class Trainer {
       }
     } catch (error) {
       this.#rollback(touched)
+      group.settle('restore')
       throw error
     } finally {
       this.#gradients.end()
     }
+    group.settle(skipped ? 'restore' : 'keep')
     if (skipped) {
       this.#rollback(touched)
       report.batches = []

@@ -1,6 +1,9 @@
 // AssemblyScript. Kernels over byte offsets of the imported shared memory. No fused multiply-add and no relaxed SIMD:
 // the same bits on every host.
 
+export * from './compression'
+export * from './top-k'
+
 export function add(target: usize, source: usize, count: i32): void {
   const end4 = count & ~15
   let i = 0
