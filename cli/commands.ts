@@ -3,6 +3,7 @@ import { benchCoordinatorCommand } from './command/bench-coordinator.ts'
 import { benchScaleCommand } from './command/bench-scale.ts'
 import { benchScalingCommand } from './command/bench-scaling.ts'
 import { benchStepCommand } from './command/bench-step.ts'
+import { benchWorkerCommand } from './command/bench-worker.ts'
 import { chaosCommand } from './command/chaos.ts'
 import { coordinatorCommand } from './command/coordinator.ts'
 import { evaluateCommand } from './command/evaluate.ts'
@@ -22,6 +23,7 @@ export const commands: readonly Command[] = [
   statusCommand,
   chaosCommand,
   benchAllReduceCommand,
+  benchWorkerCommand,
   benchStepCommand,
   benchScalingCommand,
   benchScaleCommand,

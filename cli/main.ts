@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs'
 import yargs from 'yargs'
 import { usage } from '../shared/core/config.ts'
 import { exitCode, RingleaderError } from '../shared/core/errors.ts'
@@ -6,6 +5,7 @@ import { commandGroup } from './command-group.ts'
 import { commands, groupSummaries } from './commands.ts'
 import { commandModule, suggestion } from './parse.ts'
 import { report } from './report.ts'
+import { version } from './version.ts'
 
 /** Parses the arguments, runs the command, sets the exit code. Every error becomes one line on stderr. */
 export async function main(args: readonly string[]): Promise<void> {
@@ -70,9 +70,4 @@ function plain(message: string): string {
         .map((name) => `--${name}`)
         .join(' and ')} as well`,
   )
-}
-
-function version(): string {
-  const file = new URL('../../package.json', import.meta.url) // dist/cli/main.js
-  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version
 }

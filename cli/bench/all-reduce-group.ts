@@ -1,4 +1,3 @@
-import { type ChildProcess, fork } from 'node:child_process'
 import { Hub } from '../../coordinator/hub.ts'
 import { workerOfPeer } from '../../coordinator/peers.ts'
 import { topologyOf, unknownTopology } from '../../shared/collective/topology.ts'
@@ -9,8 +8,9 @@ import { runTag } from '../../shared/protocol/frame.ts'
 import { workerOfHubPeer } from '../../shared/protocol/hub.ts'
 import type { RankReport } from '../../shared/protocol/topology.ts'
 import { type ControlServer, openControlServer } from '../../shared/transport/control-socket.ts'
-import { onInterrupt } from '../process/interrupt.ts'
 import { type FromAllReduceProcess, generation, runId, type ToAllReduceProcess } from './all-reduce-messages.ts'
+import type { BenchHosts } from './bench-hosts.ts'
+import type { BenchWorker } from './bench-worker.ts'
 import type { CollectiveOptions } from './collective-options.ts'
 
 const startMs = 30_000
@@ -21,17 +21,21 @@ const slowestBytesPerSecond = 10 << 20
 /** Worker processes in one group. This process is their coordinator, as far as reductions need one. */
 export class AllReduceGroup {
   readonly #server: ControlServer
-  readonly #workers: readonly ChildProcess[]
+  readonly #workers: readonly BenchWorker[]
   readonly #peers = new Set<string>()
   readonly #joined = new Map<string, RankReport>()
   readonly #hub: Hub
   readonly #pulse: NodeJS.Timeout
-  readonly #takeBack: () => void
   #onJoined: () => void = () => {}
 
-  static async start(workers: number, largestBytes: number, collective: CollectiveOptions): Promise<AllReduceGroup> {
-    const server = await openControlServer('tcp://127.0.0.1:0')
-    const group = new AllReduceGroup(server, workers)
+  static async start(
+    hosts: BenchHosts,
+    workers: number,
+    largestBytes: number,
+    collective: CollectiveOptions,
+  ): Promise<AllReduceGroup> {
+    const server = await openControlServer(`tcp://${hosts.address}:0`)
+    const group = new AllReduceGroup(server, hosts.start(workers))
     try {
       await group.#form(largestBytes, collective)
     } catch (error) {
@@ -41,11 +45,9 @@ export class AllReduceGroup {
     return group
   }
 
-  private constructor(server: ControlServer, workers: number) {
+  private constructor(server: ControlServer, workers: readonly BenchWorker[]) {
     this.#server = server
-    this.#workers = Array.from({ length: workers }, () =>
-      fork(new URL('./all-reduce-process.js', import.meta.url), { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] }),
-    )
+    this.#workers = workers
     this.#hub = new Hub({
       send: (peer, frames) => void server.send(peer, frames),
       malformed: () => {},
@@ -55,9 +57,6 @@ export class AllReduceGroup {
     this.#pulse = setInterval(() => {
       for (const peer of this.#peers) this.#sendPulse(peer)
     }, pulseMs)
-    this.#takeBack = onInterrupt(() => {
-      for (const worker of this.#workers) worker.kill('SIGKILL')
-    })
   }
 
   /** Of each rank, in order. Rejects where a worker ends, or does not come to an end. */
@@ -69,8 +68,7 @@ export class AllReduceGroup {
 
   async close(): Promise<void> {
     clearInterval(this.#pulse)
-    await Promise.all(this.#workers.map(ended))
-    this.#takeBack()
+    await Promise.all(this.#workers.map((worker) => worker.end()))
     await this.#server.close()
   }
 
@@ -78,7 +76,14 @@ export class AllReduceGroup {
     const coordinator = this.#server.endpoint
     const opened = await Promise.all(
       this.#workers.map((worker, rank) => {
-        const options = { coordinator, workerId: `worker-${rank}`, largestBytes, collective }
+        const { dataBind } = worker
+        const options = {
+          coordinator,
+          workerId: `worker-${rank}`,
+          dataBind,
+          largestBytes,
+          collective: { ...collective },
+        }
         return answerOf(worker, { kind: 'start', options }, startMs)
       }),
     )
@@ -91,7 +96,7 @@ export class AllReduceGroup {
     const joined = new Promise<void>((resolve) => {
       this.#onJoined = resolve
     })
-    for (const [rank, worker] of this.#workers.entries()) send(worker, { kind: 'form', rank, peers })
+    for (const [rank, worker] of this.#workers.entries()) worker.send({ kind: 'form', rank, peers })
     // What comes before a rank has joined is lost to it.
     await within(joined, limits.connectMs, 'the workers do not join')
     const reports = workerIds.map((workerId) => this.#joined.get(workerId) ?? null)
@@ -119,27 +124,18 @@ export class AllReduceGroup {
   }
 }
 
-function send(worker: ChildProcess, message: ToAllReduceProcess): void {
-  if (worker.connected) worker.send(message)
-}
-
 async function answerOf(
-  worker: ChildProcess,
+  worker: BenchWorker,
   message: ToAllReduceProcess,
   timeoutMs: number,
 ): Promise<FromAllReduceProcess> {
   let settle: () => void = () => {}
   const answer = new Promise<FromAllReduceProcess>((resolve, reject) => {
     const fail = () => reject(new RingleaderError('bench', 'a worker of the measurement has ended; see above'))
-    if (!worker.connected) fail()
-    worker.once('message', resolve)
-    worker.once('exit', fail)
-    settle = () => {
-      worker.off('message', resolve)
-      worker.off('exit', fail)
-    }
+    if (!worker.running) fail()
+    settle = worker.listen(resolve, fail)
   })
-  send(worker, message)
+  worker.send(message)
   return within(answer, timeoutMs, 'a worker of the measurement does not answer').finally(settle)
 }
 
@@ -149,14 +145,4 @@ function within<Value>(promise: Promise<Value>, timeoutMs: number, what: string)
     const timer = setTimeout(late, Math.min(timeoutMs, 2 ** 31 - 1))
     promise.then(resolve, reject).finally(() => clearTimeout(timer))
   })
-}
-
-/** By itself, or by force when it does not within a second. */
-async function ended(worker: ChildProcess): Promise<void> {
-  if (worker.exitCode !== null || worker.signalCode !== null) return
-  const exited = new Promise((resolve) => worker.once('exit', resolve))
-  send(worker, { kind: 'end' })
-  const patience = setTimeout(() => worker.kill('SIGKILL'), 1000)
-  await exited
-  clearTimeout(patience)
 }

@@ -40,10 +40,10 @@ export class AllReduceWorker {
   #step = 0
   #over: (error: Error | null) => void = () => {}
 
-  constructor({ coordinator, workerId, largestBytes, collective }: AllReduceWorkerOptions) {
+  constructor({ coordinator, workerId, dataBind, largestBytes, collective }: AllReduceWorkerOptions) {
     this.#collective = collective
     const counters = new SharedArrayBuffer(4 * counter.count)
-    const sockets = { coordinator, workerId, dataBind: 'tcp://127.0.0.1:0' }
+    const sockets = { coordinator, workerId, dataBind }
     const thread = openThread({ ...sockets, connectTimeoutMs: 30_000, reconnectTimeoutMs: 30_000, counters })
     this.#link = new Link(thread, new Int32Array(counters))
     const memory = createSharedMemory(largestBytes + marginBytes)

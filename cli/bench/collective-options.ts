@@ -26,7 +26,8 @@ export const collectiveFlags = {
 export function collectiveOptions(parsed: Readonly<Record<string, unknown>>): CollectiveOptions {
   const compression = oneOf('compression', choices.compression, parsed.compression)
   // What a run would refuse is refused here too.
-  const ratio = parsed.compressionRatio === undefined ? {} : { compressionRatio: Number(parsed.compressionRatio) }
+  const given = parsed.compressionRatio ?? null
+  const ratio = given === null ? {} : { compressionRatio: Number(given) }
   const algorithm = oneOf('algorithm', choices.algorithm, parsed.algorithm)
   const { compressionRatio } = resolveConfig({ algorithm, compression, ...ratio })
   return {

@@ -1,6 +1,7 @@
 import { RingleaderError } from '../../shared/core/errors.ts'
 import { AllReduceGroup } from './all-reduce-group.ts'
 import type { ReducingThread } from './all-reduce-messages.ts'
+import type { BenchHosts } from './bench-hosts.ts'
 import type { CollectiveOptions } from './collective-options.ts'
 import { sizeName } from './sizes.ts'
 import { median, quantile, rounded } from './spread.ts'
@@ -24,6 +25,7 @@ export interface AllReduceFigures extends CollectiveOptions {
 }
 
 export interface AllReduceSettings {
+  readonly hosts: BenchHosts
   readonly workers: number
   readonly sizes: readonly number[]
   /** Null: as many as the size allows. */
@@ -38,10 +40,10 @@ const most = 300
 
 /** Starts a group, measures all sizes in it, and tells each one. Rejects where a sum is wrong. */
 export async function measureAllReduce(
-  { workers, sizes, iterations, collective }: AllReduceSettings,
+  { hosts, workers, sizes, iterations, collective }: AllReduceSettings,
   each: (figures: AllReduceFigures) => void,
 ): Promise<AllReduceFigures[]> {
-  const group = await AllReduceGroup.start(workers, Math.max(...sizes), collective)
+  const group = await AllReduceGroup.start(hosts, workers, Math.max(...sizes), collective)
   const all: AllReduceFigures[] = []
   try {
     for (const bytes of sizes) {

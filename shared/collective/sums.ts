@@ -56,7 +56,10 @@ export class Sums {
     return part < (this.#counts[rank] ?? 0) ? (this.#first[rank] ?? 0) + part : null
   }
 
-  /** `target` = the sum of all parts of all ranks: in the order of the lane tree if there is one, else of the ranks. */
+  /**
+   * `target` = the sum of all parts of all ranks: in the order of the lane tree if there is one, else of the ranks. Here and
+   * below, what a peer sent is read for the last time.
+   */
   sum(target: Float32Array, parts: readonly Part[]): void {
     if (this.#nodes) this.#inTreeOrder(target, parts, this.#nodes)
     else this.inOrder(target, parts)
@@ -64,11 +67,13 @@ export class Sums {
 
   copy(target: Float32Array, part: Payload): void {
     copy(part, target, 0)
+    release(part)
   }
 
   /** `target += part`. */
   add(target: Float32Array, part: Payload): void {
     this.#eachBlock(target, (some, from) => this.#memory.add(some, this.#bring(part, 0, from, some.length)))
+    release(part)
   }
 
   /** `target` = ((p0 + p1) + p2) + …; the part in this rank's memory, where there is one, is `target` itself. */
@@ -84,6 +89,7 @@ export class Sums {
         this.#memory.add(some, index === own ? mine : this.#bring(part, 0, from, some.length))
       }
     })
+    for (const part of parts) release(part)
   }
 
   #inTreeOrder(target: Float32Array, parts: readonly Part[], nodes: readonly LaneNode[]): void {
@@ -98,6 +104,7 @@ export class Sums {
       assert(stack.length === 1, 'the lanes of all ranks make up the whole tree')
       some.set(block(0))
     })
+    for (const part of parts) release(part)
   }
 
   /** A block of a part, in the scratch. */
@@ -121,6 +128,10 @@ function total(counts: readonly number[]): number {
 function copy(part: Part, target: Float32Array, from: number): void {
   if (part instanceof Float32Array) target.set(part.subarray(from, from + target.length))
   else part.copyTo(bytesOf(target), from * 4)
+}
+
+function release(part: Part): void {
+  if (!(part instanceof Float32Array)) part.release?.()
 }
 
 export function bytesOf(values: Float32Array): Uint8Array {

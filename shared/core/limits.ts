@@ -35,6 +35,16 @@ export const limits = {
   sumScratchBytes: 512 << 10,
   /** Elements of which top-k compression sends a part: positions fit two bytes, and the block a core's first cache. */
   topKBlockElements: 4096,
+  /** Connections that carry the large payloads of one link between hosts, in groups of fewer ranks than the next line says. */
+  streamsPerLink: 2,
+  manyRanks: 8,
+  /** More in an offer are an error of the sender. */
+  maxStreamsPerLink: 8,
+  /** Memory for payloads on such a connection is handed out in pieces, and so many are kept for use again. */
+  pieceBytes: 256 << 10,
+  pooledPieces: 64,
+  /** A connection that ended while its generation goes on so long has lost frames. */
+  streamPatienceMs: 2000,
   /** A control frame: the largest is a welcome with the chunk list, or one blob of 4 MiB. */
   maxControlFrameBytes: 8 << 20,
   /** Frames of collectives that this rank has not started yet; a peer can be one step ahead at most. */

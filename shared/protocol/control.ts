@@ -36,7 +36,7 @@ const restoreSchema = z.object({
 export const stateIdentitySchema = z.object({ generation: natural, step: natural })
 export type StateIdentity = z.infer<typeof stateIdentitySchema>
 
-const peerSchema = z.object({ workerId: z.string(), rank: natural, endpoint: z.string() })
+export const peerSchema = z.object({ workerId: z.string(), rank: natural, endpoint: z.string() })
 
 export const committedStepSchema = z.object({
   /** Step count after the commit. */

@@ -19,6 +19,8 @@ export const frameKind = {
   /** Asks for an answer, to measure the link; `segment` says which. To a hub: here I am. */
   probe: 7,
   probeAnswer: 8,
+  /** Where the sender's streams are (stream-lane.ts). */
+  streamOffer: 9,
 } as const
 
 /** Number of buckets that a phase may have: bucket numbers of a step are phase · this + bucket. */
@@ -68,7 +70,7 @@ export function decodeFrameHeader(data: Uint8Array): FrameHeader | null {
   const bytes = Buffer.from(data.buffer, data.byteOffset, data.byteLength)
   if (bytes.readUInt32LE(0) !== magic || bytes.readUInt16LE(4) !== frameVersion) return null
   const kind = bytes.readUInt16LE(6)
-  if (kind < 1 || kind > 8) return null
+  if (kind < 1 || kind > 9) return null
   return {
     kind,
     run: bytes.readBigUInt64LE(8),

@@ -37,6 +37,11 @@ export class SameHostLane {
     return this.#readers
   }
 
+  /** Whether this end has opened the rank's file. */
+  reads(rank: number): boolean {
+    return this.#files.has(rank)
+  }
+
   /** An offer or an acceptance. */
   receive(headerBytes: Uint8Array, payload: Uint8Array): void {
     const header = decodeFrameHeader(headerBytes)

@@ -7,6 +7,8 @@ export interface Payload {
   readonly heldBytes: number
   /** Fills `target` with the bytes from `from` on. Throws where they are gone: the sender's generation is over. */
   copyTo(target: Uint8Array, from?: number): void
+  /** Nobody reads it any more, so its memory may be used again. Without this it goes when the object does. */
+  release?(): void
 }
 
 /** Where a frame goes or comes from in the data plane. */
@@ -39,7 +41,8 @@ export interface TransportGroup {
 }
 
 /**
- * Moves data frames between the ranks of one generation. Frames from one sender arrive in order or not at all.
+ * Moves data frames between the ranks of one generation. Frames without a place from one sender
+ * arrive in order or not at all; those with one may overtake others.
  * `send` has copied the payload when it returns, so the caller may reuse the memory at once. What goes through a file
  * stays at its place until something else is sent in that place: whoever sends sees to it that all receivers have read it
  * by then. A payload without a place travels in its message.

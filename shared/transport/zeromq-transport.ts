@@ -2,7 +2,10 @@ import { Pull, Push } from 'zeromq'
 import { limits } from '../core/limits.ts'
 import type { HostFiles, Place } from '../protocol/file-lane.ts'
 import { decodeFrameHeader, frameHeaderBytes, frameKind } from '../protocol/frame.ts'
+import { PiecePool } from './piece-pool.ts'
 import { SameHostLane } from './same-host-lane.ts'
+import { StreamLane } from './stream-lane.ts'
+import { StreamServer } from './stream-server.ts'
 import type { TransportGroup, TransportSecurity } from './transport.ts'
 import { bytesPayload, type FrameHandler, type Transport } from './transport.ts'
 import './zeromq-context.ts'
@@ -29,11 +32,13 @@ export interface ZeromqOptions {
   warn?(line: string): void
   /** Payloads up to this travel in their message where others go through a file. */
   readonly inlineBytes?: number
+  /** False: whatever goes by TCP goes by ZeroMQ, as it does where links are secured. */
+  readonly streams?: boolean
 }
 
 /**
  * One bound PULL socket for what comes in, one PUSH socket for each peer. Between workers of one host large payloads go
- * through files, and only their headers this way.
+ * through files, and only their headers this way. Between hosts what has a place goes by streams, where they are.
  */
 export async function openZeromqTransport(bind: string, options: ZeromqOptions = {}): Promise<Transport> {
   const { security } = options
@@ -42,14 +47,15 @@ export async function openZeromqTransport(bind: string, options: ZeromqOptions =
     ...(security ? { curveServer: true, curvePublicKey: security.publicKey, curveSecretKey: security.secretKey } : {}),
   })
   await inbound.bind(bind)
-  return new ZeromqTransport(inbound, options, sourceOf(bind))
+  const streams = security || options.streams === false ? null : await openStreams(inbound.lastEndpoint ?? '', bind)
+  return new ZeromqTransport(inbound, streams, options, sourceOf(bind))
 }
 
 class ZeromqTransport implements Transport {
   readonly endpoint: string
   readonly #inbound: Pull
   readonly #options: ZeromqOptions
-  /** Prefix of addresses to connect to: frames leave by the interface that they come in by. */
+  /** Address to connect from, empty where it is open: frames leave by the interface that they come in by. */
   readonly #source: string
   /** By endpoint. */
   #links = new Map<string, Link>()
@@ -59,12 +65,16 @@ class ZeromqTransport implements Transport {
   #onHost: (files: HostFiles) => void = () => {}
   #closed = false
   #lane: SameHostLane | null = null
+  readonly #streamServer: StreamServer | null
+  readonly #pool = new PiecePool()
+  #streams: StreamLane | null = null
   #generation = 0
-  /** Offers of a generation that this end has not joined yet, at most one of each worker. */
+  /** Offers of a generation that this end has not joined yet, at most two of each worker. */
   #earlyOffers: Uint8Array[] = []
 
-  constructor(inbound: Pull, options: ZeromqOptions, source: string) {
+  constructor(inbound: Pull, streams: StreamServer | null, options: ZeromqOptions, source: string) {
     this.#inbound = inbound
+    this.#streamServer = streams
     this.#options = options
     this.#source = source
     this.endpoint = inbound.lastEndpoint ?? ''
@@ -96,6 +106,7 @@ class ZeromqTransport implements Transport {
       (files) => this.#onHost(files),
     )
     this.#lane = lane
+    this.#openStreams(group)
     this.#generation = group.generation
     for (const offer of this.#earlyOffers.splice(0)) this.#toLane(offer)
     if (group.wire !== 'shm') return
@@ -106,6 +117,18 @@ class ZeromqTransport implements Transport {
           this.#options.warn?.(`--wire shm: the link to rank ${rank} stays on TCP, it shares no /dev/shm`)
     }
     setTimeout(look, limits.connectMs).unref()
+  }
+
+  #openStreams(group: TransportGroup): void {
+    this.#streams?.close()
+    this.#streams =
+      this.#streamServer &&
+      new StreamLane({
+        ...{ group, server: this.#streamServer, pool: this.#pool, source: this.#source },
+        send: (rank, header, payload) => this.send([rank], header, payload),
+        deliver: (header, payload) => this.#onFrame(header, payload),
+        lost: (rank) => this.#onLost(rank),
+      })
   }
 
   /** A link to an endpoint outlives the generation, so that a survivor of a change of membership is reached at once. */
@@ -129,29 +152,38 @@ class ZeromqTransport implements Transport {
   send(ranks: readonly number[], header: Uint8Array, payload: Uint8Array, place: Place | null = null): void {
     let inline: Uint8Array | null = null
     let placed: Uint8Array[] | null = null
+    const streamed: number[] = []
     const byFile = place !== null && payload.byteLength > (this.#options.inlineBytes ?? limits.inlineBytes)
     for (const rank of ranks) {
       const link = this.#ranks.get(rank)
       if (!link) continue
       const reads = byFile && this.#lane?.readers.has(rank)
+      if (place && !reads && this.#streams?.reaches(rank)) {
+        streamed.push(rank)
+        continue
+      }
       if (reads) placed ??= this.#lane?.place(header, payload, place) ?? null
       if (!reads || !placed) inline ??= joined(header, payload)
       const message = reads ? (placed ?? inline) : inline
       if (message) link.queue.push(message)
       if (!link.sending) void this.#drain(link)
     }
+    if (streamed.length > 0) this.#streams?.send(streamed, header, payload)
   }
 
   disconnect(): void {
     this.#link([])
     this.#lane?.close()
     this.#lane = null
+    this.#streams?.close()
+    this.#streams = null
   }
 
   close(): void {
     this.#closed = true
     this.disconnect()
     this.#inbound.close()
+    this.#streamServer?.close()
   }
 
   #open(endpoint: string, publicKey: string | undefined): Link {
@@ -170,7 +202,7 @@ class ZeromqTransport implements Transport {
       link.connected = false
       if (!link.closed) this.#onLost(link.rank)
     })
-    socket.connect(endpoint.replace('tcp://', `tcp://${this.#source}`))
+    socket.connect(endpoint.replace('tcp://', this.#source === '' ? 'tcp://' : `tcp://${this.#source}:0;`))
     return link
   }
 
@@ -204,7 +236,8 @@ class ZeromqTransport implements Transport {
 
   #deliver(message: Uint8Array, place: Uint8Array | undefined): void {
     const kind = message[6]
-    if (kind === frameKind.fileOffer || kind === frameKind.fileAccept) return this.#toLane(message)
+    if (kind === frameKind.fileOffer || kind === frameKind.fileAccept || kind === frameKind.streamOffer)
+      return this.#toLane(message)
     const header = message.subarray(0, frameHeaderBytes)
     if (place && this.#lane) this.#onFrame(header, this.#lane.payload(header, place))
     else this.#onFrame(header, bytesPayload(message.subarray(frameHeaderBytes)))
@@ -212,10 +245,12 @@ class ZeromqTransport implements Transport {
 
   #toLane(message: Uint8Array): void {
     const header = message.subarray(0, frameHeaderBytes)
-    const generation = decodeFrameHeader(header)?.generation ?? 0
+    const { generation = 0, kind = 0, sender = 0 } = decodeFrameHeader(header) ?? {}
+    const payload = message.subarray(frameHeaderBytes)
     if (generation > this.#generation) {
-      if (this.#earlyOffers.length < limits.maxWorkers) this.#earlyOffers.push(message)
-    } else this.#lane?.receive(header, message.subarray(frameHeaderBytes))
+      if (this.#earlyOffers.length < 2 * limits.maxWorkers) this.#earlyOffers.push(message)
+    } else if (kind !== frameKind.streamOffer) this.#lane?.receive(header, payload)
+    else if (!this.#lane?.reads(sender)) this.#streams?.receive(header, payload)
   }
 }
 
@@ -230,7 +265,14 @@ function joined(header: Uint8Array, payload: Uint8Array): Uint8Array {
 /** Of an address that names one interface; a host name, or all of them, leave the choice to the system. */
 function sourceOf(bind: string): string {
   const host = /^tcp:\/\/(\d+\.\d+\.\d+\.\d+):/.exec(bind)?.[1]
-  return host === undefined || host === '0.0.0.0' ? '' : `${host}:0;`
+  return host === undefined || host === '0.0.0.0' ? '' : host
+}
+
+/** Where the address has a fixed port, the streams have the next one, so that a firewall can let both in. */
+async function openStreams(endpoint: string, bind: string): Promise<StreamServer | null> {
+  const [, host = '', port = ''] = /^tcp:\/\/(.+):(\d+)$/.exec(endpoint) ?? []
+  const next = /:(\*|0)$/.test(bind) ? 0 : Number(port) + 1
+  return StreamServer.open(host.replace(/^\[|\]$/g, ''), next > 65_535 ? 0 : next)
 }
 
 function close(link: Link): void {
