@@ -1,4 +1,6 @@
+import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
+import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
 import { describe, expect, it, vi } from 'vitest'
 import { Cli, childrenOf, patience, ringleader } from '../support/cli.ts'
@@ -9,6 +11,15 @@ const objects = (text: string) =>
     .trim()
     .split('\n')
     .map((line) => JSON.parse(line))
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  server.close()
+  await once(server, 'close')
+  return port
+}
 
 /** A command that prints these JSON lines, between others. */
 function peerThatPrints(...lines: readonly object[]): string {
@@ -93,6 +104,33 @@ describe('bench allreduce', () => {
     expect(stderr).toMatch(/the peer ended with exit code 1: torn; it had told figures, so it is run once more/)
     expect(stdout).toMatch(/against peer; ratio of speed/)
     expect(code).toBe(0)
+  })
+
+  it('measures with workers that join from other hosts, one group after the other', async () => {
+    const meeting = `tcp://127.0.0.1:${await freePort()}`
+    const joins = ['--coordinator', meeting, '--bind', 'tcp://127.0.0.2:0']
+    const joined = new Cli(['bench', 'worker', ...joins])
+    const flags = ['--workers', '2,3', '--bind', meeting, '--remote', '1', '--wire', 'tcp', '--sizes', '4,3M', '--json']
+    const { code, stdout, stderr } = await ringleader('bench', 'allreduce', ...flags, '--iterations', '4')
+    expect(stderr).toBe('')
+    expect(code).toBe(0)
+    expect(objects(stdout).map(({ worldSize, bytes }) => [worldSize, bytes])).toEqual(
+      [2, 3].flatMap((workers) => [4, 3 << 20].map((bytes) => [workers, bytes])),
+    )
+    expect(await joined.finished).toMatchObject({ code: 0, stderr: '' })
+    const lonely = ['--workers', '2', '--bind', meeting, '--remote', '2', '--connect-timeout', '1']
+    expect(await ringleader('bench', 'allreduce', ...lonely)).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(
+        /0 of 2 workers joined within 1 s; start `ringleader bench worker --coordinator tcp/,
+      ),
+    })
+    expect(await ringleader('bench', 'worker', ...joins, '--connect-timeout', '1')).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(
+        /^ringleader: no `bench allreduce --bind` at tcp:\/\/127.0.0.1:\d+: .*ECONNREFUSED/,
+      ),
+    })
   })
 
   it('fails when a worker dies, and leaves no worker behind when it is killed itself', async () => {
@@ -200,12 +238,17 @@ it('bench coordinator takes a real one through joins, a mass failure and a mass 
 })
 
 it.each([
-  [['bench'], /write what to bench: allreduce, step, scaling/],
+  [['bench'], /write what to bench: allreduce, worker, step, scaling/],
   [['bench', 'stepp'], /unknown command bench stepp; did you mean step\?/],
   [['bench', 'allreduce', '--workers', '1'], /--workers 1: write a whole number from 2 to 64/],
   [['bench', 'allreduce', '--sizes', '6'], /--sizes 6: write bytes in multiples of 4/],
   [['bench', 'allreduce', '--sizes', '900G'], /--sizes: 900G with 2 workers does not fit; write \d+[MG] at most/],
   [['bench', 'allreduce', '--wire', 'pigeon'], /--wire pigeon is unknown; write one of/],
+  [['bench', 'allreduce', '--remote', '1'], /--remote goes with --bind; write an address such as tcp:/],
+  [['bench', 'allreduce', '--bind', 'tcp://127.0.0.1:1'], /--bind goes with --remote; write how many workers join/],
+  [['bench', 'allreduce', '--bind', 'tcp://0.0.0.0:1', '--remote', '1'], /write the address of one interface/],
+  [['bench', 'allreduce', '--bind', 'tcp://127.0.0.1:0', '--remote', '1'], /write a port, such as tcp:/],
+  [['bench', 'worker', '--coordinator', 'tcp://127.0.0.1:1'], /write --bind as well/],
   [['bench', 'allreduce', '--rounds', '2'], /--rounds goes with --peer; leave it out/],
   [['bench', 'step', '--seconds', '0'], /--seconds 0: write seconds from 1 to 600/],
   [['bench', 'step', '--workers', '1,2', '--peer', 'x'], /--workers 1,2 with --peer: write one number of workers/],

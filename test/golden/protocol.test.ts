@@ -10,6 +10,12 @@ import {
   frameKind,
   runTag,
 } from '../../shared/protocol/frame.ts'
+import {
+  decodeStreamGreeting,
+  decodeStreamOffer,
+  encodeStreamGreeting,
+  encodeStreamOffer,
+} from '../../shared/protocol/stream-link.ts'
 import { root } from '../support/cli.ts'
 
 const text = readFileSync(join(root, 'docs/protocol.md'), 'utf8')
@@ -63,6 +69,22 @@ describe('the bytes that docs/protocol.md gives', () => {
     expect(Buffer.concat([encodeFrameHeader(offer), payload]).equals(bytes)).toBe(true)
     expect(decodeOffer(payload)).toEqual({ processId: 7, descriptor: 21, nonce: Buffer.from(nonce) })
     expect(decodeOffer(payload.subarray(1))).toBeNull()
+  })
+
+  it('are the offer of streams, and what is said on one', () => {
+    const bytes = golden('stream-offer')
+    const offer = { ...header, kind: frameKind.streamOffer, step: 0, bucket: 0, offset: 0, count: 10 }
+    const nonce = Buffer.from(Uint8Array.from({ length: 32 }, (_, index) => index))
+    const payload = encodeStreamOffer({ port: 7119, streams: 2, nonce })
+    expect(decodeFrameHeader(bytes.subarray(0, frameHeaderBytes))).toEqual(offer)
+    expect(Buffer.concat([encodeFrameHeader(offer), payload]).equals(bytes)).toBe(true)
+    expect(decodeStreamOffer(payload, 8)).toEqual({ port: 7119, streams: 2, nonce })
+    expect(decodeStreamOffer(payload, 1)).toBeNull()
+    expect(decodeStreamOffer(payload.subarray(1), 8)).toBeNull()
+    const greeting = golden('stream-greeting')
+    expect(decodeStreamGreeting(greeting)).toEqual({ nonce, rank: 0, index: 1 })
+    expect(Buffer.from(encodeStreamGreeting({ nonce, rank: 0, index: 1 })).equals(greeting)).toBe(true)
+    expect(decodeStreamGreeting(greeting.subarray(1))).toBeNull()
   })
 
   it('are the place of a payload', () => {
