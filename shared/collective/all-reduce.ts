@@ -8,7 +8,7 @@ import { DirectReduction } from './direct.ts'
 import { ExchangeReduction } from './exchange.ts'
 import { HierarchicalReduction } from './hierarchical.ts'
 import type { LaneNode } from './lanes.ts'
-import type { BucketView, Reduction } from './reduction.ts'
+import { type BucketView, plane, type Reduction } from './reduction.ts'
 import { RingReduction } from './ring.ts'
 import { SendWindow } from './send-window.ts'
 import { hubOf, StarReduction } from './star.ts'
@@ -29,7 +29,7 @@ export interface AllReduceOptions {
   readonly generation: number
   readonly rank: number
   readonly worldSize: number
-  readonly transport: Pick<Transport, 'send'>
+  readonly transport: Pick<Transport, 'send' | 'halt'>
   readonly memory: AllReduceMemory
   /** For a bucket of so many bytes; the same on all ranks. */
   algorithm(bytes: number): Algorithm
@@ -151,6 +151,7 @@ export class AllReduceGroup {
   abort(reason: Error): void {
     if (this.#aborted) return
     this.#aborted = reason
+    this.#options.transport.halt?.()
     const open = [...this.#operations.values()]
     this.#operations.clear()
     this.#early.clear()
@@ -189,12 +190,14 @@ export class AllReduceGroup {
       ...{ segment: 0, part, offset: range.start, count: values.length },
     })
     const first = fresh || kind === frameKind.contribution
-    const payload = operation.compressed?.encode(values, range, first) ?? bytesOf(values)
+    const encoded = operation.compressed?.encode(values, range, first)
+    const payload = encoded ?? bytesOf(values)
     operation.bytes += payload.byteLength * to.length
     const at = lane?.at ?? range.start
     const position = operation.compressed?.positionOf(at) ?? at * 4
     const place = lane ? { plane: lane.plane, offset: (offsets[part] ?? 0) * 4 + position } : null
-    transport.send(to, header, payload, place)
+    // A partial sum lies there until the result comes, which whoever has read it makes (reduction.ts).
+    transport.send(to, header, payload, place, !encoded && lane?.plane === plane.partial)
   }
 
   /** A frame of a reduction that this rank has not begun. */

@@ -82,9 +82,10 @@ export class StreamLane {
       this.#read(header.sender, host, offer.port, encodeStreamGreeting({ nonce: offer.nonce, rank, index }))
   }
 
-  /** All of these ranks are reached. Has copied the payload when it returns. */
-  send(ranks: readonly number[], header: Uint8Array, payload: Uint8Array): void {
+  /** All of these ranks are reached. Has copied the payload when it returns, unless it lasts until `close`. */
+  send(ranks: readonly number[], header: Uint8Array, payload: Uint8Array, lasting = false): void {
     const sockets = ranks.map((rank) => this.#next(rank))
+    if (lasting && payload.byteLength > limits.inlineBytes) return writeInPlace(sockets, header, payload)
     let piece = this.#parts.pool.take()
     let begin = payloadAt - streamLeadBytes
     encodeStreamLead(piece.subarray(begin), header, payload.byteLength)
@@ -164,6 +165,17 @@ export class StreamLane {
       }
       setTimeout(report, limits.streamPatienceMs).unref()
     })
+  }
+}
+
+function writeInPlace(sockets: readonly (Socket | undefined)[], header: Uint8Array, payload: Uint8Array): void {
+  const lead = Buffer.allocUnsafe(streamLeadBytes)
+  encodeStreamLead(lead, header, payload.byteLength)
+  for (const socket of sockets) {
+    socket?.cork() // one call for both
+    socket?.write(lead)
+    socket?.write(payload)
+    socket?.uncork()
   }
 }
 

@@ -45,7 +45,8 @@ export interface TransportGroup {
  * arrive in order or not at all; those with one may overtake others.
  * `send` has copied the payload when it returns, so the caller may reuse the memory at once. What goes through a file
  * stays at its place until something else is sent in that place: whoever sends sees to it that all receivers have read it
- * by then. A payload without a place travels in its message.
+ * by then. A payload without a place travels in its message. One that is `lasting` need not be copied: its memory stays as it is
+ * until all receivers have read it, or `halt` was called.
  */
 export interface Transport {
   /** The address that peers connect to. */
@@ -58,7 +59,9 @@ export interface Transport {
   /** Called when all ranks of a generation turn out to be on one host. */
   onHost?(handler: (files: HostFiles) => void): void
   connect(group: TransportGroup): void
-  send(ranks: readonly number[], header: Uint8Array, payload: Uint8Array, place?: Place | null): void
+  send(ranks: readonly number[], header: Uint8Array, payload: Uint8Array, place?: Place | null, lasting?: boolean): void
+  /** Drops, before it returns, what is still being sent from memory that lasts; then that memory may change. */
+  halt?(): void
   /** Drops all links and what is queued on them; the endpoint stays. */
   disconnect(): void
   close(): void

@@ -149,7 +149,13 @@ class ZeromqTransport implements Transport {
   }
 
   /** A rank without a link has gone down with its generation: the collective is aborted elsewhere. */
-  send(ranks: readonly number[], header: Uint8Array, payload: Uint8Array, place: Place | null = null): void {
+  send(
+    ranks: readonly number[],
+    header: Uint8Array,
+    payload: Uint8Array,
+    place: Place | null = null,
+    lasting = false,
+  ): void {
     let inline: Uint8Array | null = null
     let placed: Uint8Array[] | null = null
     const streamed: number[] = []
@@ -168,7 +174,11 @@ class ZeromqTransport implements Transport {
       if (message) link.queue.push(message)
       if (!link.sending) void this.#drain(link)
     }
-    if (streamed.length > 0) this.#streams?.send(streamed, header, payload)
+    if (streamed.length > 0) this.#streams?.send(streamed, header, payload, lasting)
+  }
+
+  halt(): void {
+    this.#streams?.close()
   }
 
   disconnect(): void {

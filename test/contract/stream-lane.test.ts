@@ -98,6 +98,24 @@ it('a stream that ends while its generation goes on has lost frames; one that en
   expect(first.lost).toEqual([])
 })
 
+it('sends what lasts from where it lies, and nothing of it any more once it is closed', async () => {
+  const [first, second] = await openTwo()
+  const payload = new Uint8Array(limits.segmentBytes).fill(1)
+  first.lane.send([1], header, payload, true)
+  await vi.waitUntil(() => second.got.length === 1, patience)
+  const sent = 40 // more than the sockets' buffers take, and nobody reads meanwhile
+  for (let frame = 0; frame < sent; frame++) first.lane.send([1], header, payload, true)
+  first.lane.close()
+  payload.fill(2)
+  await vi.waitUntil(() => second.lost.length > 0, patience)
+  expect(second.got.length).toBeLessThan(sent)
+  const body = new Uint8Array(payload.byteLength)
+  for (const got of second.got) {
+    got.copyTo(body)
+    expect(body.every((byte) => byte === 1)).toBe(true)
+  }
+})
+
 it('cuts off whoever does not know the nonce, has no such rank, comes twice, or says more', async () => {
   const [first, second] = await openTwo()
   const { port, nonce } = first.offer

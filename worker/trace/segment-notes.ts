@@ -19,13 +19,14 @@ export class SegmentNotes {
   }
 
   /** The same transport. */
-  sender(transport: Pick<Transport, 'send'>): Pick<Transport, 'send'> {
+  sender(transport: Pick<Transport, 'send' | 'halt'>): Pick<Transport, 'send' | 'halt'> {
     return {
-      send: (ranks, header, payload, place) => {
+      send: (ranks, header, payload, ...how) => {
         const start = this.#now
-        transport.send(ranks, header, payload, place)
+        transport.send(ranks, header, payload, ...how)
         this.#frame(kinds.send, start, header, ranks.length === 1 ? (ranks[0] ?? everybody) : everybody, payload)
       },
+      halt: () => transport.halt?.(),
     }
   }
 
