@@ -34,7 +34,7 @@ export interface StreamLaneParts {
 const payloadAt = 64
 
 /**
- * Payloads between hosts on plain TCP connections, for one generation (docs/adr/0013-streams-between-hosts.md). Each rank
+ * Payloads between hosts on plain TCP connections, for one generation (docs/adr/0019-streams-between-hosts.md). Each rank
  * offers every other its port; the one that wants to read connects. Once all connections of a link are there, frames are
  * striped over them in turn. A link over which none come stays on ZeroMQ.
  */
