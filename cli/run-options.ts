@@ -29,6 +29,11 @@ export const runFlags = {
   epochs: { type: 'number', describe: 'passes over the data set', group: 'Run:' },
   steps: { type: 'number', describe: 'committed steps, instead of --epochs', group: 'Run:' },
   'batch-size': { type: 'number', describe: 'images of one batch over all workers (default: 128)', group: 'Run:' },
+  accumulate: {
+    type: 'number',
+    describe: 'micro-batches in which a worker computes its part of a batch, to need less memory (default: 1)',
+    group: 'Run:',
+  },
   seed: { type: 'number', describe: 'seed of weights, order and noise (default: 1)', group: 'Run:' },
   lanes: { type: 'number', describe: 'slices of the global batch, a power of two (default: 8)', group: 'Run:' },
   reproducible: {
@@ -163,6 +168,7 @@ export function runRequest(
     epochs: parsed.epochs,
     steps: parsed.steps,
     batchSize: parsed.batchSize,
+    accumulate: parsed.accumulate,
     seed: parsed.seed,
     lanes: parsed.lanes,
     reproducible: parsed.reproducible,

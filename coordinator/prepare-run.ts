@@ -52,6 +52,7 @@ const changeable = new Set<keyof RunOptions>([
   'compression',
   'compressionRatio',
   'wire',
+  'accumulate',
   'traceSteps',
 ])
 

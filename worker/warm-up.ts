@@ -1,5 +1,4 @@
 import { join } from 'node:path'
-import { maximumNodes } from '../shared/collective/lanes.ts'
 import { cacheFolder } from '../shared/core/cache-folder.ts'
 import { systemClock } from '../shared/core/clock.ts'
 import { limits } from '../shared/core/limits.ts'
@@ -12,7 +11,7 @@ import type { WarmUp } from './group-run.ts'
 import { makeModel } from './model/make-model.ts'
 import { CheckpointSender } from './step/checkpoint-sender.ts'
 import { sharedThreads } from './step/crew.ts'
-import { ModelState, scratchBytesOf } from './step/model-state.ts'
+import { ModelState, partsOf, scratchBytesOf } from './step/model-state.ts'
 import { openMates } from './step/open-mates.ts'
 import { Trainer } from './step/trainer.ts'
 import { traceGarbageCollection } from './trace/garbage-collection.ts'
@@ -25,7 +24,7 @@ export function warmUpWith(backend: Backend, name: BackendName, threads: number)
     backend.useMath(config.math)
     const clock = systemClock
     const model = makeModel(config, image)
-    const parts = config.reproducible ? maximumNodes(config.lanes) : sharedThreads(threads).compute
+    const parts = partsOf(config, sharedThreads(threads).compute)
     const state = new ModelState(model.spec, scratchBytesOf(model, config.batchSize), parts)
     state.compress(config)
     const cache = new ChunkCache(join(cacheFolder(), 'chunks'), limits.chunkCacheBytes)

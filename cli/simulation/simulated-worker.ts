@@ -1,4 +1,3 @@
-import { maximumNodes } from '../../shared/collective/lanes.ts'
 import { limits } from '../../shared/core/limits.ts'
 import { makeSchedule } from '../../shared/core/schedule.ts'
 import type { ImageDataset } from '../../shared/dataset/image-dataset.ts'
@@ -11,7 +10,7 @@ import { Session } from '../../worker/session.ts'
 import { weightsSha256 } from '../../worker/step/checkpoint-files.ts'
 import { CheckpointSender } from '../../worker/step/checkpoint-sender.ts'
 import type { Group } from '../../worker/step/group.ts'
-import { ModelState } from '../../worker/step/model-state.ts'
+import { ModelState, partsOf } from '../../worker/step/model-state.ts'
 import { type StepResult, Trainer, type Votes } from '../../worker/step/trainer.ts'
 import { counter, type FromThread } from '../../worker/thread-messages.ts'
 import type { SimulatedNetwork } from './simulated-network.ts'
@@ -132,7 +131,7 @@ function makeWorkshop(
 ): Workshop {
   const { workerId, process, dataset, computeMs, observer } = place
   const { config, manifest } = welcome
-  const state = new ModelState(toySpec, 65_536, config.reproducible ? maximumNodes(config.lanes) : 1)
+  const state = new ModelState(toySpec, 65_536, partsOf(config, 1))
   state.compress(config)
   const pixels = dataset.height * dataset.width
   const source = {

@@ -31,6 +31,8 @@ export const runConfigSchema = z.strictObject({
   steps: count.nullable(),
   /** Images of one batch over all ranks. */
   batchSize: count.max(limits.maxBatchSize),
+  /** Micro-batches in which a rank computes its part of a batch, one after the other, to need less memory. */
+  accumulate: count.max(limits.maxLanes).default(1),
   seed: z.number().int().min(0).max(Number.MAX_SAFE_INTEGER),
   lanes: count.max(limits.maxLanes),
   /** How gradients are added up over the ranks; `auto` picks by size, hosts and links (algorithm.ts). */
@@ -86,6 +88,7 @@ const shared = {
   epochs: null,
   steps: null,
   batchSize: 128,
+  accumulate: 1,
   seed: 1,
   lanes: 8,
   algorithm: 'auto',
@@ -130,7 +133,8 @@ export function resolveConfig(options: RunOptions): RunConfig {
   }
   merged.learningRates = ratesOf(preset.recipe.learningRates, rest.learningRates, learningRate)
   if (rest.lanes === undefined && typeof merged.maxWorkers === 'number') {
-    const enough = 2 ** Math.ceil(Math.log2(Math.max(1, merged.maxWorkers)))
+    const each = merged.reproducible === true ? 1 : Number(merged.accumulate)
+    const enough = 2 ** Math.ceil(Math.log2(Math.max(1, merged.maxWorkers * each)))
     merged.lanes = Math.min(limits.maxLanes, Math.max(8, enough))
   }
   const config = parseConfig(merged)
@@ -158,7 +162,23 @@ export function resolveConfig(options: RunOptions): RunConfig {
     throw usage(`--min-workers ${config.minWorkers} is above --max-workers ${config.maxWorkers}`)
   if (config.batchSize < config.maxWorkers)
     throw usage(`--batch-size ${config.batchSize} is below the number of workers; write at least ${config.maxWorkers}`)
+  checkAccumulation(config)
   return config
+}
+
+/** A micro-batch is a lane or more of a worker; a reproducible run computes lane by lane anyway. */
+function checkAccumulation({ accumulate, maxWorkers, batchSize, lanes, reproducible }: RunConfig): void {
+  if (reproducible || accumulate === 1) return
+  const wanted = accumulate * maxWorkers
+  const [most, enough] = [Math.floor(batchSize / maxWorkers), 2 ** Math.ceil(Math.log2(wanted))]
+  if (wanted > batchSize)
+    throw usage(
+      `--accumulate ${accumulate}: each of ${maxWorkers} workers has ${most} of the ${batchSize} images of a batch; write ${most} or less`,
+    )
+  if (wanted > lanes)
+    throw usage(
+      `--accumulate ${accumulate}: each of ${maxWorkers} workers has ${Math.floor(lanes / maxWorkers)} of ${lanes} lanes; write that or less, or --lanes ${enough}`,
+    )
 }
 
 function modelOf(name: string): ModelDescription {

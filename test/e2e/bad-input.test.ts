@@ -33,6 +33,16 @@ const usage: [string[], RegExp][] = [
   [['train', '--algorithm', 'mesh'], /--algorithm mesh: write one of auto, direct, ring, tree, hierarchical, star/],
   [['train', '--compression', 'zip'], /--compression zip: write one of none, bf16, fp16, int8, topk/],
   [['train', '--wire', 'rdma'], /--wire rdma: write one of auto, shm, tcp/],
+  [['train', '--accumulate', '0'], /--accumulate 0: write a number above 0/],
+  [['train', '--accumulate', '2.5'], /--accumulate 2.5: write a whole number/],
+  [
+    ['train', '--accumulate', '16', '--batch-size', '16', '--workers', '2'],
+    /--accumulate 16: each of 2 workers has 8 of the 16 images of a batch; write 8 or less/,
+  ],
+  [
+    ['train', '--accumulate', '8', '--lanes', '8', '--workers', '2'],
+    /--accumulate 8: each of 2 workers has 4 of 8 lanes; write that or less, or --lanes 16/,
+  ],
   [['train', '--trace-steps', '5'], /--trace-steps 5 goes with --trace; write that too/],
   [['train', '--trace', '--trace-steps', '0'], /--trace-steps 0: write a whole number from 1 to 100000/],
   [['train', '--model', 'gna'], /--model gna is unknown; write one of vae, gan/],

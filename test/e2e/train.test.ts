@@ -59,6 +59,19 @@ describe('train', () => {
     ])
   })
 
+  it('in micro-batches has the losses of the plain run', async () => {
+    const losses = []
+    for (const accumulate of ['1', '4']) {
+      const folder = join(temporaryFolder(), 'run')
+      const flags = ['--steps', '20', '--workers', '2', '--lanes', '8', '--accumulate', accumulate, '--run-dir', folder]
+      expect(await ringleader('train', ...flags)).toMatchObject({ code: 0, stderr: '' })
+      losses.push(readLines(join(folder, 'metrics.jsonl')).map(({ vaeLoss }) => Number(vaeLoss)))
+    }
+    const [plain = [], found = []] = losses
+    expect(found).toHaveLength(20)
+    for (const [step, loss] of plain.entries()) expect(Math.abs((found[step] ?? 0) / loss - 1)).toBeLessThan(1e-3)
+  })
+
   it('trains a GAN: all discriminator updates and the generator update are one step', async () => {
     const folder = join(temporaryFolder(), 'run')
     const { code, stderr } = await ringleader(

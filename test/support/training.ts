@@ -1,4 +1,4 @@
-import { type LaneNode, maximumNodes, mergeHalves, nodesOf } from '../../shared/collective/lanes.ts'
+import { type LaneNode, mergeHalves, nodesOf } from '../../shared/collective/lanes.ts'
 import { systemClock } from '../../shared/core/clock.ts'
 import { type RunConfig, type RunOptions, resolveConfig } from '../../shared/core/config.ts'
 import type { ImageShape } from '../../shared/core/image-grid.ts'
@@ -7,7 +7,7 @@ import type { Backend } from '../../worker/backend/backend.ts'
 import { makeModel } from '../../worker/model/make-model.ts'
 import type { Group } from '../../worker/step/group.ts'
 import { initializeWeights } from '../../worker/step/initial-weights.ts'
-import { ModelState } from '../../worker/step/model-state.ts'
+import { ModelState, partsOf } from '../../worker/step/model-state.ts'
 import { openMates } from '../../worker/step/open-mates.ts'
 import type { SampleSource } from '../../worker/step/step-inputs.ts'
 import { Trainer, type Votes } from '../../worker/step/trainer.ts'
@@ -37,7 +37,7 @@ export function makeTrainer(
 ): { config: RunConfig; state: ModelState; trainer: Trainer } {
   const config = resolveConfig({ steps: 10, batchSize: 32, maxWorkers: 4, ...options })
   const model = makeModel(config, imageOf(source.sampleBytes))
-  const state = new ModelState(model.spec, 1 << 20, config.reproducible ? maximumNodes(config.lanes) : 1)
+  const state = new ModelState(model.spec, 1 << 20, partsOf(config, 1))
   initializeWeights(state, config.seed, config.initializer)
   return {
     config,
@@ -55,11 +55,12 @@ export async function makeThreadedTrainer(
 ) {
   const config = resolveConfig({ steps: 10, batchSize: 32, maxWorkers: 4, ...options })
   const model = makeModel(config, imageOf(source.sampleBytes))
-  const state = new ModelState(model.spec, 1 << 20, threads)
+  const parts = partsOf(config, threads)
+  const state = new ModelState(model.spec, 1 << 20, parts)
   initializeWeights(state, config.seed, config.initializer)
   const { sampleBytes, sampleCount } = source
   const samples = { sampleBytes, sampleCount, hasLabels: true }
-  const mates = await openMates({ config, model, state, samples, backend: 'auto', threads, parts: threads })
+  const mates = await openMates({ config, model, state, samples, backend: 'auto', threads, parts })
   const schedule = makeSchedule(config, sampleCount)
   const trainer = new Trainer(config, model, state, backend, source, schedule, systemClock, undefined, mates)
   return { state, trainer, close: async () => mates?.crew.close() }

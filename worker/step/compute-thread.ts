@@ -48,7 +48,7 @@ async function run(command: Command): Promise<void> {
       const plan = schedule.plan(command.step)
       const phase = phasesOf(plan)[command.phase]
       if (!phase || number >= command.pieces) return
-      rows.first = gradients.samplesOf(phase, plan, command, number).first
+      rows.ids = gradients.samplesOf(phase, plan, command)
       await gradients.compute(
         phase,
         command.phase,

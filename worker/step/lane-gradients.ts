@@ -89,9 +89,9 @@ export class LaneGradients {
   }
 
   /**
-   * Computes a piece of this rank's share of a phase and returns in how many partial sums the rank's share lies. Fast: all lanes as one
-   * batch, into the part of the piece, and `ready` is told of each parameter whose gradient is there. Reproducible, in one piece: lane
-   * after lane, added up in the order of the lane tree as far as the halves are here.
+   * Computes a piece of this rank's share of a phase and returns in how many partial sums the rank's share lies. Fast: one micro-batch
+   * after the other, added up in the part of the piece, and `ready` is told of each parameter whose gradient is there. Reproducible, in
+   * one piece: lane after lane, added up in the order of the lane tree as far as the halves are here.
    */
   async compute(
     phase: Phase,
@@ -102,13 +102,22 @@ export class LaneGradients {
     watch: Stopwatch,
     ready: (parameter: string) => void,
   ): Promise<number> {
-    const range = rangeOf(phase, plan)
+    const batches = this.#parts(share, piece)
+    const [range, joins] = [rangeOf(phase, plan), this.joins(phase, plan, share)]
+    const evaluate = (lanes: LaneRange, part: number, told: typeof ready) =>
+      this.#evaluate(phase, index, plan, range, lanes, part, joins, watch, told)
+    if (!this.#config.reproducible) {
+      for (const [number, lanes] of batches.entries()) {
+        const tell = number === batches.length - 1 ? ready : () => {}
+        if (number === 0) await evaluate(lanes, piece, tell)
+        else await this.#addBatch(phase, piece, (part, told) => evaluate(lanes, part, told), tell)
+      }
+      return 1
+    }
     const stack: LaneNode[] = []
-    for (const lanes of this.#parts(share, piece)) {
+    for (const lanes of batches) {
       stack.push({ first: lanes.first, lanes: lanes.last - lanes.first })
-      const part = piece + stack.length - 1
-      await this.#evaluate(phase, index, plan, range, lanes, part, this.joins(phase, plan, share), watch, ready)
-      if (!this.#config.reproducible) continue
+      await evaluate(lanes, stack.length - 1, () => {})
       mergeHalves(stack, (into, from) => {
         for (const name of phase.updates) this.#addPart(name, into, from)
       })
@@ -116,9 +125,29 @@ export class LaneGradients {
     return stack.length
   }
 
+  /** Computes a further micro-batch of a piece in the part beside its own and adds it, each gradient as soon as it is there. */
+  async #addBatch(
+    phase: Phase,
+    piece: number,
+    evaluate: (part: number, told: (parameter: string) => void) => Promise<boolean>,
+    ready: (parameter: string) => void,
+  ): Promise<void> {
+    const { slots, kernel } = this.#state
+    const beside = piece + (slots[0]?.gradients.length ?? 0) / 2
+    const add = (into?: Float32Array, from?: Float32Array) => {
+      if (into && from) kernel.add(into.byteOffset, from.byteOffset, into.length)
+    }
+    const some = await evaluate(beside, (parameter) => {
+      const slot = slots.find(({ name }) => name === parameter)
+      add(slot?.gradients[piece], slot?.gradients[beside])
+      ready(parameter)
+    })
+    if (some) for (const name of phase.updates) add(this.#state.tail(name, piece), this.#state.tail(name, beside))
+  }
+
   /** Whether the two pieces of a share go into one gradient: each has rows, and the backend can. */
   joins(phase: Phase, plan: StepPlan, share: Share): boolean {
-    if (share.pieces !== 2 || !this.#backend.takesTurns) return false
+    if (share.pieces !== 2 || !this.#backend.takesTurns || this.#config.accumulate > 1) return false
     const range = rangeOf(phase, plan)
     return [0, 1].every((piece) =>
       this.#parts(share, piece).every((lanes) => {
@@ -128,27 +157,16 @@ export class LaneGradients {
     )
   }
 
-  /** Samples of the whole share, and which of them is the first of a piece. */
-  samplesOf(
-    phase: Phase,
-    plan: StepPlan,
-    { rank, worldSize, pieces }: Share,
-    piece = 0,
-  ): { ids: number[]; first: number } {
+  /** Samples of the whole share. */
+  samplesOf(phase: Phase, plan: StepPlan, { rank, worldSize }: Share): number[] {
     const range = rangeOf(phase, plan)
-    if (!range) return { ids: [], first: 0 }
-    const owned = lanesOfRank(rank, worldSize, this.#config.lanes)
-    const row = (lane: number) => rowsOfLane(lane, this.#config.lanes, this.#globalRows(range)).start
-    const [start, end] = [row(owned.first), row(owned.last)]
-    const ids = [...this.#inputs.ids(plan.epoch, { start: range.start + start, end: range.start + end })]
-    const [part] = piecesOf(owned, pieces, piece)
-    return { ids, first: row(part.first) - start }
+    return range ? [...this.#ids(plan.epoch, range, lanesOfRank(rank, worldSize, this.#config.lanes))] : []
   }
 
   /** Lanes that are computed as one batch. */
   #parts({ rank, worldSize, pieces }: Share, piece: number): LaneRange[] {
     const owned = lanesOfRank(rank, worldSize, this.#config.lanes)
-    if (!this.#config.reproducible) return piecesOf(owned, pieces, piece)
+    if (!this.#config.reproducible) return microBatches(cut(owned, pieces, piece), this.#config.accumulate)
     return Array.from({ length: owned.last - owned.first }, (_, index) => {
       const first = owned.first + index
       return { first, last: first + 1 }
@@ -165,7 +183,7 @@ export class LaneGradients {
     this.#state.kernel.add(place(into), place(from), count + tail.floats)
   }
 
-  /** Gradients of some lanes, with their tail, into one part of the state. */
+  /** Gradients of some lanes, with their tail, into one part of the state; false where they have no rows. */
   async #evaluate(
     phase: Phase,
     index: number,
@@ -176,7 +194,7 @@ export class LaneGradients {
     joins: boolean,
     watch: Stopwatch,
     ready: (parameter: string) => void,
-  ): Promise<void> {
+  ): Promise<boolean> {
     const globalRows = this.#globalRows(range)
     const { first, last } = this.#rows(lanes, range)
     const rows = last - first
@@ -184,7 +202,7 @@ export class LaneGradients {
     const tails = this.#state.tail(phase.updates[0] ?? '', part)
     const ids = range ? this.#ids(plan.epoch, range, lanes) : new Uint32Array(0)
     tails.set(sampleChecksum(ids), tail.checksum)
-    if (rows === 0) return
+    if (rows === 0) return false
     const pixels = range ? await this.#inputs.pixels(plan.epoch, [...ids]) : null
     const noise = phase.prepare ? null : this.#inputs.noise(plan.step, index, lanes, globalRows)
     const labels = await this.#labels(plan, index, range, lanes)
@@ -215,11 +233,12 @@ export class LaneGradients {
         return evaluation
       },
       targets,
-      ({ name }) => !this.#config.reproducible && ready(name),
+      ({ name }) => ready(name),
     )
     watch.lap('backward')
     tails[tail.loss] = scalars.loss ?? Number.NaN
     for (const [position, name] of phase.scalars.entries()) tails[tail.scalars + position] = scalars[name] ?? Number.NaN
+    return true
   }
 
   #laneRows({ first, last }: LaneRange, globalRows: number): number[] {
@@ -243,7 +262,13 @@ function rangeOf({ batch }: Phase, { batches }: StepPlan): BatchRange | null {
   return batch === null ? null : (batches[batch] ?? null)
 }
 
-function piecesOf({ first, last }: LaneRange, pieces: number, piece: number): [LaneRange] {
-  const part = lanesOfRank(piece, pieces, last - first)
-  return [{ first: first + part.first, last: first + part.last }]
+/** Piece `number` of so many, as even as lanes allow. */
+function cut({ first, last }: LaneRange, pieces: number, number: number): LaneRange {
+  const part = lanesOfRank(number, pieces, last - first)
+  return { first: first + part.first, last: first + part.last }
+}
+
+function microBatches(lanes: LaneRange, count: number): LaneRange[] {
+  const most = Math.max(1, Math.min(count, lanes.last - lanes.first))
+  return Array.from({ length: most }, (_, number) => cut(lanes, most, number))
 }

@@ -1,8 +1,10 @@
+import { maximumNodes } from '../../shared/collective/lanes.ts'
 import {
   type CompressionOptions,
   type CompressionPlan,
   planCompression,
 } from '../../shared/compression/compression-plan.ts'
+import type { RunConfig } from '../../shared/core/config.ts'
 import { assert } from '../../shared/core/errors.ts'
 import { limits } from '../../shared/core/limits.ts'
 import { Arena, createSharedMemory, type Kernel, loadKernel } from '../../shared/kernel/kernel.ts'
@@ -211,6 +213,12 @@ export class ModelState {
 /** Regions of a network's state. */
 function heldRegions({ weights, moment1, moment2, average }: NetworkState): number[] {
   return [weights, moment1, moment2, ...(average === null ? [] : [average])]
+}
+
+/** Gradients that a rank with so many computing threads holds at once: with micro-batches each thread has one more, to add. */
+export function partsOf({ reproducible, lanes, accumulate }: RunConfig, threads: number): number {
+  if (reproducible) return maximumNodes(lanes)
+  return accumulate > 1 ? 2 * threads : threads
 }
 
 /** Room for the random draws of a step, and for the noise of as many images as are made at once. */

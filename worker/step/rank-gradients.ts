@@ -64,7 +64,7 @@ export class RankGradients {
     this.#squared = false
     if (share.pieces === 1 || !this.#mates) return own(ready)
     const { crew, rows } = this.#mates
-    await rows.fill(this.#source, this.#lanes.samplesOf(phase, plan, share).ids)
+    await rows.fill(this.#source, this.#lanes.samplesOf(phase, plan, share))
     const joins = this.#lanes.joins(phase, plan, share)
     if (joins) this.#state.turns.fill(0)
     await crew.run({ kind: 'compute', step: plan.step, phase: index, ...share }, async () => {
@@ -108,6 +108,8 @@ export class RankGradients {
   #share({ rank, worldSize }: Group): Share {
     const { first, last } = lanesOfRank(rank, worldSize, this.#config.lanes)
     const most = this.#config.reproducible ? 1 : (this.#mates?.crew.size ?? 1)
-    return { rank, worldSize, pieces: Math.max(1, Math.min(most, last - first)) }
+    // Each thread has all micro-batches to make of its piece: a lane for each of them at least.
+    const lanes = Math.floor((last - first) / (this.#config.reproducible ? 1 : this.#config.accumulate))
+    return { rank, worldSize, pieces: Math.max(1, Math.min(most, lanes)) }
   }
 }

@@ -15,8 +15,8 @@ interface Place {
 export class SharedRows implements SampleSource {
   readonly sampleCount: number
   readonly sampleBytes: number
-  /** Row of the batch that the next one asked for is. */
-  first = 0
+  /** Samples of the batch, in the order of their rows. Neighbours are asked for, again in order. */
+  ids: readonly number[] = []
   readonly #state: ModelState
   readonly #place: Place
 
@@ -35,12 +35,19 @@ export class SharedRows implements SampleSource {
   }
 
   rows(ids: readonly number[]): Promise<Uint8Array[]> {
-    return Promise.resolve(ids.map((_, index) => this.#row(this.first + index)))
+    const first = this.#rowOf(ids)
+    return Promise.resolve(ids.map((_, index) => this.#row(first + index)))
   }
 
   labels(ids: readonly number[]): Promise<Uint8Array> {
     assert(this.#place.hasLabels, 'a data set without labels was refused before')
-    return Promise.resolve(this.#labels(this.first, ids.length))
+    return Promise.resolve(this.#labels(this.#rowOf(ids), ids.length))
+  }
+
+  #rowOf([first = 0]: readonly number[]): number {
+    const row = this.ids.indexOf(first)
+    assert(row >= 0, 'a sample of the batch is asked for')
+    return row
   }
 
   #row(index: number): Uint8Array {
