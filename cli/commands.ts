@@ -11,6 +11,7 @@ import { generateCommand } from './command/generate.ts'
 import { setupCommand } from './command/setup.ts'
 import { statusCommand } from './command/status.ts'
 import { trainCommand } from './command/train.ts'
+import { viewCommand } from './command/view.ts'
 import { workerCommand } from './command/worker.ts'
 import type { Command } from './parse.ts'
 
@@ -21,6 +22,7 @@ export const commands: readonly Command[] = [
   generateCommand,
   evaluateCommand,
   statusCommand,
+  viewCommand,
   chaosCommand,
   benchAllReduceCommand,
   benchWorkerCommand,

@@ -12,19 +12,23 @@ export interface Command {
   readonly summary: string
   readonly example: string
   readonly flags: Readonly<Record<string, Options>>
+  /** Arguments behind the name, any number of them. */
+  readonly positional?: { readonly name: string; readonly describe: string }
   /** Returns the exit code. */
   run(parsed: Readonly<Record<string, unknown>>): Promise<number>
 }
 
 /** Adds a command to yargs; `done` gets its exit code. */
 export function commandModule(command: Command, args: readonly string[], done: (code: number) => void): CommandModule {
+  const { positional } = command
   return {
-    command: command.name.split(' ').at(-1),
+    command: [command.name.split(' ').at(-1), ...(positional ? [`[${positional.name}..]`] : [])].join(' '),
     describe: command.summary,
     builder: (yargs: Argv) => {
       const options = Object.fromEntries(
         Object.entries(command.flags).map(([flag, option]) => [flag, strict(flag, option)]),
       )
+      if (positional) yargs.positional(positional.name, { type: 'string', describe: positional.describe })
       return yargs
         .options(options)
         .config(outerValues(command, args))
@@ -92,6 +96,7 @@ function refuseUnknown(command: Command, parsed: Readonly<Record<string, unknown
     '$0',
     'help',
     'version',
+    command.positional?.name ?? '_',
     ...flags,
     ...flags.map((flag) => flag.replace(/-./g, (pair) => pair.charAt(1).toUpperCase())),
   ])

@@ -112,7 +112,8 @@ export class RunFolder {
       const { config: _, ...about } = file
       return { folder: new RunFolder(path, about), file }
     } catch (error) {
-      throw new RingleaderError('run-corrupt', `${config}: ${messageOf(error).split('\n')[0]}`, {
+      const why = error instanceof z.ZodError ? z.prettifyError(error) : messageOf(error)
+      throw new RingleaderError('run-corrupt', `${config}: ${why.split('\n').slice(0, 2).join(' ')}`, {
         cause: error,
         exit: exitCode.config,
       })

@@ -9,10 +9,9 @@ describe('train --compression', () => {
   /** Part of the bytes that float32 takes, with the tail; steps until the loss is compared. */
   const parts = { bf16: 0.5, fp16: 0.5, int8: 17 / 64, topk: 0.075 }
   const ratio = { topk: ['--compression-ratio', '0.05'] }
-  const base = temporaryFolder()
 
   async function train(compression: string, ...more: readonly string[]) {
-    const folder = join(base, compression)
+    const folder = join(temporaryFolder(), compression)
     const flags = ['--compression', compression, ...more, '--steps', '120', '--seed', '3', '--workers', '2']
     const { code, stdout, stderr } = await ringleader('train', ...flags, '--run-dir', folder, '--json')
     expect(code, stderr).toBe(0)

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Browser, chromium, type Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
-import { available, Cli, childrenOf, waitForStep } from '../support/cli.ts'
+import { available, Cli, childrenOf, ringleader, waitForStep } from '../support/cli.ts'
 import { temporaryFolder } from '../support/folder.ts'
 
 const executablePath = ['chromium', 'chromium-browser', 'google-chrome']
@@ -72,6 +72,32 @@ describe.skipIf(!hasChromium)('the page in a real Chromium', () => {
     })
     expect(troubles.filter((trouble) => !trouble.includes('ERR_'))).toEqual([]) // the coordinator is gone at the end
     await page.close()
+
+    const view = new Cli(['view', folder, folder])
+    const [, viewAddress] = await view.printed(/page at (http:\S+)/)
+    const pair = await browser.newPage({ viewport: { width: 1600, height: 900 } })
+    const pairTroubles = troublesOf(pair)
+    await pair.goto(String(viewAddress))
+    await vi.waitFor(
+      async () => {
+        const told = await pair.locator('.phase').allTextContents()
+        expect(told).toEqual(Array(2).fill('vae on mnist: interrupted'))
+        expect(await pair.locator('.incidents li').count()).toBe(2)
+        expect(await pair.locator('.losses canvas').count()).toBe(2)
+      },
+      { timeout: 60_000, interval: 200 },
+    )
+    expect(pairTroubles).toEqual([])
+    await pair.close()
+    view.kill('SIGINT')
+    expect((await view.finished).code).toBe(130)
+  })
+
+  it('is not opened on what is no run', async () => {
+    const { code, stderr } = await ringleader('view', temporaryFolder())
+    expect([code, stderr]).toEqual([2, expect.stringMatching(/there is no config.json; write the folder of a run/)])
+    expect((await ringleader('view')).stderr).toMatch(/write the folder of a run/)
+    expect((await ringleader('status', 'x')).code).toBe(2)
   })
 })
 

@@ -54,6 +54,7 @@ describe('train', () => {
       'join',
       'join',
       'generation',
+      'algorithm',
       'checkpoint',
       'end',
     ])

@@ -31,8 +31,8 @@ const mutants = [
   {
     name: 'leaves the first network moved when the second one fails',
     file: 'worker/step/trainer.js',
-    from: 'this.#rollback(touched);\n            throw error;',
-    to: 'throw error;',
+    from: "this.#rollback(touched);\n            group.settle('restore');\n            throw error;",
+    to: "group.settle('restore');\n            throw error;",
     kinds: 'kill,drop',
   },
   {
