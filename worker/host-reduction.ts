@@ -9,6 +9,7 @@ import type { HostFiles } from '../shared/protocol/file-lane.ts'
 import { Mailbox } from '../shared/transport/mailbox.ts'
 import type { FrameHandler } from '../shared/transport/transport.ts'
 import { rest } from './patience.ts'
+import type { HostBucket } from './step/group.ts'
 import type { MemoryRegion } from './step/model-state.ts'
 import { counter, type GroupPlan } from './thread-messages.ts'
 import { noSegments, type SegmentNotes } from './trace/segment-notes.ts'
@@ -65,11 +66,11 @@ export class HostReduction {
   }
 
   /** As Link.allReduce; nothing is compressed here. */
-  async allReduce(step: number, bucket: number, offsets: readonly number[], count: number, exact = 0): Promise<number> {
+  async allReduce(...[step, bucket, offsets, count, exact, settled]: HostBucket): Promise<number> {
     Atomics.add(this.#counters, counter.entered, 1)
     let over = false
     const floats = offsets.map((offset) => offset / 4)
-    const reduction = this.#group.allReduce(step, bucket, floats, count, exact).finally(() => {
+    const reduction = this.#group.allReduce(step, bucket, floats, count, exact, settled).finally(() => {
       over = true
     })
     reduction.catch(() => {}) // awaited below

@@ -86,7 +86,7 @@ export class AllReduceGroup {
 
   /**
    * Adds a bucket over all ranks, into the first of this rank's partial sums. Rejects, on every rank, once aborted. The first
-   * `exact` elements are not compressed.
+   * `exact` elements are not compressed. `settled` is told of elements that are final, where the algorithm knows (reduction.ts).
    */
   allReduce(
     step: number,
@@ -94,6 +94,7 @@ export class AllReduceGroup {
     offsets: readonly number[],
     count: number,
     exact = 0,
+    settled: (first: number, count: number) => void = () => {},
   ): Promise<AllReduceReport> {
     if (this.#aborted) return Promise.reject(this.#aborted)
     const { rank, worldSize, lanes, algorithm } = this.#options
@@ -109,7 +110,7 @@ export class AllReduceGroup {
       const send: BucketView['send'] = (...frame) => this.#send(operation, step, bucket, offsets, ...frame)
       const bytes = compression?.encodedBytes(count) ?? count * 4
       const compressed = compression?.open(first, count, exact) ?? null
-      const reduction = new reductions[algorithm(bytes)](this.#view(offsets, count, send))
+      const reduction = new reductions[algorithm(bytes)](this.#view(offsets, count, send, settled))
       const operation: Operation = { key, reduction, compressed, bytes: 0, resolve, reject }
       this.#operations.set(key, operation)
       this.#work(() => {
@@ -158,14 +159,20 @@ export class AllReduceGroup {
     for (const operation of open) operation.reject(reason)
   }
 
-  #view(offsets: readonly number[], count: number, send: BucketView['send']): BucketView {
+  #view(
+    offsets: readonly number[],
+    count: number,
+    send: BucketView['send'],
+    told: (first: number, count: number) => void,
+  ): BucketView {
     const { rank, worldSize, memory, segmentElements = limits.segmentBytes / 4 } = this.#options
     const values: BucketView['values'] = ({ start, end }, part = 0) =>
       memory.floats((offsets[part] ?? 0) + start, end - start)
     const parts = offsets.length
     const hosts = this.#options.hosts?.() ?? Array.from({ length: worldSize }, (_, host) => host)
     const shared = { sums: this.#sums, window: this.#window, hosts, turn: this.#turn(offsets) }
-    return { rank, worldSize, count, segmentElements, parts, ...shared, values, send }
+    const settled: BucketView['settled'] = ({ start, end }) => told(start, end - start)
+    return { rank, worldSize, count, segmentElements, parts, ...shared, values, send, settled }
   }
 
   #turn([first = 0]: readonly number[]): number {

@@ -52,7 +52,7 @@ export class DirectReduction implements Reduction {
   }
 
   accept(header: FrameHeader, payload: Payload): Verdict {
-    const { rank, worldSize, values, sums, send } = this.#bucket
+    const { rank, worldSize, values, sums, send, settled } = this.#bucket
     const owner = header.kind === frameKind.contribution ? rank : header.sender
     const index = this.#indexOf(owner, header.offset)
     const range = this.#chunks[owner]?.[index]
@@ -70,6 +70,7 @@ export class DirectReduction implements Reduction {
       const lane = { plane: plane.result, at: this.#placeOf(owner, index) }
       send(ranksBut(rank, worldSize), { kind: frameKind.reduced, range, fresh: true, lane })
     }
+    settled(range)
     this.#remaining--
     return 'taken'
   }

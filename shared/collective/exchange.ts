@@ -44,8 +44,10 @@ export class ExchangeReduction implements Reduction {
     const all = this.#parts.take(header, payload)
     if (all === 'repeated') return all
     if (!all) return 'taken'
-    const { values, sums } = this.#bucket
-    sums.sum(values({ start: header.offset, end }), all)
+    const { values, sums, settled } = this.#bucket
+    const range = { start: header.offset, end }
+    sums.sum(values(range), all)
+    settled(range)
     this.#remaining--
     return 'taken'
   }

@@ -28,6 +28,8 @@ export interface BucketView {
   readonly turn: number
   /** Elements of a partial sum in this rank's memory. */
   values(range: Range, part?: number): Float32Array
+  /** These elements are final here. Told by algorithms of one host alone (exchange.ts, direct.ts). */
+  settled(range: Range): void
   /** Sends elements of this rank's memory; where buckets are compressed, what the others will decode stays in it. */
   send(to: readonly number[], frame: OutgoingFrame): void
 }

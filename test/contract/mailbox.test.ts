@@ -92,13 +92,27 @@ describe.skipIf(!shared)('mailboxes', () => {
     for (let step = 0; step < 4; step++) {
       for (const [rank, { data }] of ranks.entries()) data.set(rankData(rank, elements))
       let done = 0
-      const all = ranks.map(({ group }) => group.allReduce(step, 0, [0], elements).then(() => done++))
+      const finals = ranks.map(() => new Uint8Array(elements))
+      const all = ranks.map(({ data, group }, rank) =>
+        group
+          .allReduce(step, 0, [0], elements, 0, (first, count) => {
+            expect(data.subarray(first, first + count)).toEqual(expected.subarray(first, first + count))
+            const times = finals[rank]?.subarray(first, first + count)
+            times?.set(times.map((time) => time + 1))
+          })
+          .then(() => done++),
+      )
       while (done < worldSize) {
         for (const { transport } of ranks) transport.poll()
         await null
       }
       await Promise.all(all)
       for (const { data } of ranks) expect(data).toEqual(expected)
+      for (const times of finals)
+        expect(
+          times.every((time) => time === 1),
+          'each element is final once',
+        ).toBe(true)
     }
   })
 })
@@ -106,7 +120,7 @@ describe.skipIf(!shared)('mailboxes', () => {
 describe.skipIf(!shared)('reductions by the main thread', () => {
   it('add up, and tell how far they are', async () => {
     const ranks = reductions(3)
-    const bytes = await Promise.all(ranks.map(({ reduction }) => reduction.allReduce(0, 0, [0], 100)))
+    const bytes = await Promise.all(ranks.map(({ reduction }) => reduction.allReduce(0, 0, [0], 100, 0)))
     expect(bytes).toEqual([800, 800, 800])
     for (const { values, counters } of ranks) {
       expect(values.every((value) => value === 6)).toBe(true)
@@ -116,10 +130,10 @@ describe.skipIf(!shared)('reductions by the main thread', () => {
 
   it('end by an abort while they wait, and so do later ones', async () => {
     const [first] = reductions(2)
-    const waiting = first?.reduction.allReduce(0, 0, [0], 100)
+    const waiting = first?.reduction.allReduce(0, 0, [0], 100, 0)
     setTimeout(() => Atomics.store(first?.counters ?? new Int32Array(9), counter.aborted, 1), 50)
     await expect(waiting).rejects.toThrow('aborted')
-    await expect(first?.reduction.allReduce(1, 0, [0], 100)).rejects.toThrow('aborted')
+    await expect(first?.reduction.allReduce(1, 0, [0], 100, 0)).rejects.toThrow('aborted')
     expect(first?.counters[counter.reduced]).toBe(0)
   })
 

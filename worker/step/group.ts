@@ -1,6 +1,12 @@
+/** `count` floats from the `first` of a bucket on. */
+type Settled = (first: number, count: number) => void
+
+export type HostBucket = [...Parameters<Group['allReduce']>, settled?: Settled]
+
 /** Reductions by the main thread itself, in the order of the calls; the same ones on all ranks. */
 export interface HostGroup {
-  allReduce: Group['allReduce']
+  /** `settled`: told of floats of the bucket that are final, as soon as they are. */
+  allReduce(...bucket: HostBucket): Promise<number>
   /** Each rank has a core to spare, on which the communication thread reduces what is ready during the backward pass. */
   readonly overlaps: boolean
 }

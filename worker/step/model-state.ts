@@ -52,6 +52,8 @@ export interface NetworkState {
   readonly weights: number
   /** Each with its tail in front of it; the first is what is reduced into and applied. */
   readonly gradients: readonly number[]
+  /** Byte offset of the sums of squares of the gradient's blocks, float64 (slices.ts). */
+  readonly squares: number
   readonly moment1: number
   readonly moment2: number
   /** The moving average of the weights; null where none is kept. */
@@ -87,9 +89,6 @@ export class ModelState {
 
   /** Words by which threads take turns at a gradient, `turnsEach` for each slot (backend.ts). */
   readonly turns: Int32Array
-  /** Byte offset of the sums of squares of a gradient's blocks (slices.ts). */
-  readonly squares: number
-
   /**
    * `parts`: gradients that are held at once, by threads or for sums in the order of the lane tree (lanes.ts). `shared`: the state
    * of another thread, with this thread's own region in its memory.
@@ -106,7 +105,6 @@ export class ModelState {
     this.arena = new Arena(this.memory)
     const turns = spec.networks.reduce((sum, network) => sum + parametersOf(network).length * turnsEach, 0)
     this.turns = new Int32Array(this.memory.buffer, this.arena.allocate(turns * 4), turns)
-    this.squares = this.arena.allocate(8 * blocksOf(Math.max(...sizes)))
     for (const [index, network] of spec.networks.entries()) {
       const count = sizes[index] ?? 0
       const region = (extra = 0) => this.arena.allocate((count + extra) * 4)
@@ -116,6 +114,7 @@ export class ModelState {
         count,
         weights: region(),
         gradients: Array.from({ length: parts }, () => region(tail.floats) + tail.floats * 4),
+        squares: this.arena.allocate(8 * blocksOf(count)),
         moment1: region(),
         moment2: region(),
         average: spec.averages.includes(network.name) ? region() : null,

@@ -27,7 +27,7 @@ export class RankGradients {
   readonly #lanes: LaneGradients
   readonly #source: SampleSource
   readonly #mates: Mates | null
-  /** The sums of squares of the only network are there already: what was merged is the whole sum. */
+  /** The sums of squares are there already: what was merged is the whole sum. */
   #squared = false
 
   constructor(config: RunConfig, state: ModelState, lanes: LaneGradients, source: SampleSource, mates: Mates | null) {
@@ -70,7 +70,7 @@ export class RankGradients {
     await crew.run({ kind: 'compute', step: plan.step, phase: index, ...share }, async () => {
       await own(() => {})
     })
-    const merge = { pieces: share.pieces, squares: group.worldSize === 1 && phase.updates.length === 1 }
+    const merge = { pieces: share.pieces, squares: group.worldSize === 1 }
     for (const network of joins ? [] : phase.updates) {
       const command = { kind: 'merge', network, ...merge } as const
       await crew.run(command, () => addPieces(this.#state, command, 0, crew.size))
@@ -81,14 +81,18 @@ export class RankGradients {
     return 1
   }
 
-  /** Euclidean norm of the reduced gradient of these networks. The same bits for any number of threads. */
-  async norm(networks: readonly string[]): Promise<number> {
+  /**
+   * Euclidean norm of the reduced gradient of these networks. The same bits for any number of threads. `squared`: the sums of squares
+   * are there already.
+   */
+  async norm(networks: readonly string[], squared: boolean): Promise<number> {
+    const known = squared || this.#squared
     let sum = 0
     for (const network of networks) {
       const crew = this.#crewFor(network)
       const own = (threads: number) => squaresOf(this.#state, network, 0, threads)
-      if (crew && !this.#squared) await crew.run({ kind: 'squares', network }, () => own(crew.size))
-      else if (!this.#squared) own(1)
+      if (crew && !known) await crew.run({ kind: 'squares', network }, () => own(crew.size))
+      else if (!known) own(1)
       sum += sumOfSquares(this.#state, network)
     }
     return Math.sqrt(sum)

@@ -56,11 +56,12 @@ export function squaresOf(state: ModelState, network: string, number: number, th
   for (let block = first; block < last; block++) squareBlock(state, network, block)
 }
 
-function squareBlock(state: ModelState, network: string, block: number): void {
-  const { gradients, count } = state.network(network)
+/** Sum of squares of a block to its place. */
+export function squareBlock(state: ModelState, network: string, block: number): void {
+  const { gradients, count, squares } = state.network(network)
   const float = block * blockFloats
   const sum = state.kernel.sumSquares((gradients[0] ?? 0) + float * 4, Math.min(blockFloats, count - float))
-  new Float64Array(state.memory.buffer, state.squares, blocksOf(count))[block] = sum
+  new Float64Array(state.memory.buffer, squares, blocksOf(count))[block] = sum
 }
 
 export function updatePart(state: ModelState, update: Update, number: number, threads: number): void {
@@ -70,6 +71,7 @@ export function updatePart(state: ModelState, update: Update, number: number, th
 
 /** Of the squares of a gradient, once all blocks have theirs. */
 export function sumOfSquares(state: ModelState, name: string): number {
-  const sums = new Float64Array(state.memory.buffer, state.squares, blocksOf(state.network(name).count))
+  const { count, squares } = state.network(name)
+  const sums = new Float64Array(state.memory.buffer, squares, blocksOf(count))
   return sums.reduce((sum, square) => sum + square, 0)
 }

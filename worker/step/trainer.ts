@@ -129,7 +129,7 @@ export class Trainer {
         agreed.pause ||= (tails[tail.pauseVote] ?? 0) > 0
         agreed.host = tails[tail.hostVote] === group.worldSize
         agreed.spare = tails[tail.spareVote] === group.worldSize
-        const norm = await this.#gradients.norm(phase.updates)
+        const norm = await this.#gradients.norm(phase.updates, reduction.squared)
         if (!(norm <= this.#config.maxGradientNorm)) {
           skipped = true // the same bits on every rank, so every rank skips
           break

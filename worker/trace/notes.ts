@@ -1,6 +1,6 @@
 import type { Clock } from '../../shared/core/clock.ts'
 import { type TraceName, traceKind } from '../../shared/protocol/trace-record.ts'
-import type { Group } from '../step/group.ts'
+import type { Group, HostGroup } from '../step/group.ts'
 import { SegmentNotes } from './segment-notes.ts'
 import { noTrace, type Trace } from './trace.ts'
 
@@ -42,7 +42,7 @@ export class Notes {
   }
 
   /** The same reductions, each noted from its beginning to its end. */
-  reducing(reduce: Group['allReduce']): Group['allReduce'] {
+  reducing(reduce: HostGroup['allReduce']): HostGroup['allReduce'] {
     return (...bucket) => {
       const [step, number, , count] = bucket
       return this.around('bucket', { step, bucket: number, count }, () => reduce(...bucket))
