@@ -27,6 +27,12 @@ module.exports = {
       from: { pathNot: '^worker/backend/' },
       to: { path: 'node_modules/@tensorflow' },
     },
+    {
+      name: 'prom-client-in-registry',
+      severity: 'error',
+      from: { pathNot: '^shared/metrics/metric-registry' },
+      to: { path: 'node_modules/prom-client' },
+    },
     { name: 'yargs-in-cli', severity: 'error', from: { pathNot: '^cli/' }, to: { path: 'node_modules/yargs' } },
   ],
   options: {

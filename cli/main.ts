@@ -1,11 +1,11 @@
 import yargs from 'yargs'
 import { usage } from '../shared/core/config.ts'
 import { exitCode, RingleaderError } from '../shared/core/errors.ts'
+import { version } from '../shared/core/version.ts'
 import { commandGroup } from './command-group.ts'
 import { commands, groupSummaries } from './commands.ts'
 import { commandModule, suggestion } from './parse.ts'
 import { report } from './report.ts'
-import { version } from './version.ts'
 
 /** Parses the arguments, runs the command, sets the exit code. Every error becomes one line on stderr. */
 export async function main(args: readonly string[]): Promise<void> {

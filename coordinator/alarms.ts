@@ -18,12 +18,12 @@ export class Alarms {
   /** `reason` null: it is over. */
   set(kind: string, reason: string | null): void {
     if (reason === null) {
-      this.#raised.delete(kind)
+      if (this.#raised.delete(kind)) this.#metrics.alarm(kind, false)
       return
     }
     if (this.#raised.has(kind)) return
     this.#raised.add(kind)
-    this.#metrics.alarm(kind)
+    this.#metrics.alarm(kind, true)
     this.#observer.incident(`alarm: ${reason}`)
     this.#folder.event('alarm', { alarm: kind, reason })
   }

@@ -21,12 +21,15 @@ export class EvaluationRecords {
     this.all = [...earlier]
     this.#folder = folder
     this.#metrics = metrics
+    const last = earlier.at(-1)
+    if (last) metrics.evaluation(last)
   }
 
   add(record: EvaluationRecord): void {
     this.all.push(record)
     this.#folder.event('evaluation', record)
     this.#metrics.evaluation(record)
+    this.#metrics.alarm('evaluation', false)
   }
 
   failed(step: number, reason: string): void {

@@ -1,3 +1,4 @@
+import type { RunConfig } from '../shared/core/config.ts'
 import { protocolVersion, type ToCoordinator } from '../shared/protocol/control.ts'
 import type { BlobStore } from './blob-store.ts'
 import type { MembershipEvent } from './membership/events.ts'
@@ -55,7 +56,7 @@ export class Reception {
       const message = `this is run ${this.#parts.run.runId}, not ${runId}`
       return this.#parts.peers.reply(peer, { kind: 'refused', code: 'wrong-run', message })
     }
-    const unlike = this.#parts.record.unlike(hello)
+    const unlike = whyUnlike(this.#parts.run.config, hello)
     if (unlike !== null)
       return this.#parts.peers.reply(peer, { kind: 'refused', code: 'not-reproducible', message: unlike })
     const known = this.#parts.membership().members.has(workerId)
@@ -71,13 +72,15 @@ export class Reception {
   }
 
   /** A member of the group of the coordinator before this one, or one whose line broke. What it has to tell follows. */
-  #memberIsBack(peer: string, { workerId, processId, attempt, backend }: Hello, generation: number): void {
+  #memberIsBack(peer: string, hello: Hello, generation: number): void {
+    const { workerId, processId, attempt, backend } = hello
     const { members, group } = this.#parts.membership()
     if (generation === this.#parts.membership().generation && members.has(workerId) && group.includes(workerId)) {
       this.#parts.peers.bind(workerId, peer)
       this.#processes.set(workerId, processId)
       this.#attempts.set(workerId, attempt)
       this.#parts.record.bindBackend(backend)
+      this.#parts.record.metrics.joined(workerId, hello)
       this.#parts.apply({ kind: 'returned', workerId })
       return this.#parts.peers.send(workerId, { kind: 'pulse', step: this.#parts.record.notedStep, time: null })
     }
@@ -117,6 +120,7 @@ export class Reception {
     this.#parts.apply({ kind: 'hello', workerId })
     if (!this.#parts.membership().members.has(workerId)) return this.#parts.peers.forget(workerId)
     this.#parts.record.bindBackend(backend)
+    this.#parts.record.metrics.joined(workerId, hello)
     this.#parts.run.folder.event('join', { workerId, host, processId, backend, threads, absence })
     this.#welcome(peer, workerId)
   }
@@ -143,4 +147,16 @@ export class Reception {
       message: `the worker speaks protocol version ${version}, this coordinator version ${protocolVersion}; install the same version of ringleader on both`,
     })
   }
+}
+
+/** Null, or why a worker of this backend and so many threads would compute other bits than a run's. */
+function whyUnlike(
+  config: RunConfig,
+  { backend, threads }: { readonly backend: string; readonly threads: number },
+): string | null {
+  if (!config.reproducible) return null
+  if (config.backend !== null && backend !== config.backend)
+    return `this run is reproducible with ${config.backend}; this worker has ${backend}`
+  if (threads === config.threads) return null
+  return `this run is reproducible with ${config.threads} threads a worker; write --threads ${config.threads}`
 }

@@ -50,7 +50,7 @@ export class RunRecord {
     this.#started = now
     this.schedule = makeSchedule(run.config, run.dataset.train.count)
     this.#tally = new Tally(this.schedule, run.dataset.train.count, run.config.seed)
-    this.metrics = new Metrics({ runId: run.runId, model: run.config.model, dataset: run.config.dataset })
+    this.metrics = new Metrics(run, () => this.checkpoints.step)
     this.#logEvery = Math.ceil(this.schedule.totalSteps / maxMetricsLines)
     this.checkpoints = new Checkpoints(run, this.schedule)
     this.#rollBacks = new RollBacks(run, this.checkpoints)
@@ -65,6 +65,7 @@ export class RunRecord {
     if (this.inherited) {
       const { generation, group } = this.inherited
       this.metrics.group(generation, group.length)
+      this.metrics.reduces(this.algorithm(this.inherited.topology).name, this.inherited.topology)
       observer.group(generation, group.length, this.ledger.steps)
     }
     run.folder.onTrouble((reason) =>
@@ -101,16 +102,6 @@ export class RunRecord {
   /** Number that the last group had; the next one is larger. */
   get generation(): number {
     return this.#worldSizes.reduce((last, entry) => Math.max(last, entry.generation), this.#tally.generation)
-  }
-
-  /** Null, or why a worker of this backend and so many threads would compute other bits than this run's. */
-  unlike({ backend, threads }: { backend: string; threads: number }): string | null {
-    const { config } = this.run
-    if (!config.reproducible) return null
-    if (config.backend !== null && backend !== config.backend)
-      return `this run is reproducible with ${config.backend}; this worker has ${backend}`
-    if (threads === config.threads) return null
-    return `this run is reproducible with ${config.threads} threads a worker; write --threads ${config.threads}`
   }
 
   /** The first worker decides on the backend of a reproducible run. */
@@ -153,7 +144,7 @@ export class RunRecord {
     if (step.step !== this.ledger.steps + 1) return
     const incidentSeconds = this.#open.stepped(now, step.seconds, ended.length > 0) / 1000
     this.#notes.note({ kind: 'committed', generation, step, incidentSeconds })
-    this.metrics.committed(step, this.#tally.imagesPerSecond)
+    this.metrics.committed(step, this.#tally.imagesPerSecond, incidentSeconds)
     if (step.step % this.#logEvery === 0) {
       const { scalars, batches: _, time, ...rest } = step
       this.run.folder.metrics({ time: new Date(time).toISOString(), ...rest, ...scalars })
@@ -200,9 +191,10 @@ export class RunRecord {
     }
   }
 
-  #stored({ step, weightsSha256, elapsed }: Manifest): void {
+  #stored({ step, weightsSha256, elapsed, files }: Manifest): void {
     const { folder } = this.run
     this.#alarms.set('checkpoint', null)
+    this.metrics.checkpoint(Object.values(files).reduce((sum, { bytes }) => sum + bytes, 0))
     this.#notes.compact(step, elapsed.wallSeconds)
     folder.event('checkpoint', { step, folder: `checkpoints/${stepName(step)}`, weightsSha256 })
     this.#observer.checkpoint(step)
@@ -238,7 +230,9 @@ export class RunRecord {
   started(generation: number, topology: Topology, now: number): void {
     this.#notes.note({ kind: 'started', generation, topology })
     this.#open.started(now)
-    this.run.folder.event('algorithm', { generation, ...this.algorithm(topology), topology })
+    const algorithm = this.algorithm(topology)
+    this.metrics.reduces(algorithm.name, topology)
+    this.run.folder.event('algorithm', { generation, ...algorithm, topology })
   }
 
   algorithm(topology: Topology): ChosenAlgorithm {
@@ -252,12 +246,14 @@ export class RunRecord {
     const lost = this.ledger.steps - step
     const reason = this.#rollBacks.ended() ? 'roll-back' : 'no worker held a later state'
     this.#notes.note({ kind: 'rewound', step })
+    this.metrics.recomputed(lost)
     this.run.folder.event('rewound', { step, lost, reason })
     this.#observer.incident(`goes on from step ${step} (${reason}): ${lost} steps are computed again`)
   }
 
   #closeIncident(incident: Incident, reason: string): void {
     this.#incidents.push(incident)
+    this.metrics.incidentOver(incident)
     this.run.folder.event('incident', { incident, reason })
   }
 

@@ -4,7 +4,6 @@ import { limits } from '../shared/core/limits.ts'
 import { decodeToCoordinator, encodeForm, foreignVersion, type ToCoordinator } from '../shared/protocol/control.ts'
 import { runTag } from '../shared/protocol/frame.ts'
 import { workerOfHubPeer } from '../shared/protocol/hub.ts'
-import type { Topology } from '../shared/protocol/topology.ts'
 import type { ControlServer } from '../shared/transport/control-socket.ts'
 import { BlobStore } from './blob-store.ts'
 import type { CheckpointMessage } from './checkpoint/checkpoint-intake.ts'
@@ -73,6 +72,7 @@ export class Shell {
       ? inheritedMembership(rules, { ...from, ...record.inherited }, this.#clock.now())
       : initialMembership(rules, from)
     this.#wentOnFrom = this.#membership.furthest?.step ?? 0
+    record.metrics.watch(() => this.#membership)
     this.#reception = new Reception({
       ...{ run, record, heartbeatMs, peers: this.#peers, blobs: this.#blobs },
       membership: () => this.#membership,
@@ -267,6 +267,7 @@ export class Shell {
       case 'released':
         this.#peers.send(effect.workerId, { kind: 'bye', reason: effect.reason, failed: false })
         this.#peers.forget(effect.workerId)
+        this.#record.metrics.gone(effect.workerId)
         return this.#record.left(effect.workerId, effect.reason)
       case 'waiting':
         return this.#record.waiting(effect.ready, effect.wanted, effect.reason, now)
@@ -294,6 +295,6 @@ export class Shell {
   }
 }
 
-function startOf({ generation, topology }: { generation: number; topology: Topology }) {
+function startOf({ generation, topology }: Extract<MembershipEffect, { kind: 'start' | 'startAgain' }>) {
   return { kind: 'start', generation, topology } as const
 }

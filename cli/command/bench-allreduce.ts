@@ -1,5 +1,6 @@
 import { usage } from '../../shared/core/config.ts'
 import { exitCode } from '../../shared/core/errors.ts'
+import { version } from '../../shared/core/version.ts'
 import { comparedSizes, type SizeComparison, toldSizes } from '../bench/all-reduce-comparison.ts'
 import { jsonLinesFlag, type Peer, peerFlags, peerOf, tellRound, worldSizesOf } from '../bench/bench-flags.ts'
 import { type BenchHosts, openHosts, thisHost } from '../bench/bench-hosts.ts'
@@ -11,7 +12,6 @@ import { bucketSizes, sizeName } from '../bench/sizes.ts'
 import { row } from '../bench/table.ts'
 import type { Command } from '../parse.ts'
 import { wholeNumber } from '../values.ts'
-import { version } from '../version.ts'
 import { meetingPoint } from './bench-worker.ts'
 
 export const benchAllReduceCommand: Command = {

@@ -1,8 +1,8 @@
 import { usage } from '../../shared/core/config.ts'
+import { version } from '../../shared/core/version.ts'
 import { joinBench } from '../bench/join-bench.ts'
 import type { Command } from '../parse.ts'
 import { checkedAddress, wholeNumber } from '../values.ts'
-import { version } from '../version.ts'
 
 export const benchWorkerCommand: Command = {
   name: 'bench worker',

@@ -93,6 +93,8 @@ export const limits = {
   maxEvaluationSamples: 60_000,
   /** So long does a group step without a word from the coordinator (docs/adr/0005-recovery.md). */
   orphanMs: 60_000,
+  /** Values of a metric's label that come from elsewhere, such as names of scalars; further ones are told as "other". */
+  metricNames: 64,
   /** Points of a line on the page: from so many to twice as many, about the pixels of a chart. */
   pageBuckets: 500,
   /** Events in the page's log, and as many incidents, alarms and evaluations. */

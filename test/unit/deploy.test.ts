@@ -5,37 +5,14 @@ import { describe, expect, it } from 'vitest'
 import { parse } from 'yaml'
 import { z } from 'zod'
 import { commands } from '../../cli/commands.ts'
-import { Metrics } from '../../coordinator/metrics/metrics.ts'
 import { hasTool, root } from '../support/cli.ts'
+import { busyMetrics } from '../support/metrics.ts'
 
 const deploy = join(root, 'deploy')
 const text = (...path: string[]) => readFileSync(join(deploy, ...path), 'utf8')
 const hasPromtool = hasTool('promtool', '--version')
 
-/** The metrics of a coordinator in the middle of a run. */
-async function exposition(): Promise<string> {
-  const metrics = new Metrics({ runId: 'r', model: 'gan', dataset: 'mnist' })
-  const scalars = { generatorLoss: 1, generatorGradientNorm: 2 }
-  metrics.committed(
-    {
-      step: 1,
-      epoch: 0,
-      batches: [],
-      images: 640,
-      scalars,
-      skipped: true,
-      seconds: 0.2,
-      allReduceSeconds: 0.1,
-      phaseSeconds: {},
-      time: 0,
-      allReduceBytes: 9,
-    },
-    3200,
-  )
-  metrics.heartbeat('worker-0', { step: 1, residentBytes: 1e8, tensors: 20, staleFrames: 0, malformedFrames: 0 })
-  metrics.group(1, 2)
-  return metrics.registry.metrics()
-}
+const exposition = () => busyMetrics().registry.metrics()
 
 const target = z.object({
   refId: z.string(),

@@ -1,0 +1,65 @@
+import type { MetricRegistry } from '../../shared/metrics/metric-registry.ts'
+
+export interface Beat {
+  readonly step: number
+  readonly residentBytes: number
+  readonly tensors: number
+  readonly staleFrames: number
+  readonly malformedFrames: number
+}
+
+/** What workers say about themselves. Labels are bounded by the run's maximum of workers: those of one that is gone go too. */
+export class MemberMetrics {
+  readonly #info
+  readonly #step
+  readonly #memory
+  readonly #tensors
+  readonly #stale
+  readonly #malformed
+  /** Labels of the information about a worker, which have to be known to take it away. */
+  readonly #known = new Map<string, { worker: string; host: string; backend: string; threads: string }>()
+
+  constructor(registry: MetricRegistry) {
+    this.#info = registry.gauge('ringleader_worker_info', 'A worker that is here, and what it is; always 1', [
+      ...(['worker', 'host', 'backend', 'threads'] as const),
+    ])
+    const labels = ['worker'] as const
+    this.#step = registry.gauge('ringleader_worker_step', 'Step that a worker last committed', labels)
+    this.#memory = registry.gauge('ringleader_worker_resident_memory_bytes', 'Resident memory of a worker', labels)
+    this.#tensors = registry.gauge('ringleader_worker_tensors', 'Tensors that a worker holds', labels)
+    this.#stale = registry.gauge(
+      'ringleader_worker_stale_frames',
+      'Data frames of another run or generation that a worker has dropped since it started',
+      labels,
+    )
+    this.#malformed = registry.gauge(
+      'ringleader_worker_malformed_frames',
+      'Frames that a worker could not decode since it started',
+      labels,
+    )
+  }
+
+  joined(worker: string, about: { host: string; backend: string; threads: number }): void {
+    this.gone(worker)
+    const labels = { worker, host: about.host, backend: about.backend, threads: String(about.threads) }
+    this.#known.set(worker, labels)
+    this.#info.set(labels, 1)
+  }
+
+  heartbeat(worker: string, beat: Beat): void {
+    this.#step.set({ worker }, beat.step)
+    this.#memory.set({ worker }, beat.residentBytes)
+    this.#tensors.set({ worker }, beat.tensors)
+    this.#stale.set({ worker }, beat.staleFrames)
+    this.#malformed.set({ worker }, beat.malformedFrames)
+  }
+
+  /** Series of a worker that is gone would stand still for ever. */
+  gone(worker: string): void {
+    for (const gauge of [this.#step, this.#memory, this.#tensors, this.#stale, this.#malformed])
+      gauge.remove({ worker })
+    const labels = this.#known.get(worker)
+    if (labels) this.#info.remove(labels)
+    this.#known.delete(worker)
+  }
+}
