@@ -18,7 +18,13 @@ export interface Training {
   readonly options: Readonly<Record<string, unknown>>
 }
 
-const warmUpMs = 2000
+/** When is measured: a training has all its speed once V8 has compiled what a step is made of. */
+export interface Span {
+  readonly seconds: number
+  /** Seconds after the first step. */
+  readonly warmUp: number
+}
+
 const warmUpSteps = 5
 const lookMs = 50
 /** Longer than a measurement; above this number metrics.jsonl would be thinned out (coordinator/run-record.ts). */
@@ -34,14 +40,17 @@ export function trainingRequest({ workers, threads, options }: Training): RunReq
 }
 
 /** Runs trainings side by side, waits until all are warm, and measures all over the same time. */
-export async function measureTrainings(trainings: readonly Training[], seconds: number): Promise<StepFigures[]> {
+export async function measureTrainings(
+  trainings: readonly Training[],
+  { seconds, warmUp }: Span,
+): Promise<StepFigures[]> {
   const base = mkdtempSync(join(tmpdir(), 'ringleader-bench-'))
   const remove = () => rmSync(base, { recursive: true, force: true })
   process.on('exit', remove)
   const running = trainings.map((training, index) => new RunningTraining(training, join(base, String(index))))
   try {
     const ended = Promise.race(running.map((run) => run.failed))
-    await Promise.race([ended, Promise.all(running.map((run) => run.warm()))])
+    await Promise.race([ended, Promise.all(running.map((run) => run.warm(warmUp)))])
     const from = Date.now()
     await Promise.race([ended, sleep(seconds * 1000)])
     const until = Date.now()
@@ -84,10 +93,11 @@ class RunningTraining {
     this.failed.catch(() => {}) // whoever waits for it hears of it
   }
 
-  async warm(): Promise<void> {
+  async warm(seconds: number): Promise<void> {
     const steps = new Steps(this.#folder)
     let first: number | null = null
-    while (!this.#isOver && (first === null || performance.now() - first < warmUpMs || steps.step < warmUpSteps)) {
+    const cold = () => first === null || performance.now() - first < seconds * 1000 || steps.step < warmUpSteps
+    while (!this.#isOver && cold()) {
       await sleep(lookMs)
       if (steps.look() > 0) first ??= performance.now()
     }

@@ -4,7 +4,7 @@ import { jsonLinesFlag, roundsFlag, roundsOf, tellRound } from '../bench/bench-f
 import { alternate } from '../bench/rounds.ts'
 import { comparedScaling, toldScaling } from '../bench/scaling.ts'
 import { measureTrainings } from '../bench/training.ts'
-import { checked, secondsOf, trainingFlags } from '../bench/training-flags.ts'
+import { checked, spanOf, trainingFlags } from '../bench/training-flags.ts'
 import { chosenBackend } from '../native-setup.ts'
 import type { Command } from '../parse.ts'
 import { checkedBackend } from './worker.ts'
@@ -16,7 +16,7 @@ export const benchScalingCommand: Command = {
   flags: { ...trainingFlags, rounds: roundsFlag, json: jsonLinesFlag },
   async run(parsed) {
     const rounds = roundsOf(parsed)
-    const seconds = secondsOf(parsed.seconds)
+    const span = spanOf(parsed)
     const batchSize = Number(parsed.batchSize ?? 128)
     if (batchSize % 2 !== 0) throw usage(`--batch-size ${batchSize}: write an even number; each worker gets half of it`)
     const one = { threads: 1, backend: checkedBackend(parsed.backend) }
@@ -25,11 +25,11 @@ export const benchScalingCommand: Command = {
     const backend = await chosenBackend(one.backend)
     const results = await alternate(
       rounds,
-      () => measureTrainings([{ ...group, backend }], seconds),
+      () => measureTrainings([{ ...group, backend }], span),
       () =>
         measureTrainings(
           [half, half].map((training) => ({ ...training, backend })),
-          seconds,
+          span,
         ),
       tellRound('together', 'apart', rounds),
     )

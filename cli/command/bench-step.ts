@@ -3,8 +3,8 @@ import { jsonLinesFlag, type Peer, peerFlags, peerOf, tellRound, worldSizesOf } 
 import { alternate } from '../bench/rounds.ts'
 import { comparedSteps, toldSteps } from '../bench/step-comparison.ts'
 import { toldFigures } from '../bench/step-figures.ts'
-import { measureTrainings, type Training } from '../bench/training.ts'
-import { checked, secondsOf, trainingFlags } from '../bench/training-flags.ts'
+import { measureTrainings, type Span, type Training } from '../bench/training.ts'
+import { checked, spanOf, trainingFlags } from '../bench/training-flags.ts'
 import { chosenBackend, threadsPerWorker } from '../native-setup.ts'
 import type { Command } from '../parse.ts'
 import { checkedBackend, checkedThreads } from './worker.ts'
@@ -26,7 +26,7 @@ export const benchStepCommand: Command = {
   async run(parsed) {
     const worldSizes = worldSizesOf(parsed.workers, 1)
     const peer = peerOf(parsed, worldSizes)
-    const seconds = secondsOf(parsed.seconds)
+    const span = spanOf(parsed)
     const backend = checkedBackend(parsed.backend)
     const trainings = worldSizes.map((workers) => {
       // Of a reproducible run the threads are part of its identity: 1, unless it is told otherwise.
@@ -36,7 +36,7 @@ export const benchStepCommand: Command = {
     const chosen = await chosenBackend(backend)
     for (const training of trainings) {
       const ready = { ...training, backend: chosen }
-      const told = peer ? await compare(ready, seconds, peer) : await measure(ready, seconds)
+      const told = peer ? await compare(ready, span, peer) : await measure(ready, span)
       process.stdout.write(parsed.json === true ? `${JSON.stringify(told.json)}\n` : told.text)
     }
     return exitCode.ok
@@ -48,14 +48,14 @@ interface Told {
   readonly text: string
 }
 
-async function measure(training: Training, seconds: number): Promise<Told> {
-  const [figures] = await measureTrainings([training], seconds)
+async function measure(training: Training, span: Span): Promise<Told> {
+  const [figures] = await measureTrainings([training], span)
   if (!figures) return { json: {}, text: '' }
   return { json: { ...figures, threads: training.threads }, text: toldFigures(figures, training.threads) }
 }
 
-async function compare(training: Training, seconds: number, peer: Peer): Promise<Told> {
-  const ours = async () => (await measureTrainings([training], seconds))[0]
+async function compare(training: Training, span: Span, peer: Peer): Promise<Told> {
+  const ours = async () => (await measureTrainings([training], span))[0]
   const rounds = await alternate(peer.rounds, ours, peer.run, tellRound('ours', 'peer', peer.rounds))
   const measured = rounds.flatMap(({ leftFirst, left, right }) =>
     left ? [{ leftFirst, ours: left, peer: right }] : [],

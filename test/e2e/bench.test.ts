@@ -157,9 +157,11 @@ describe('bench allreduce', () => {
   })
 })
 
+const brief = ['--seconds', '1', '--warm-up', '0.5', '--rounds', '1']
+
 it('bench step measures a training, and compares its rate', async () => {
   const peer = peerThatPrints({ peer: 'fake', model: 'vae', globalBatch: 32, imagesPerSecond: 100, iterationMs: 320 })
-  const flags = ['--workers', '1', '--seconds', '1', '--batch-size', '32', '--json', '--peer', peer, '--rounds', '1']
+  const flags = ['--workers', '1', ...brief, '--batch-size', '32', '--json', '--peer', peer]
   const { code, stdout } = await ringleader('bench', 'step', ...flags)
   expect(code).toBe(0)
   const [line] = objects(stdout)
@@ -172,7 +174,7 @@ it('bench step measures a training, and compares its rate', async () => {
 })
 
 it('bench scaling compares two workers in a group with two on their own', async () => {
-  const { code, stdout } = await ringleader('bench', 'scaling', '--seconds', '1', '--rounds', '1', '--json')
+  const { code, stdout } = await ringleader('bench', 'scaling', ...brief, '--json')
   expect(code).toBe(0)
   const [line] = objects(stdout)
   const [{ together, apart, ratio }] = line.rounds
@@ -251,6 +253,7 @@ it.each([
   [['bench', 'worker', '--coordinator', 'tcp://127.0.0.1:1'], /write --bind as well/],
   [['bench', 'allreduce', '--rounds', '2'], /--rounds goes with --peer; leave it out/],
   [['bench', 'step', '--seconds', '0'], /--seconds 0: write seconds from 1 to 600/],
+  [['bench', 'step', '--warm-up', '-1'], /--warm-up -1: write seconds from 0 to 600/],
   [['bench', 'step', '--workers', '1,2', '--peer', 'x'], /--workers 1,2 with --peer: write one number of workers/],
   [['bench', 'step', '--model', 'gna'], /--model gna is unknown; write one of vae, gan/],
   [['bench', 'coordinator', '--workers', '1'], /--workers 1: write a whole number from 4 to 1024/],
