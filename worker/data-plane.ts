@@ -60,6 +60,7 @@ export class DataPlane {
       () => parts.lost(null),
     )
     transport.onFrame(receive)
+    transport.onPlace?.((header) => this.group?.placeOf(header) ?? null)
     transport.onLost((rank) => {
       if (!this.#plan?.hub) parts.lost(rank)
     })

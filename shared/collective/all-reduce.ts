@@ -24,12 +24,15 @@ const reductions = {
   tree: TreeReduction,
 } satisfies Record<Algorithm, new (bucket: BucketView) => Reduction>
 
+/** What a rank sends its frames by. */
+export type Sender = Pick<Transport, 'send' | 'left' | 'halt'>
+
 export interface AllReduceOptions {
   readonly run: bigint
   readonly generation: number
   readonly rank: number
   readonly worldSize: number
-  readonly transport: Pick<Transport, 'send' | 'halt'>
+  readonly transport: Sender
   readonly memory: AllReduceMemory
   /** For a bucket of so many bytes; the same on all ranks. */
   algorithm(bytes: number): Algorithm
@@ -51,6 +54,7 @@ export interface AllReduceReport {
 
 interface Operation {
   readonly key: string
+  readonly bucket: BucketView
   readonly reduction: Reduction
   readonly compressed: CompressedBucket | null
   bytes: number
@@ -110,8 +114,9 @@ export class AllReduceGroup {
       const send: BucketView['send'] = (...frame) => this.#send(operation, step, bucket, offsets, ...frame)
       const bytes = compression?.encodedBytes(count) ?? count * 4
       const compressed = compression?.open(first, count, exact) ?? null
-      const reduction = new reductions[algorithm(bytes)](this.#view(offsets, count, send, settled))
-      const operation: Operation = { key, reduction, compressed, bytes: 0, resolve, reject }
+      const view = this.#view(offsets, count, send, settled)
+      const reduction = new reductions[algorithm(bytes)](view)
+      const operation: Operation = { key, bucket: view, reduction, compressed, bytes: 0, resolve, reject }
       this.#operations.set(key, operation)
       this.#work(() => {
         reduction.begin()
@@ -146,6 +151,17 @@ export class AllReduceGroup {
       this.#accept(operation, header, payload)
       this.#finish(operation)
     })
+  }
+
+  /** Where the payload of this frame belongs, if it may be read there at once (reduction.ts). */
+  placeOf(headerBytes: Uint8Array): Uint8Array | null {
+    const header = decodeFrameHeader(headerBytes)
+    const { run, generation, worldSize, rank } = this.#options
+    if (!header || this.#aborted || header.run !== run || header.generation !== generation) return null
+    if (this.#compression || header.sender >= worldSize || header.sender === rank) return null
+    const operation = this.#operations.get(`${header.step}/${header.bucket}`)
+    const range = operation?.reduction.place?.(header)
+    return range && operation ? bytesOf(operation.bucket.values(range)) : null
   }
 
   /** Fails every open operation, and every later one. */
@@ -203,8 +219,9 @@ export class AllReduceGroup {
     const at = lane?.at ?? range.start
     const position = operation.compressed?.positionOf(at) ?? at * 4
     const place = lane ? { plane: lane.plane, offset: (offsets[part] ?? 0) * 4 + position } : null
-    // A partial sum lies there until the result comes, which whoever has read it makes (reduction.ts).
-    transport.send(to, header, payload, place, !encoded && lane?.plane === plane.partial)
+    // A partial sum lies there until the result comes, which whoever has read it makes (reduction.ts); a result until it has left.
+    const lasts = !encoded && (lane?.plane === plane.partial || lane?.plane === plane.result)
+    transport.send(to, header, payload, place, lasts)
   }
 
   /** A frame of a reduction that this rank has not begun. */
@@ -250,6 +267,9 @@ export class AllReduceGroup {
   #finish(operation: Operation): void {
     if (!operation.reduction.done || !this.#operations.delete(operation.key)) return
     this.reduced++
-    operation.resolve({ bytes: operation.bytes })
+    const done = () => operation.resolve({ bytes: operation.bytes })
+    const leaving = this.#options.transport.left?.()
+    if (leaving) void leaving.then(done)
+    else done()
   }
 }

@@ -75,6 +75,13 @@ export class DirectReduction implements Reduction {
     return 'taken'
   }
 
+  /** A result takes the place of this rank's part, which its owner has read. */
+  place({ kind, sender, offset, count }: FrameHeader): Range | null {
+    if (kind !== frameKind.reduced || this.#results.has(offset)) return null
+    const range = this.#chunks[sender]?.[this.#indexOf(sender, offset)]
+    return range?.start === offset && range.end - range.start === count ? range : null
+  }
+
   #contribute(owner: number, index: number): void {
     const { parts, send } = this.#bucket
     const range = this.#chunks[owner]?.[index]

@@ -68,5 +68,10 @@ export interface Reduction {
   /** Sends what needs nobody else's part. */
   begin(): void
   accept(header: FrameHeader, payload: Payload): Verdict
+  /**
+   * The elements to which the payload of this frame may be read before it is whole, where the algorithm knows that nobody has a use any more
+   * for what lies there; null: none.
+   */
+  place?(header: FrameHeader): Range | null
   readonly done: boolean
 }

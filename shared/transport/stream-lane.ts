@@ -14,7 +14,7 @@ import {
 import type { PiecePool } from './piece-pool.ts'
 import { StreamReader } from './stream-reader.ts'
 import type { StreamServer } from './stream-server.ts'
-import type { FrameHandler, TransportGroup } from './transport.ts'
+import type { FrameHandler, PlaceHandler, TransportGroup } from './transport.ts'
 
 export interface StreamLaneParts {
   readonly group: TransportGroup
@@ -24,6 +24,7 @@ export interface StreamLaneParts {
   readonly source?: string
   send(rank: number, header: Uint8Array, payload: Uint8Array): void
   deliver: FrameHandler
+  placeOf: PlaceHandler
   lost(rank: number): void
 }
 
@@ -47,6 +48,9 @@ export class StreamLane {
   /** Ranks from which this end reads, and all connections there are. */
   readonly #sources = new Set<number>()
   readonly #sockets = new Set<Socket>()
+  /** Writes from memory that lasts which are under way, and who waits for their end. */
+  #leaving = 0
+  #waiting: (() => void)[] = []
   #closed = false
 
   constructor(parts: StreamLaneParts) {
@@ -85,7 +89,7 @@ export class StreamLane {
   /** All of these ranks are reached. Has copied the payload when it returns, unless it lasts until `close`. */
   send(ranks: readonly number[], header: Uint8Array, payload: Uint8Array, lasting = false): void {
     const sockets = ranks.map((rank) => this.#next(rank))
-    if (lasting && payload.byteLength > limits.inlineBytes) return writeInPlace(sockets, header, payload)
+    if (lasting && payload.byteLength > limits.inlineBytes) return this.#writeInPlace(sockets, header, payload)
     let piece = this.#parts.pool.take()
     let begin = payloadAt - streamLeadBytes
     encodeStreamLead(piece.subarray(begin), header, payload.byteLength)
@@ -98,8 +102,14 @@ export class StreamLane {
     }
   }
 
+  left(): Promise<void> | null {
+    if (this.#leaving === 0 || this.#closed) return null
+    return new Promise((resolve) => this.#waiting.push(resolve))
+  }
+
   close(): void {
     this.#closed = true
+    for (const resolve of this.#waiting.splice(0)) resolve()
     for (const socket of this.#sockets) socket.destroy()
     this.#links.clear()
   }
@@ -117,6 +127,22 @@ export class StreamLane {
     for (const socket of sockets) socket?.write(bytes, written)
   }
 
+  #writeInPlace(sockets: readonly (Socket | undefined)[], header: Uint8Array, payload: Uint8Array): void {
+    const lead = Buffer.allocUnsafe(streamLeadBytes)
+    encodeStreamLead(lead, header, payload.byteLength)
+    const written = () => {
+      if (--this.#leaving === 0) for (const resolve of this.#waiting.splice(0)) resolve()
+    }
+    for (const socket of sockets) {
+      if (!socket) continue
+      this.#leaving++
+      socket.cork() // one call for both
+      socket.write(lead)
+      socket.write(payload, written)
+      socket.uncork()
+    }
+  }
+
   #adopt({ nonce, rank, index }: StreamGreeting, socket: Socket): boolean {
     if (this.#closed || !timingSafeEqual(nonce, this.#nonce)) return false
     if (!this.#parts.group.peers.some((peer) => peer.rank === rank) || index >= this.#streams) return false
@@ -130,7 +156,7 @@ export class StreamLane {
   }
 
   #read(rank: number, host: string, port: number, greeting: Uint8Array): void {
-    const reader = new StreamReader(this.#parts.pool, this.#parts.deliver)
+    const reader = new StreamReader(this.#parts.pool, this.#parts.deliver, this.#parts.placeOf)
     const { source } = this.#parts
     const socket = connect({
       ...{ host, port, noDelay: true, ...(source ? { localAddress: source } : {}) },
@@ -165,17 +191,6 @@ export class StreamLane {
       }
       setTimeout(report, limits.streamPatienceMs).unref()
     })
-  }
-}
-
-function writeInPlace(sockets: readonly (Socket | undefined)[], header: Uint8Array, payload: Uint8Array): void {
-  const lead = Buffer.allocUnsafe(streamLeadBytes)
-  encodeStreamLead(lead, header, payload.byteLength)
-  for (const socket of sockets) {
-    socket?.cork() // one call for both
-    socket?.write(lead)
-    socket?.write(payload)
-    socket?.uncork()
   }
 }
 

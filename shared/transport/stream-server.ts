@@ -53,3 +53,10 @@ export class StreamServer {
     })
   }
 }
+
+/** Where the address has a fixed port, the streams have the next one, so that a firewall can let both in. */
+export function openStreams(endpoint: string, bind: string): Promise<StreamServer | null> {
+  const [, host = '', port = ''] = /^tcp:\/\/(.+):(\d+)$/.exec(endpoint) ?? []
+  const next = /:(\*|0)$/.test(bind) ? 0 : Number(port) + 1
+  return StreamServer.open(host.replace(/^\[|\]$/g, ''), next > 65_535 ? 0 : next)
+}

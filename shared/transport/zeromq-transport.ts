@@ -5,9 +5,15 @@ import { decodeFrameHeader, frameHeaderBytes, frameKind } from '../protocol/fram
 import { PiecePool } from './piece-pool.ts'
 import { SameHostLane } from './same-host-lane.ts'
 import { StreamLane } from './stream-lane.ts'
-import { StreamServer } from './stream-server.ts'
-import type { TransportGroup, TransportSecurity } from './transport.ts'
-import { bytesPayload, type FrameHandler, type Transport } from './transport.ts'
+import { openStreams, type StreamServer } from './stream-server.ts'
+import {
+  bytesPayload,
+  type FrameHandler,
+  type PlaceHandler,
+  type Transport,
+  type TransportGroup,
+  type TransportSecurity,
+} from './transport.ts'
 import './zeromq-context.ts'
 
 /** An attempt that began before a cut healed would wait for TCP's next retransmission, which may be seconds away. */
@@ -61,6 +67,7 @@ class ZeromqTransport implements Transport {
   #links = new Map<string, Link>()
   #ranks = new Map<number, Link>()
   #onFrame: FrameHandler = () => {}
+  #placeOf: PlaceHandler = () => null
   #onLost: (rank: number) => void = () => {}
   #onHost: (files: HostFiles) => void = () => {}
   #closed = false
@@ -87,6 +94,10 @@ class ZeromqTransport implements Transport {
 
   onFrame(handler: FrameHandler): void {
     this.#onFrame = handler
+  }
+
+  onPlace(handler: PlaceHandler): void {
+    this.#placeOf = handler
   }
 
   onLost(handler: (rank: number) => void): void {
@@ -127,6 +138,7 @@ class ZeromqTransport implements Transport {
         ...{ group, server: this.#streamServer, pool: this.#pool, source: this.#source },
         send: (rank, header, payload) => this.send([rank], header, payload),
         deliver: (header, payload) => this.#onFrame(header, payload),
+        placeOf: (header) => this.#placeOf(header),
         lost: (rank) => this.#onLost(rank),
       })
   }
@@ -175,6 +187,10 @@ class ZeromqTransport implements Transport {
       if (!link.sending) void this.#drain(link)
     }
     if (streamed.length > 0) this.#streams?.send(streamed, header, payload, lasting)
+  }
+
+  left(): Promise<void> | null {
+    return this.#streams?.left() ?? null
   }
 
   halt(): void {
@@ -276,13 +292,6 @@ function joined(header: Uint8Array, payload: Uint8Array): Uint8Array {
 function sourceOf(bind: string): string {
   const host = /^tcp:\/\/(\d+\.\d+\.\d+\.\d+):/.exec(bind)?.[1]
   return host === undefined || host === '0.0.0.0' ? '' : host
-}
-
-/** Where the address has a fixed port, the streams have the next one, so that a firewall can let both in. */
-async function openStreams(endpoint: string, bind: string): Promise<StreamServer | null> {
-  const [, host = '', port = ''] = /^tcp:\/\/(.+):(\d+)$/.exec(endpoint) ?? []
-  const next = /:(\*|0)$/.test(bind) ? 0 : Number(port) + 1
-  return StreamServer.open(host.replace(/^\[|\]$/g, ''), next > 65_535 ? 0 : next)
 }
 
 function close(link: Link): void {

@@ -44,6 +44,7 @@ async function openTwo(): Promise<[End, End]> {
       ),
       ...{ server, pool: new PiecePool(), send: (_, header, payload) => void offers.push({ header, payload }) },
       deliver: (_, payload) => void got.push(payload),
+      placeOf: () => null,
       lost: (other) => void lost.push(other),
     })
     closing.push(server, lane)
@@ -114,6 +115,26 @@ it('sends what lasts from where it lies, and nothing of it any more once it is c
     got.copyTo(body)
     expect(body.every((byte) => byte === 1)).toBe(true)
   }
+})
+
+it('tells when what lasts has left, so that its memory may change', async () => {
+  const [first, second] = await openTwo()
+  const payload = new Uint8Array(limits.segmentBytes).fill(1)
+  expect(first.lane.left()).toBeNull()
+  for (let frame = 0; frame < 40; frame++) first.lane.send([1], header, payload, true)
+  expect(first.lane.left()).not.toBeNull()
+  await first.lane.left()
+  payload.fill(2)
+  await vi.waitUntil(() => second.got.length === 40, patience)
+  const body = new Uint8Array(payload.byteLength)
+  for (const got of second.got) {
+    got.copyTo(body)
+    expect(body.every((byte) => byte === 1)).toBe(true)
+  }
+  first.lane.send([1], header, payload, true)
+  const waiting = first.lane.left()
+  first.lane.close()
+  await waiting
 })
 
 it('cuts off whoever does not know the nonce, has no such rank, comes twice, or says more', async () => {

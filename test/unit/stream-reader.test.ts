@@ -66,6 +66,33 @@ it('finds the frames in a stream, however it is cut, and uses memory again that 
   check() // those that were not released stay as they are
 })
 
+it('reads a payload to where it belongs, where somebody knows', () => {
+  const memory = new Uint8Array(2_000_000)
+  const places: Readonly<Record<number, Uint8Array>> = {
+    1: memory.subarray(64, 300_064),
+    2: memory.subarray(1_000_000, 1_000_008),
+  }
+  const payloads = [300_000, 300_000, 300_000].map((size, index) => new Uint8Array(size).fill(index + 1))
+  const got: Payload[] = []
+  const reader = new StreamReader(
+    new PiecePool(),
+    (_, payload) => got.push(payload),
+    ([mark = 0]) => places[mark] ?? null,
+  )
+  expect(read(reader, Buffer.concat(payloads.map(frameOf)), () => 70_001)).toBe(true)
+  expect(memory.subarray(64, 300_064).every((byte) => byte === 2)).toBe(true)
+  expect(
+    memory.subarray(1_000_000).every((byte) => byte === 0),
+    'a place of another size is none',
+  ).toBe(true)
+  expect(got[1]?.heldBytes).toBe(0)
+  for (const [index, payload] of got.entries()) {
+    const part = new Uint8Array(100_000)
+    payload.copyTo(part, 200_000)
+    expect(part.every((byte) => byte === index + 1)).toBe(true)
+  }
+})
+
 it('refuses what is longer than a frame may be', () => {
   const reader = new StreamReader(new PiecePool(), () => {})
   const lead = new Uint8Array(streamLeadBytes)

@@ -1,7 +1,8 @@
+import type { Sender } from '../../shared/collective/all-reduce.ts'
 import { type Clock, systemClock } from '../../shared/core/clock.ts'
 import { frameKind } from '../../shared/protocol/frame.ts'
 import { traceKind } from '../../shared/protocol/trace-record.ts'
-import type { FrameHandler, Payload, Transport } from '../../shared/transport/transport.ts'
+import type { FrameHandler, Payload } from '../../shared/transport/transport.ts'
 import { noTrace, type Trace } from './trace.ts'
 
 const kinds = { send: traceKind('send'), receive: traceKind('receive') }
@@ -19,13 +20,14 @@ export class SegmentNotes {
   }
 
   /** The same transport. */
-  sender(transport: Pick<Transport, 'send' | 'halt'>): Pick<Transport, 'send' | 'halt'> {
+  sender(transport: Sender): Sender {
     return {
       send: (ranks, header, payload, ...how) => {
         const start = this.#now
         transport.send(ranks, header, payload, ...how)
         this.#frame(kinds.send, start, header, ranks.length === 1 ? (ranks[0] ?? everybody) : everybody, payload)
       },
+      left: () => transport.left?.() ?? null,
       halt: () => transport.halt?.(),
     }
   }
