@@ -19,8 +19,16 @@ export const runFlags = {
     describe: `name of the data set: ${datasetNames.join(', ')}, or of IDX files in --data-dir (default: mnist)`,
     group: 'Run:',
   },
-  'data-dir': { type: 'string', describe: 'folder with four IDX files, plain or .gz, or with images', group: 'Run:' },
-  'image-size': { type: 'number', describe: 'height and width of --dataset images (default: 32)', group: 'Run:' },
+  'data-dir': {
+    type: 'string',
+    describe: 'folder with four IDX files, plain or .gz, with images, or with WAV files',
+    group: 'Run:',
+  },
+  'image-size': {
+    type: 'number',
+    describe: 'height and width of --dataset images (default: 32), or of the spectrograms of audio (128)',
+    group: 'Run:',
+  },
   flip: {
     type: 'boolean',
     describe: 'mirror half of the training images, drawn anew each epoch (default: false)',

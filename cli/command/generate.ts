@@ -10,6 +10,7 @@ import { generateFromCheckpoint, interpolationSteps, type Picture } from '../../
 import { prepareNative, threadsPerWorker } from '../native-setup.ts'
 import type { Command } from '../parse.ts'
 import { wholeNumber } from '../values.ts'
+import { writeSounds } from '../write-sounds.ts'
 import { backendFlag, checkedBackend } from './worker.ts'
 
 const maxCount = 100_000
@@ -19,7 +20,7 @@ const kinds = { interpolate: 'interpolation', latentMap: 'map', reconstruct: 're
 
 export const generateCommand: Command = {
   name: 'generate',
-  summary: 'images from a checkpoint, as a PNG grid or a NumPy array',
+  summary: 'images from a checkpoint, as a PNG grid or a NumPy array; of --dataset audio the sounds too',
   example: 'ringleader generate --checkpoint runs/RUN_ID/checkpoints/step-00004690 --out digits.png',
   flags: {
     checkpoint: { type: 'string', describe: 'folder of a checkpoint', demandOption: true },
@@ -59,15 +60,19 @@ export const generateCommand: Command = {
     if (backend !== 'wasm') await prepareNative(false)
     const request = { config, image, weights, picture, count, seed, label, backend, threads: threadsPerWorker(1) }
     const images = await generateFromCheckpoint(request)
-    const bytes = encode(out, picture, images, image)
-    try {
-      writeFileSync(out, bytes)
-    } catch (error) {
-      throw new RingleaderError('output', `cannot write ${out}: ${messageOf(error)}`, { cause: error })
-    }
-    process.stderr.write(`${count} images of step ${manifest.step} in ${out}\n`)
+    write(out, encode(out, picture, images, image))
+    const sounds = config.dataset === 'audio' ? writeSounds(out, images, image, seed, write) : ''
+    process.stderr.write(`${count} images of step ${manifest.step} in ${out}${sounds}\n`)
     return exitCode.ok
   },
+}
+
+function write(path: string, bytes: Uint8Array): void {
+  try {
+    writeFileSync(path, bytes)
+  } catch (error) {
+    throw new RingleaderError('output', `cannot write ${path}: ${messageOf(error)}`, { cause: error })
+  }
 }
 
 function kindOf(parsed: Readonly<Record<string, unknown>>): Picture['kind'] {

@@ -21,7 +21,7 @@ export const runConfigSchema = z.strictObject({
   /** The model itself, as data: workers and checkpoints need no file. */
   description: modelDescriptionSchema,
   dataset: z.string().min(1),
-  /** Height and width of the images of a folder; null for other data sets. */
+  /** Height and width of the images, or spectrograms, of a folder; null for other data sets. */
   imageSize: count.min(4).max(limits.maxImageSize).nullable().default(null),
   /** Mirrors half of the training images, by (seed, epoch, sample). */
   flip: z.boolean().default(false),
@@ -138,9 +138,7 @@ export function resolveConfig(options: RunOptions): RunConfig {
     merged.lanes = Math.min(limits.maxLanes, Math.max(8, enough))
   }
   const config = parseConfig(merged)
-  if (config.dataset === 'images') config.imageSize ??= 32
-  else if (config.imageSize !== null)
-    throw usage(`--image-size is for --dataset images; ${config.dataset} has a size of its own, so leave it out`)
+  completeImageSize(config)
   checkModelOptions(config)
   if (config.reproducible) config.threads ??= 1
   if (config.reproducible && unordered.includes(config.algorithm)) {
@@ -164,6 +162,18 @@ export function resolveConfig(options: RunOptions): RunConfig {
     throw usage(`--batch-size ${config.batchSize} is below the number of workers; write at least ${config.maxWorkers}`)
   checkAccumulation(config)
   return config
+}
+
+/** Images of a folder have any size, spectrograms one that a window of a power of two gives. */
+function completeImageSize(config: RunConfig): void {
+  if (config.dataset === 'images') config.imageSize ??= 32
+  else if (config.dataset === 'audio') config.imageSize ??= 128
+  else if (config.imageSize !== null)
+    throw usage(
+      `--image-size is for --dataset images and audio; ${config.dataset} has a size of its own, so leave it out`,
+    )
+  if (config.dataset === 'audio' && ![16, 32, 64, 128, 256].includes(config.imageSize ?? 0))
+    throw usage(`--image-size ${config.imageSize}: for --dataset audio write 16, 32, 64, 128 or 256`)
 }
 
 /** A micro-batch is a lane or more of a worker; a reproducible run computes lane by lane anyway. */

@@ -64,6 +64,8 @@ export const limits = {
   imagePixels: 100_000_000,
   /** Side of an image from a folder; a dense layer over more has no place in a worker. */
   maxImageSize: 512,
+  /** WAV files that `generate` writes beside a picture; each takes a tenth of a second to find its phases. */
+  generatedSounds: 100,
   /** A run that had to be rolled back so often does not learn: its options are wrong. */
   maxRollbacks: 5,
   /** Lines of events or metrics that are kept while there is no room on the disk. */

@@ -10,6 +10,7 @@ export const randomStream = {
   stacking: 8,
   flips: 9,
   motion: 10,
+  soundPhases: 11,
   labels: 15,
   draws: 16,
 } as const

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { usage } from '../core/config.ts'
+import { loadAudioFolder } from './audio-folder.ts'
 import { loadIdxFolder } from './idx-folder.ts'
 import type { ImageDataset } from './image-dataset.ts'
 import { loadImageFolder } from './image-folder.ts'
@@ -11,12 +12,12 @@ import { stackedDigits } from './stacked-digits.ts'
 /** What a data set that is made depends on. */
 export interface DatasetSettings {
   readonly seed: number
-  /** Height and width of the images of a folder. */
+  /** Height and width of what is made of the files of a folder: images, spectrograms. */
   readonly imageSize: number | null
 }
 
 /** Data sets that are known by name. */
-export const datasetNames = ['mnist', 'fashion-mnist', 'stacked-mnist', 'moving-mnist', 'images'] as const
+export const datasetNames = ['mnist', 'fashion-mnist', 'stacked-mnist', 'moving-mnist', 'images', 'audio'] as const
 type DatasetName = (typeof datasetNames)[number]
 
 const makers: Record<DatasetName, (dataDir: string | undefined, settings: DatasetSettings) => ImageDataset> = {
@@ -25,6 +26,7 @@ const makers: Record<DatasetName, (dataDir: string | undefined, settings: Datase
   'stacked-mnist': (dataDir, { seed }) => stackedDigits(mnist(dataDir), seed),
   'moving-mnist': (dataDir, { seed }) => movingDigits(mnist(dataDir), seed),
   images: (dataDir, { imageSize }) => loadImageFolder(needed('images', dataDir), imageSize ?? 32),
+  audio: (dataDir, { imageSize }) => loadAudioFolder(needed('audio', dataDir), imageSize ?? 128),
 }
 
 /** Opens a data set by name, from where it is installed or from `dataDir`; another name is one of a folder of IDX files. */

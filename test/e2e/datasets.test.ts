@@ -1,11 +1,13 @@
-import { readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { encode } from 'jpeg-js'
 import { PNG } from 'pngjs'
 import { expect, it } from 'vitest'
-import { mnist, readJson, ringleader } from '../support/cli.ts'
+import { decodeWav } from '../../shared/sound/wav.ts'
+import { mnist, readJson, readLines, ringleader } from '../support/cli.ts'
 import { temporaryFolder } from '../support/folder.ts'
 import { smoothGan } from '../support/models.ts'
+import { chirp, wav } from '../support/sounds.ts'
 
 const model = join(temporaryFolder(), 'small.json')
 writeFileSync(model, JSON.stringify(smoothGan))
@@ -75,6 +77,33 @@ it('a GAN trains on films, and its pictures have a film in each row', async () =
   const { width, height } = PNG.sync.read(await generated(checkpoint, 'films.png', '--count', '5'))
   expect([width, height]).toEqual([8 * 29 + 1, 5 * 29 + 1])
 }, 60_000)
+
+it('a VAE learns sounds from a folder, and what it makes can be heard', async () => {
+  const folder = temporaryFolder()
+  for (let index = 0; index < 40; index++)
+    writeFileSync(join(folder, `${index}.wav`), wav([chirp(4000, 300 + 20 * index, 2000, 16_000)], 16_000, {}))
+  const run = join(temporaryFolder(), 'run')
+  const { code, stderr } = await ringleader(
+    ...['train', '--dataset', 'audio', '--data-dir', folder, '--image-size', '32', '--model', 'spectrogram-vae'],
+    ...['--steps', '60', '--batch-size', '16', '--workers', '2', '--run-dir', run],
+  )
+  expect(code, stderr).toBe(0)
+  const losses = readLines(join(run, 'metrics.jsonl')).map((line) => Number(line.vaeLoss))
+  expect(losses.at(-1)).toBeLessThan(0.8 * (losses[0] ?? 0))
+  const picture = join(temporaryFolder(), 'sounds.png')
+  const flags = ['--checkpoint', join(run, 'checkpoints/step-00000060'), '--count', '3', '--out', picture]
+  const generate = await ringleader('generate', ...flags)
+  expect(generate.code, generate.stderr).toBe(0)
+  expect(generate.stderr).toContain('sounds in ')
+  expect(PNG.sync.read(readFileSync(picture)).height).toBe(33 + 1)
+  for (const index of [0, 1, 2]) {
+    const file = picture.replace('.png', `-00${index}.wav`)
+    const { rate, samples } = decodeWav(readFileSync(file), file)
+    expect([rate, samples.length]).toEqual([8000, 512])
+    expect(samples.some((value) => Math.abs(value) > 0.01)).toBe(true)
+  }
+  expect(existsSync(picture.replace('.png', '-003.wav'))).toBe(false)
+}, 100_000)
 
 it('a folder without images is refused', async () => {
   const flags = ['--dataset', 'images', '--data-dir', temporaryFolder()]

@@ -123,7 +123,7 @@ describe('a folder of images', () => {
     mkdirSync(join(broken, '001.jpg'))
     expect(() => open(broken)).toThrow(/001.jpg cannot be read/)
     expect(() => checkDatasetBytes(2 ** 31, 'write less')).toThrow(/2.0 GiB of memory; write less/)
-    expect(() => resolveConfig({ imageSize: 64 })).toThrow(/--image-size is for --dataset images/)
+    expect(() => resolveConfig({ imageSize: 64 })).toThrow(/--image-size is for --dataset images and audio/)
     expect(() => resolveConfig({ dataset: 'images', imageSize: 2 })).toThrow(/--image-size 2: write 4 or more/)
     expect(resolveConfig({ dataset: 'images' }).imageSize).toBe(32)
   })
