@@ -1,6 +1,8 @@
+import { join } from 'node:path'
 import { type Coordinator, startCoordinator } from '../coordinator/main.ts'
 import { type PreparedRun, prepareRun, type RunRequest } from '../coordinator/prepare-run.ts'
 import type { Summary } from '../coordinator/summary.ts'
+import { openToken } from '../coordinator/token.ts'
 import { exitCode } from '../shared/core/errors.ts'
 import { makeSchedule } from '../shared/core/schedule.ts'
 import { evaluationsOf } from './process/run-evaluations.ts'
@@ -17,6 +19,8 @@ export interface CoordinatorSettings {
   /** The first group waits for so many workers; null: for the run's maximum. */
   readonly startWorkers: number | null
   readonly faultMs: number
+  /** Null: in the run's folder. */
+  readonly tokenFile: string | null
 }
 
 /** Runs a coordinator to the end of its run and tells what happens; the same for `train` and `coordinator`. */
@@ -40,18 +44,21 @@ export async function runCoordinator(
     () => coordinator.evaluations,
     (line) => progress.incident(line),
   )
+  const tokenFile = settings.tokenFile ?? join(run.folder.path, 'token')
   const coordinator = await startCoordinator(
     run,
     {
       bind: settings.bind,
       http: { ...http, fallBack: settings.httpFallBack },
       membership: { startWorkers: settings.startWorkers ?? run.config.maxWorkers, faultMs: settings.faultMs },
+      token: openToken(tokenFile),
     },
     progress,
   )
   output.write(`run ${run.runId} in ${run.folder.path}\n`)
   if (run.checkpoint) output.write(`goes on from the checkpoint of step ${run.checkpoint.manifest.step}\n`)
   output.write(`page at http://${coordinator.httpAddress}/\n`)
+  output.write(`token for its actions in ${tokenFile}\n`)
   output.write(`metrics at http://${coordinator.httpAddress}/metrics\n`)
   started(coordinator, run)
   const summary = await coordinator.done

@@ -144,6 +144,18 @@ export const faultTimeoutFlag = {
   default: 3,
 } as const satisfies Options
 
+export const tokenFileFlag = {
+  type: 'string',
+  describe: 'file with the token that actions need, made where it is missing (default: token in the run folder)',
+} as const satisfies Options
+
+/** Null: none is given. */
+export function tokenFile({ tokenFile: file }: Parsed): string | null {
+  if (file === undefined) return null
+  if (file === '') throw usage('--token-file: write the path of a file')
+  return String(file)
+}
+
 /** Milliseconds. */
 export function faultTimeout(parsed: Parsed): number {
   const seconds = Number(parsed.faultTimeout)

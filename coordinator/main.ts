@@ -12,6 +12,8 @@ export interface CoordinatorOptions {
   readonly bind: string
   readonly http: { readonly host: string; readonly port: number; readonly fallBack: boolean }
   readonly membership: ShellOptions
+  /** What a request to steer the run has to bring; null: nobody may. */
+  readonly token: string | null
 }
 
 export interface Coordinator {
@@ -35,11 +37,13 @@ export async function startCoordinator(
   options: CoordinatorOptions,
   observer: RunObserver,
 ): Promise<Coordinator> {
+  const { token } = options
   const server = await openControlServer(options.bind)
   const record = new RunRecord(run, observer, systemClock.now())
   const shell = new Shell(run, record, server, options.membership, systemClock)
   const http = await openHttp(options.http, {
     metrics: () => record.metrics.registry.metrics(),
+    actions: token === null ? null : { token, act: (name, workerId) => shell.actions.act(name, workerId) },
     runs: [{ name: run.runId, path: run.folder.path, status: () => shell.status() }],
   }).catch(async (error) => {
     await server.close()

@@ -30,7 +30,8 @@ export class RunRecord {
   readonly run: PreparedRun
   readonly schedule: Schedule
   readonly #tally: Tally
-  readonly #notes: NotedTally
+  /** What a coordinator after this one takes over. */
+  readonly notes: NotedTally
   readonly metrics: Metrics
   readonly #observer: RunObserver
   readonly #started: number
@@ -71,23 +72,23 @@ export class RunRecord {
     run.folder.onTrouble((reason) =>
       this.#alarms.set('files', reason && `a file cannot be written: ${reason}; make room`),
     )
-    this.#notes = new NotedTally(this.#tally, run.folder.journal, this.checkpoints.step, (trouble) =>
+    this.notes = new NotedTally(this.#tally, run.folder.journal, this.checkpoints.step, (trouble) =>
       this.#alarms.set('journal', trouble),
     )
   }
 
   /** Steps whose commit is on the disk. */
   get notedStep(): number {
-    return this.#notes.step
+    return this.notes.step
   }
 
   /** Closes its files, as the end of the process does. */
   release(): void {
-    this.#notes.release()
+    this.notes.release()
   }
 
   sync(): void {
-    this.#notes.sync(this.checkpoints.step)
+    this.notes.sync(this.checkpoints.step)
   }
 
   get ledger(): Ledger {
@@ -121,7 +122,7 @@ export class RunRecord {
     reason: string,
     hub: boolean,
   ): void {
-    this.#notes.note({
+    this.notes.note({
       kind: 'formed',
       generation,
       group: group.map(({ workerId, endpoint }) => ({ workerId, endpoint })),
@@ -143,7 +144,7 @@ export class RunRecord {
     for (const { incident, reason } of ended) this.#closeIncident(incident, reason)
     if (step.step !== this.ledger.steps + 1) return
     const incidentSeconds = this.#open.stepped(now, step.seconds, ended.length > 0) / 1000
-    this.#notes.note({ kind: 'committed', generation, step, incidentSeconds })
+    this.notes.note({ kind: 'committed', generation, step, incidentSeconds })
     this.metrics.committed(step, this.#tally.imagesPerSecond, incidentSeconds)
     if (step.step % this.#logEvery === 0) {
       const { scalars, batches: _, time, ...rest } = step
@@ -195,7 +196,7 @@ export class RunRecord {
     const { folder } = this.run
     this.#alarms.set('checkpoint', null)
     this.metrics.checkpoint(Object.values(files).reduce((sum, { bytes }) => sum + bytes, 0))
-    this.#notes.compact(step, elapsed.wallSeconds)
+    this.notes.compact(step, elapsed.wallSeconds)
     folder.event('checkpoint', { step, folder: `checkpoints/${stepName(step)}`, weightsSha256 })
     this.#observer.checkpoint(step)
   }
@@ -228,7 +229,7 @@ export class RunRecord {
 
   /** The group steps again. */
   started(generation: number, topology: Topology, now: number): void {
-    this.#notes.note({ kind: 'started', generation, topology })
+    this.notes.note({ kind: 'started', generation, topology })
     this.#open.started(now)
     const algorithm = this.algorithm(topology)
     this.metrics.reduces(algorithm.name, topology)
@@ -245,7 +246,7 @@ export class RunRecord {
   rewound(step: number): void {
     const lost = this.ledger.steps - step
     const reason = this.#rollBacks.ended() ? 'roll-back' : 'no worker held a later state'
-    this.#notes.note({ kind: 'rewound', step })
+    this.notes.note({ kind: 'rewound', step })
     this.metrics.recomputed(lost)
     this.run.folder.event('rewound', { step, lost, reason })
     this.#observer.incident(`goes on from step ${step} (${reason}): ${lost} steps are computed again`)
@@ -283,7 +284,7 @@ export class RunRecord {
     }
     folder.summary(summary)
     folder.event('end', { status, reason, step: this.ledger.steps })
-    this.#notes.remove()
+    this.notes.remove()
     return summary
   }
 

@@ -5,6 +5,7 @@ import { decodeToCoordinator, encodeForm, foreignVersion, type ToCoordinator } f
 import { runTag } from '../shared/protocol/frame.ts'
 import { workerOfHubPeer } from '../shared/protocol/hub.ts'
 import type { ControlServer } from '../shared/transport/control-socket.ts'
+import { Actions } from './actions.ts'
 import { BlobStore } from './blob-store.ts'
 import type { CheckpointMessage } from './checkpoint/checkpoint-intake.ts'
 import { Comparison } from './comparison.ts'
@@ -41,6 +42,7 @@ export class Shell {
   readonly #clock: Clock
   readonly #reception: Reception
   readonly #comparison: Comparison
+  readonly actions: Actions
   readonly #trace: GroupTrace | null
   #membership
   /** Step of the state that this generation began with. */
@@ -67,22 +69,19 @@ export class Shell {
     const hub = algorithm === 'star' ? 'always' : algorithm === 'auto' ? 'fall-back' : 'never'
     const times = { orphanMs: limits.orphanMs + options.faultMs, heartbeatMs }
     const rules = { minWorkers, maxWorkers, ...options, ...times, hub } as const
-    const from = { generation: record.generation, storedStep: record.checkpoints.step }
+    const from = { generation: record.generation, storedStep: record.checkpoints.step, held: record.notes.held }
     this.#membership = record.inherited
       ? inheritedMembership(rules, { ...from, ...record.inherited }, this.#clock.now())
       : initialMembership(rules, from)
     this.#wentOnFrom = this.#membership.furthest?.step ?? 0
-    record.metrics.watch(() => this.#membership)
+    const membership = () => this.#membership
+    const apply = (event: MembershipEvent) => this.apply(event)
+    record.metrics.watch(membership)
     this.#reception = new Reception({
-      ...{ run, record, heartbeatMs, peers: this.#peers, blobs: this.#blobs },
-      membership: () => this.#membership,
-      apply: (event) => this.apply(event),
+      ...{ run, record, heartbeatMs, peers: this.#peers, blobs: this.#blobs, membership, apply },
     })
-    this.#comparison = new Comparison(
-      record,
-      () => this.#membership,
-      (event) => this.apply(event),
-    )
+    this.#comparison = new Comparison(record, membership, apply)
+    this.actions = new Actions(record, membership, apply)
     this.#outcome = new Promise((resolve) => {
       this.#over = resolve
     })
@@ -252,8 +251,8 @@ export class Shell {
       }
       case 'refuse':
         return this.#peers.send(effect.workerId, { kind: 'refused', code: effect.code, message: effect.message })
-      case 'requestStop':
-        return this.#peers.sendAll(effect.workerIds, { kind: 'stop', reason: 'stopped on request' })
+      case 'request':
+        return this.#peers.sendAll(effect.workerIds, effect.message)
       case 'lost': {
         this.#peers.send(effect.workerId, {
           ...{ kind: 'expelled', attempt: this.#reception.attemptOf(effect.workerId) },

@@ -14,7 +14,7 @@ export function statusOf(
   membership: Membership,
   pace: (workerId: string) => Pace,
 ): object {
-  const { phase, generation, group, members, reason, topology } = membership
+  const { phase, generation, group, members, reason, topology, held } = membership
   const { ledger, schedule } = record
   return {
     runId: run.runId,
@@ -22,7 +22,8 @@ export function statusOf(
     dataset: run.config.dataset,
     compression: run.config.compression,
     compressionRatio: run.config.compressionRatio,
-    phase,
+    phase: phase === 'waiting' && held ? 'paused' : phase,
+    held,
     reason,
     generation,
     worldSize: group.length,

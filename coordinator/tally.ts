@@ -21,6 +21,8 @@ export class Tally {
   skips = 0
   /** Loss, smoothed; null where it says nothing about quality, as in a GAN. */
   score: number | null = null
+  /** Somebody has asked for a pause. */
+  held = false
 
   constructor(schedule: Schedule, sampleCount: number, seed: number) {
     this.#schedule = schedule
@@ -55,6 +57,7 @@ export class Tally {
         this.state = record.state
         this.skips = record.skips
         this.score = record.score
+        this.held = record.held
         return true
       case 'formed':
         this.generation = record.generation
@@ -74,6 +77,9 @@ export class Tally {
         this.skips = 0
         this.score = null
         return true
+      case 'held':
+        this.held = record.held
+        return true
       default:
         return record satisfies never
     }
@@ -88,7 +94,7 @@ export class Tally {
       ledger: { step: steps, finishedEpochs: this.finishedEpochs(steps) },
       elapsed: { ...this.#elapsed, wallSeconds },
       losses: this.losses,
-      ...{ skips: this.skips, score: this.score },
+      ...{ skips: this.skips, score: this.score, held: this.held },
     }
   }
 

@@ -80,6 +80,7 @@ export class GroupRun {
   #host: HostReduction | null | undefined
   #wake: () => void = () => {}
   #started = false
+  #saveWanted = false
   /** Committed, and not told yet. */
   #untold: CommittedStep[] = []
   #toldAt = Number.NEGATIVE_INFINITY
@@ -100,6 +101,11 @@ export class GroupRun {
     if (generation !== this.generation) return
     this.#started = true
     this.#wake()
+  }
+
+  /** A checkpoint at the next step boundary. */
+  saveSoon(): void {
+    this.#saveWanted = true
   }
 
   abort(generation: number, reason: string): void {
@@ -196,7 +202,7 @@ export class GroupRun {
       await this.#link.mayStep
       if (this.aborted !== null) throw new GroupOver(this.aborted)
       const own = this.#openHost()
-      const votes = { ...wishes(), host: own !== null, spare }
+      const votes = { ...wishes(), checkpoint: this.#saveWanted, host: own !== null, spare }
       const at: { step: number; group: Group } = { step, group: { ...group, host } }
       trace?.step()
       const result = await this.#notes.around('step', at, () => trainer.step(at.step, at.group, votes))
@@ -212,8 +218,9 @@ export class GroupRun {
       this.#untold.push(result.committed)
       if (pause || last || lastOfEpoch || clock.now() - this.#toldAt >= this.#tellEveryMs) this.#tell()
       if (leads && (last || due(step, config.sampleEvery, lastOfEpoch))) await this.#sendSamples(step)
-      const evaluated = config.evaluateEvery > 0 && step % config.evaluateEvery === 0
-      if (!last && (evaluated || due(step, config.checkpointEvery, lastOfEpoch))) await this.#checkpoint(step, leads)
+      const asked = result.checkpoint || (config.evaluateEvery > 0 && step % config.evaluateEvery === 0)
+      if (result.checkpoint) this.#saveWanted = false
+      if (!last && (asked || due(step, config.checkpointEvery, lastOfEpoch))) await this.#checkpoint(step, leads)
       else if (!last && step % compareEvery === 0) await this.#checkpoint(step, false)
       await clock.sleep(0) // lets messages in
     }

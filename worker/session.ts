@@ -172,6 +172,9 @@ export class Session {
         this.#sender?.abandon()
         this.#group?.abort(this.#group.generation, message.reason)
         break
+      case 'checkpoint':
+        this.#group?.saveSoon()
+        break
       case 'stop':
         this.#stopWanted = true
         break

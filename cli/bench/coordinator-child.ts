@@ -30,7 +30,11 @@ runChild<ToCoordinatorChild>(async (first, onMessage) => {
   const http = { host: '127.0.0.1', port: 0, fallBack: true }
   const quiet = { group: () => {}, committed: () => {}, checkpoint: () => {}, incident: () => {} }
   const bind = 'tcp://127.0.0.1:0'
-  const coordinator = await startCoordinator(run, { bind, http, membership: { startWorkers: workers, faultMs } }, quiet)
+  const coordinator = await startCoordinator(
+    run,
+    { bind, http, token: null, membership: { startWorkers: workers, faultMs } },
+    quiet,
+  )
   const tell = (message: FromCoordinatorChild) => void process.send?.(message)
   onMessage((message) => {
     const { user, system } = process.cpuUsage()

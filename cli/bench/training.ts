@@ -80,7 +80,7 @@ class RunningTraining {
     this.#over = this.#group.run({
       request: { ...trainingRequest(training), runDir: folder },
       ...{ bind: 'tcp://127.0.0.1:0', http: '127.0.0.1:0', httpFallBack: true, json: false },
-      ...{ startWorkers: training.workers, faultMs: 10_000 },
+      ...{ startWorkers: training.workers, faultMs: 10_000, tokenFile: null },
     })
     this.failed = this.#over.then((code) => {
       this.#isOver = true

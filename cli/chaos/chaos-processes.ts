@@ -37,7 +37,7 @@ export async function chaosOfProcesses(
   const chosen = backend === 'wasm' || !(await prepareNative(false)) ? 'wasm' : 'tensorflow'
   const run = (name: string, some: readonly Fault[]): Promise<ProcessRun> => {
     const coordinator = { bind: 'tcp://127.0.0.1:0', http: '127.0.0.1:0', httpFallBack: true, json: false }
-    const settings = { ...coordinator, startWorkers: workers, faultMs: faultTimeout(parsed) }
+    const settings = { ...coordinator, startWorkers: workers, faultMs: faultTimeout(parsed), tokenFile: null }
     const runDir = join(base, name)
     return runProcesses({ backend: chosen, threads: 1 }, { ...settings, request: request(name), runDir }, some)
   }

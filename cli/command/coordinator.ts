@@ -1,7 +1,16 @@
 import type { Coordinator } from '../../coordinator/main.ts'
 import type { Command } from '../parse.ts'
 import { runCoordinator } from '../run-coordinator.ts'
-import { faultTimeout, faultTimeoutFlag, httpFlag, jsonFlag, runFlags, runRequest } from '../run-options.ts'
+import {
+  faultTimeout,
+  faultTimeoutFlag,
+  httpFlag,
+  jsonFlag,
+  runFlags,
+  runRequest,
+  tokenFile,
+  tokenFileFlag,
+} from '../run-options.ts'
 import { checkedAddress, isLoopback } from '../values.ts'
 
 export const defaultCoordinator = 'tcp://127.0.0.1:7117'
@@ -19,6 +28,7 @@ export const coordinatorCommand: Command = {
       default: 1,
     },
     'max-workers': { type: 'number', describe: 'more than these are refused (default: 8)' },
+    'token-file': tokenFileFlag,
     'fault-timeout': faultTimeoutFlag,
     json: jsonFlag,
     ...runFlags,
@@ -35,6 +45,7 @@ export const coordinatorCommand: Command = {
     const settings = {
       ...{ request, bind, http: String(parsed.http), httpFallBack: false, json: parsed.json === true },
       ...{ startWorkers: minWorkers, faultMs: faultTimeout(parsed) },
+      tokenFile: tokenFile(parsed),
     }
     return runCoordinator(settings, (coordinator) => {
       process.stderr.write(

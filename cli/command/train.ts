@@ -3,7 +3,16 @@ import { limits } from '../../shared/core/limits.ts'
 import { chosenBackend } from '../native-setup.ts'
 import type { Command } from '../parse.ts'
 import { LocalGroup } from '../process/local-group.ts'
-import { faultTimeout, faultTimeoutFlag, httpFlag, jsonFlag, runFlags, runRequest } from '../run-options.ts'
+import {
+  faultTimeout,
+  faultTimeoutFlag,
+  httpFlag,
+  jsonFlag,
+  runFlags,
+  runRequest,
+  tokenFile,
+  tokenFileFlag,
+} from '../run-options.ts'
 import { hostAndPort, wholeNumber } from '../values.ts'
 import { backendFlag, checkedBackend, checkedThreads, threadsFlag } from './worker.ts'
 
@@ -20,6 +29,7 @@ export const trainCommand: Command = {
       default: undefined,
       describe: 'address for the page, /metrics and /api/status (default: 127.0.0.1:9464, or any free port)',
     },
+    'token-file': tokenFileFlag,
     'fault-timeout': faultTimeoutFlag,
     json: jsonFlag,
     ...runFlags,
@@ -40,6 +50,7 @@ export const trainCommand: Command = {
       json: parsed.json === true,
       startWorkers: null,
       faultMs: faultTimeout(parsed),
+      tokenFile: tokenFile(parsed),
     }
     return new LocalGroup({ backend: await chosenBackend(backend), threads }).run(settings)
   },

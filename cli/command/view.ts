@@ -19,7 +19,11 @@ export const viewCommand: Command = {
     const folders = (parsed.folders as unknown[] | undefined)?.map(String) ?? []
     if (folders.length === 0) throw usage('write the folder of a run, such as ringleader view runs/RUN_ID')
     if (folders.length > maxRuns) throw usage(`${folders.length} folders: write ${maxRuns} at most`)
-    const server = await openHttpServer('127.0.0.1', port, { metrics: null, runs: folders.map(openShownRun) })
+    const server = await openHttpServer('127.0.0.1', port, {
+      metrics: null,
+      actions: null,
+      runs: folders.map(openShownRun),
+    })
     process.stdout.write(`page at http://${server.address}/\n`)
     return new Promise(() => onInterrupt(() => void server.close())) // until Ctrl-C
   },

@@ -53,11 +53,14 @@ export function pageFiles(): Map<string, PageFile> {
 export class Page {
   readonly #streams: readonly EventStream[]
   readonly #runs: readonly ShownRun[]
+  readonly #steered: boolean
   /** Once somebody looks. */
   #files: Map<string, PageFile> | null = null
 
-  constructor(runs: readonly ShownRun[]) {
+  /** `steered`: there are actions. */
+  constructor(runs: readonly ShownRun[], steered: boolean) {
     this.#runs = runs
+    this.#steered = steered
     this.#streams = runs.map((run) => new EventStream(new RunFeed(run)))
   }
 
@@ -70,7 +73,7 @@ export class Page {
       return true
     }
     if (path === '/api/runs') {
-      const runs = this.#runs.map(({ name }, index) => ({ index, name }))
+      const runs = this.#runs.map(({ name }, index) => ({ index, name, steered: this.#steered }))
       response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(runs))
       return true
     }

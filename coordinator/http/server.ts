@@ -1,30 +1,37 @@
 import { createServer, type Server } from 'node:http'
 import { exitCode, messageOf, RingleaderError } from '../../shared/core/errors.ts'
+import { type ActionRoute, answerAction } from './action-route.ts'
 import { Page, pageHeaders } from './page.ts'
 import type { ShownRun } from './run-feed.ts'
 
 export interface HttpRoutes {
   /** Null: the runs are over, and have none. */
   readonly metrics: (() => Promise<string>) | null
+  /** Null: there are none. */
+  readonly actions: ActionRoute | null
   /** The first one's state is /api/status. */
   readonly runs: readonly ShownRun[]
 }
 
-/** The page at `/`, `/metrics` for Prometheus, `/api/status` for programs, `/healthz`. Ends when the coordinator does. */
+/** The page at `/`, `/metrics` for Prometheus, `/api/status` for programs, `/api/actions/NAME` to steer, `/healthz`. Ends when the coordinator does. */
 export async function openHttpServer(
   host: string,
   port: number,
   routes: HttpRoutes,
 ): Promise<{ address: string; close(): Promise<void> }> {
-  const page = new Page(routes.runs)
+  const page = new Page(routes.runs, routes.actions !== null)
   const server = createServer((request, response) => {
     const answer = (status: number, type: string, body: string) => {
       response.writeHead(status, { 'content-type': type })
       response.end(body)
     }
     for (const [name, value] of Object.entries(pageHeaders)) response.setHeader(name, value)
-    if (request.method !== 'GET') return answer(405, 'text/plain', 'only GET\n')
     const [path = '/'] = (request.url ?? '/').split('?')
+    if (path.startsWith('/api/actions/')) {
+      answerAction(routes.actions, path, request, response).catch(() => response.destroy()) // the request broke off
+      return
+    }
+    if (request.method !== 'GET') return answer(405, 'text/plain', 'only GET\n')
     switch (path) {
       case '/metrics':
         if (!routes.metrics) return answer(404, 'text/plain', 'the run is over; a coordinator has /metrics\n')

@@ -24,6 +24,7 @@ const snapshotSchema = z.object({
   /** Skipped steps in a row, up to the last one. */
   skips: natural,
   score: z.number().nullable(),
+  held: z.boolean().default(false),
 })
 export type Snapshot = z.infer<typeof snapshotSchema>
 
@@ -46,5 +47,7 @@ export const journalRecordSchema = z.discriminatedUnion('kind', [
     incidentSeconds: z.number(),
   }),
   z.object({ kind: z.literal('rewound'), step: natural }),
+  /** Somebody has asked for a pause, or for its end. */
+  z.object({ kind: z.literal('held'), held: z.boolean() }),
 ])
 export type JournalRecord = z.infer<typeof journalRecordSchema>

@@ -32,6 +32,18 @@ export class NotedTally {
     return true
   }
 
+  /** Somebody has asked for a pause. */
+  get held(): boolean {
+    return this.#tally.held
+  }
+
+  /** On the disk before it is answered: a coordinator that comes after this one keeps to it. */
+  hold(held: boolean, storedStep: number): void {
+    if (held === this.#tally.held) return
+    this.note({ kind: 'held', held })
+    this.sync(storedStep)
+  }
+
   /** What was noted is on the disk when this returns; `step` says how far. */
   sync(storedStep: number): void {
     if (this.#journal.full || this.#broken) this.compact(storedStep, this.#tally.elapsed.wallSeconds)

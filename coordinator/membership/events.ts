@@ -1,4 +1,4 @@
-import type { StateIdentity } from '../../shared/protocol/control.ts'
+import type { StateIdentity, ToWorker } from '../../shared/protocol/control.ts'
 import type { RankReport, Topology } from '../../shared/protocol/topology.ts'
 import type { Loss } from './member.ts'
 import type { Quorum } from './quorum.ts'
@@ -31,9 +31,15 @@ export type MembershipEvent =
   /** Back to the checkpoint of this step (0: to the seed), whatever anybody holds. */
   | { kind: 'rollBack'; step: number; reason: string }
   | { kind: 'stopRequested' }
+  /** Until `resumeRequested`, whatever happens meanwhile. */
+  | { kind: 'pauseRequested' }
+  | { kind: 'resumeRequested' }
+  | { kind: 'checkpointRequested' }
   | { kind: 'failRun'; reason: string }
   | { kind: 'slept' }
   | { kind: 'tick' }
+
+type Request = Extract<ToWorker, { kind: 'stop' | 'checkpoint' }>
 
 export type MembershipEffect =
   /** `hub`: data go through the coordinator. */
@@ -55,7 +61,8 @@ export type MembershipEffect =
     }
   | { kind: 'released'; workerId: string; reason: string }
   | { kind: 'waiting'; ready: number; wanted: number; reason: string }
-  | { kind: 'requestStop'; workerIds: readonly string[] }
+  /** At the next step boundary. */
+  | { kind: 'request'; workerIds: readonly string[]; message: Request }
   | { kind: 'end'; outcome: Outcome }
 
 export interface Decision {
@@ -69,3 +76,15 @@ export function chain(first: Decision, next: (state: Membership) => Decision): D
   const { state, effects } = next(first.state)
   return { state, effects: [...first.effects, ...effects] }
 }
+
+export const toStop = (workerIds: readonly string[]): MembershipEffect => ({
+  kind: 'request',
+  workerIds,
+  message: { kind: 'stop', reason: 'stopped on request' },
+})
+
+export const toCheckpoint = (workerIds: readonly string[]): MembershipEffect => ({
+  kind: 'request',
+  workerIds,
+  message: { kind: 'checkpoint' },
+})

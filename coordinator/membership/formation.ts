@@ -1,7 +1,7 @@
 import { topologyOf, unknownTopology } from '../../shared/collective/topology.ts'
 import { apartMs, withoutApart } from './apart.ts'
 import { backOffMs } from './back-off.ts'
-import type { Decision, MembershipEffect } from './events.ts'
+import { type Decision, type MembershipEffect, toStop } from './events.ts'
 import { ahead, type Member } from './member.ts'
 import { rankIn } from './members.ts'
 import { quorum } from './quorum.ts'
@@ -70,7 +70,7 @@ export function formIfEnough(state: Membership, now: number, tell = false): Deci
     isVoid(state, member.state) ? { ...member, state: null } : member,
   )
   const wanted = state.stopping ? 1 : first ? startWorkers : minWorkers
-  const obstacle = waitsFor(state, ready, now)
+  const obstacle = state.held ? 'paused on request' : waitsFor(state, ready, now)
   if (ready.length < wanted || warming || obstacle !== null) {
     const reason = obstacle ?? state.reason
     const effects: MembershipEffect[] = tell ? [{ kind: 'waiting', ready: ready.length, wanted, reason }] : []
@@ -112,7 +112,7 @@ export function started(state: Membership, now: number): Decision {
   const { generation, group, stopping } = state
   const running = present(state).map((member): Member => ({ ...member, standing: 'running', movedAt: now }))
   const topology = state.topology.hub ? state.topology : topologyOf(running.map(({ report }) => report))
-  const stop: MembershipEffect[] = stopping ? [{ kind: 'requestStop', workerIds: group }] : []
+  const stop: MembershipEffect[] = stopping ? [toStop(group)] : []
   return {
     state: { ...state, phase: 'running', members: state.members.withAll(running), topology },
     effects: [{ kind: 'start', generation, group, topology }, ...stop],

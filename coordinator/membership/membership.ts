@@ -5,6 +5,7 @@ import { arrival } from './failure-detector.ts'
 import { candidates, formIfEnough, goesThroughHub, started } from './formation.ts'
 import type { Loss, Member } from './member.ts'
 import { rankIn } from './members.ts'
+import { checkpoint, hold, pause, pauseHeld, resume, stop } from './requests.ts'
 import { returned, startAgain } from './returning.ts'
 import {
   everyPresent,
@@ -68,6 +69,12 @@ export function decide(state: Membership, event: MembershipEvent, now: number): 
       return rollBack(state, event, now)
     case 'stopRequested':
       return stop(state, now)
+    case 'pauseRequested':
+      return admit(hold(state), now)
+    case 'resumeRequested':
+      return state.held ? admit(resume(state), now) : still(state)
+    case 'checkpointRequested':
+      return checkpoint(state)
     case 'failRun':
       return end(state, { status: 'failed', reason: event.reason })
     case 'slept':
@@ -132,20 +139,13 @@ function admit(state: Membership, now: number): Decision {
   const here = present(state)
   const finishing = here.some((member) => member.standing === 'finished')
   const leaver = here.find((member) => member.draining)
+  if (state.held && !finishing) return pauseHeld(state, now)
   if (leaver && !finishing) return pause(state, `${leaver.workerId} leaves`, now)
   if (finishing || here.length >= state.options.maxWorkers) return still(state)
   if (!state.members.values().some((member) => member.standing === 'ready')) return still(state)
   const entrants = candidates(state, now).filter((member) => member.standing === 'ready')
   if (entrants.length === 0) return still(state)
   return pause(state, `${named(entrants.map((member) => member.workerId))} joins`, now)
-}
-
-function pause(state: Membership, reason: string, now: number): Decision {
-  const workerIds = present(state).map((member) => member.workerId)
-  return {
-    state: { ...state, phase: 'halting', aborted: false, haltingSince: now, reason },
-    effects: [{ kind: 'pause', generation: state.generation, workerIds, reason }],
-  }
 }
 
 /** Fails the generation on all ranks at once. */
@@ -215,14 +215,6 @@ function endIfFinished(state: Membership, stopped: boolean): Decision {
 
 function end(state: Membership, outcome: Outcome): Decision {
   return { state: { ...state, phase: 'ended', outcome }, effects: [{ kind: 'end', outcome }] }
-}
-
-function stop(state: Membership, now: number): Decision {
-  const stopping = { ...state, stopping: true }
-  if (state.phase !== 'waiting') return { state: stopping, effects: [{ kind: 'requestStop', workerIds: state.group }] }
-  // Paused: those that hold the state form once more, to save it.
-  if (state.members.values().some((member) => member.standing === 'halted')) return formIfEnough(stopping, now)
-  return end(stopping, { status: 'interrupted', reason: 'stopped while no group was formed' })
 }
 
 /** A member that wants to go does so at the next step boundary; anybody else at once. */

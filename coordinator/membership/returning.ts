@@ -1,4 +1,4 @@
-import { type Decision, type MembershipEffect, still } from './events.ts'
+import { type Decision, type MembershipEffect, still, toStop } from './events.ts'
 import type { Membership } from './state.ts'
 
 /** Its line was broken, or this coordinator has taken over: it may have missed the word to halt. */
@@ -14,6 +14,6 @@ export function startAgain(state: Membership, workerId: string): Decision {
   const started = state.phase === 'running' || (state.phase === 'halting' && !state.aborted)
   if (!started || state.members.get(workerId)?.standing !== 'running') return still(state)
   const { generation, topology } = state
-  const stop: MembershipEffect[] = state.stopping ? [{ kind: 'requestStop', workerIds: [workerId] }] : []
+  const stop: MembershipEffect[] = state.stopping ? [toStop([workerId])] : []
   return { state, effects: [{ kind: 'startAgain', generation, workerId, topology }, ...stop] }
 }

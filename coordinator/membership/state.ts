@@ -55,6 +55,8 @@ export interface Membership {
   /** A group has formed in this sitting. */
   readonly formed: boolean
   readonly stopping: boolean
+  /** Somebody asked for a pause: no group forms before they ask to go on. */
+  readonly held: boolean
   readonly losses: ReadonlyMap<string, Losses>
   /** Members whose links to each other failed. */
   readonly pairs: Pairs
@@ -69,7 +71,7 @@ export interface Membership {
 
 export function initialMembership(
   options: MembershipOptions,
-  from: { generation: number; storedStep: number } = { generation: 0, storedStep: 0 },
+  from: { generation: number; storedStep: number; held?: boolean } = { generation: 0, storedStep: 0 },
 ): Membership {
   return {
     options,
@@ -88,6 +90,7 @@ export function initialMembership(
     furthest: null,
     formed: false,
     stopping: false,
+    held: from.held ?? false,
     losses: new Map(),
     pairs: new Map(),
     topology: unknownTopology(0),
@@ -108,6 +111,7 @@ export function inheritedMembership(
   from: {
     generation: number
     storedStep: number
+    held?: boolean
     started: boolean
     state: StateIdentity | null
     group: readonly { workerId: string; endpoint: string }[]

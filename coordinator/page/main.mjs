@@ -1,3 +1,4 @@
+import { makeActions } from './actions.mjs'
 import { makeCurves } from './curves.mjs'
 import { drawAlarms, drawIncidents, drawLog } from './events.mjs'
 import { number, seconds } from './format.mjs'
@@ -10,9 +11,9 @@ const over = ['completed', 'interrupted', 'failed', 'ended']
 
 /**
  * One run's part of the page.
- * @param {{ index: number, name: string }} run
+ * @param {{ index: number, name: string, steered: boolean }} run
  */
-function show({ index, name }) {
+function show({ index, name, steered }) {
   const template = /** @type {HTMLTemplateElement} */ (document.getElementById('run'))
   const copy = /** @type {DocumentFragment} */ (template.content.cloneNode(true))
   const article = /** @type {HTMLElement} */ (copy.firstElementChild)
@@ -23,6 +24,7 @@ function show({ index, name }) {
   const data = new RunData()
   const curves = makeCurves(article, find)
   const samples = makeSamples(index, find)
+  const actions = steered ? makeActions(find) : () => {}
   const connection = (/** @type {string} */ text) => {
     if (find('.connection').textContent !== text) find('.connection').textContent = text
   }
@@ -39,6 +41,7 @@ function show({ index, name }) {
         drawWorkers(data, find)
         drawLedger(data, find)
       }
+      if (update.status || update.events) actions(data, over.includes(phaseOf(data)))
       if (!update.events) return
       drawIncidents(data, find)
       drawAlarms(data, find)
@@ -94,6 +97,6 @@ function drawHeader(data, find) {
 }
 
 const answer = await fetch('api/runs')
-/** @type {{ index: number, name: string }[]} */
+/** @type {{ index: number, name: string, steered: boolean }[]} */
 const runs = await answer.json()
 for (const run of runs) show(run)

@@ -3,7 +3,7 @@
  * @typedef {{ id: number, time: string, kind: string, [field: string]: unknown }} LoggedEvent
  * @typedef {{ workerId: string, rank: number | null, step: number, standing: string, computeSeconds: number | null, slow: string | null }} Worker
  * @typedef {{ epoch: number, distinct: number, duplicates: number, missing: number }} Coverage
- * @typedef {{ model: string, dataset: string, phase: string, reason?: string, generation?: number, worldSize?: number,
+ * @typedef {{ model: string, dataset: string, phase: string, held?: boolean, reason?: string, generation?: number, worldSize?: number,
  *   step: number, totalSteps: number, epoch: number, workers?: Worker[], coverage?: Coverage[],
  *   algorithm?: { name: string, reason: string } }} Status
  * @typedef {{ from: number, steps: number[], columns: Record<string, Column> }} SeriesUpdate

@@ -108,4 +108,6 @@ export const limits = {
   /** A reader with more than this still to be sent is passed over; after so many seconds it is cut off. */
   pageWaitingBytes: 256 << 10,
   pagePassedOver: 60,
+  /** Body of a request to do something: a name. */
+  actionBytes: 4096,
 } as const

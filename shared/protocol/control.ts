@@ -5,7 +5,7 @@ import { modelSpecSchema } from '../model/spec.ts'
 import { rankReportSchema, topologySchema } from './topology.ts'
 
 /** Peers of another version are refused at hello. */
-export const protocolVersion = 5
+export const protocolVersion = 6
 
 const natural = z.number().int().min(0)
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/)
@@ -165,6 +165,8 @@ const toWorkerSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('start'), generation: natural, topology: topologySchema }),
   z.object({ kind: z.literal('abort'), generation: natural, reason: z.string() }),
   z.object({ kind: z.literal('stop'), reason: z.string() }),
+  /** A checkpoint at the next step boundary, besides those that are due. */
+  z.object({ kind: z.literal('checkpoint') }),
   /** Halt at the next step boundary, all ranks at the same one. */
   z.object({ kind: z.literal('pause'), generation: natural, reason: z.string() }),
   /** The group goes on without this worker; it may say hello again. `discard`: its state is wrong. */

@@ -141,7 +141,11 @@ describe('the page over HTTP', () => {
     writeFileSync(join(path, 'samples/step-00000010.png'), 'picture')
     writeFileSync(join(path, 'metrics.jsonl'), '{"step":1,"loss":2}\n')
     writeFileSync(join(path, 'secret.txt'), 'secret')
-    const server = await openHttpServer('127.0.0.1', 0, { metrics: null, runs: [{ name: 'a run', path, status }] })
+    const server = await openHttpServer('127.0.0.1', 0, {
+      metrics: null,
+      actions: null,
+      runs: [{ name: 'a run', path, status }],
+    })
     open.push(server)
     return { base: `http://${server.address}`, path }
   }
@@ -173,7 +177,7 @@ describe('the page over HTTP', () => {
   it('is only for reading, and shows no other file', async () => {
     const { base } = await serve()
     for (const method of ['POST', 'PUT', 'DELETE']) expect((await fetch(base, { method })).status).toBe(405)
-    expect(await (await fetch(`${base}/api/runs`)).json()).toEqual([{ index: 0, name: 'a run' }])
+    expect(await (await fetch(`${base}/api/runs`)).json()).toEqual([{ index: 0, name: 'a run', steered: false }])
     expect(await (await fetch(`${base}/api/runs/0/samples/step-00000010.png`)).text()).toBe('picture')
     for (const path of ['samples/step-00000011.png', 'samples/..%2fsecret.txt', 'samples/../secret.txt', 'secret.txt'])
       expect((await fetch(`${base}/api/runs/0/${path}`)).status, path).toBe(404)

@@ -24,6 +24,7 @@ export const tail = {
   pauseVote: 22,
   hostVote: 23,
   spareVote: 24,
+  checkpointVote: 25,
 } as const
 
 /** A tensor of the flat weights. */

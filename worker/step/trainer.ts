@@ -22,6 +22,7 @@ import { type StepPhase, Stopwatch } from './stopwatch.ts'
 export interface Votes {
   readonly stop: boolean
   readonly pause: boolean
+  readonly checkpoint: boolean
   /** This end could reduce in its main thread: all ranks are on its host. */
   readonly host: boolean
   /** There is a core beside that of each rank. */
@@ -32,8 +33,9 @@ export interface StepResult {
   readonly committed: CommittedStep
   /** True on every rank alike where any rank asked to stop. */
   readonly stop: boolean
-  /** The same for a pause. */
+  /** The same for a pause, and for a checkpoint. */
   readonly pause: boolean
+  readonly checkpoint: boolean
   /** True on every rank alike where all said so. */
   readonly host: boolean
   readonly spare: boolean
@@ -104,7 +106,7 @@ export class Trainer {
       images: 0,
       bytes: 0,
     }
-    const agreed = { stop: false, pause: false, host: false, spare: false }
+    const agreed = { stop: false, pause: false, checkpoint: false, host: false, spare: false }
     let skipped = false
     try {
       await this.#gradients.begin(phases, plan, group)
@@ -127,6 +129,7 @@ export class Trainer {
         }
         agreed.stop ||= (tails[tail.stopVote] ?? 0) > 0
         agreed.pause ||= (tails[tail.pauseVote] ?? 0) > 0
+        agreed.checkpoint ||= (tails[tail.checkpointVote] ?? 0) > 0
         agreed.host = tails[tail.hostVote] === group.worldSize
         agreed.spare = tails[tail.spareVote] === group.worldSize
         const norm = await this.#gradients.norm(phase.updates, reduction.squared)
@@ -190,6 +193,7 @@ export class Trainer {
     const tails = this.#state.tail(phase.updates[0] ?? '', 0)
     tails[tail.stopVote] = votes.stop ? 1 : 0
     tails[tail.pauseVote] = votes.pause ? 1 : 0
+    tails[tail.checkpointVote] = votes.checkpoint ? 1 : 0
     tails[tail.hostVote] = votes.host ? 1 : 0
     tails[tail.spareVote] = votes.spare ? 1 : 0
   }
