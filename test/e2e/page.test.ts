@@ -1,22 +1,14 @@
-import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { type Browser, chromium, type Page } from 'playwright-core'
+import type { Browser } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
-import { available, Cli, childrenOf, ringleader, waitForStep } from '../support/cli.ts'
+import { hasChromium, openChromium, troublesOf } from '../support/chromium.ts'
+import { Cli, childrenOf, ringleader, waitForStep } from '../support/cli.ts'
 import { temporaryFolder } from '../support/folder.ts'
-
-const executablePath = ['chromium', 'chromium-browser', 'google-chrome']
-  .map((name) => `/usr/bin/${name}`)
-  .find(existsSync)
-const hasChromium = available(executablePath !== undefined, 'Chromium')
 
 describe.skipIf(!hasChromium)('the page in a real Chromium', () => {
   let browser: Browser
   beforeAll(async () => {
-    browser = await chromium.launch({
-      executablePath: executablePath ?? '',
-      args: ['--no-sandbox', '--disable-dev-shm-usage'],
-    })
+    browser = await openChromium()
   })
   afterAll(() => browser.close())
 
@@ -100,11 +92,3 @@ describe.skipIf(!hasChromium)('the page in a real Chromium', () => {
     expect((await ringleader('status', 'x')).code).toBe(2)
   })
 })
-
-/** What the browser complains about: a policy that is broken, code that fails, a file that is not there. */
-function troublesOf(page: Page): string[] {
-  const troubles: string[] = []
-  page.on('console', (message) => ['error', 'warning'].includes(message.type()) && troubles.push(message.text()))
-  page.on('pageerror', ({ message }) => troubles.push(message))
-  return troubles
-}

@@ -43,6 +43,9 @@ describe('membership', () => {
       ...{ certain: fc.boolean(), reason },
     }),
     fc.constant({ kind: 'stopRequested' as const }),
+    fc.constant({ kind: 'pauseRequested' as const }),
+    fc.constant({ kind: 'resumeRequested' as const }),
+    fc.constant({ kind: 'checkpointRequested' as const }),
     fc.constant({ kind: 'slept' as const }),
     fc.constant({ kind: 'tick' as const }),
   )
