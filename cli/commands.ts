@@ -7,6 +7,7 @@ import { benchWorkerCommand } from './command/bench-worker.ts'
 import { chaosCommand } from './command/chaos.ts'
 import { coordinatorCommand } from './command/coordinator.ts'
 import { evaluateCommand } from './command/evaluate.ts'
+import { exportCommand } from './command/export.ts'
 import { generateCommand } from './command/generate.ts'
 import { setupCommand } from './command/setup.ts'
 import { statusCommand } from './command/status.ts'
@@ -23,6 +24,7 @@ export const commands: readonly Command[] = [
   evaluateCommand,
   statusCommand,
   viewCommand,
+  exportCommand,
   chaosCommand,
   benchAllReduceCommand,
   benchWorkerCommand,

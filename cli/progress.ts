@@ -25,6 +25,8 @@ export class Progress implements RunObserver {
   #secondsPerStep = 0
   #drawn = 0
   #open = false
+  /** What went wrong first; the rest may follow from it. */
+  firstFailure: string | null = null
   readonly checkpoint: (step: number) => void
 
   /** `stored` is told of every checkpoint. */
@@ -61,7 +63,8 @@ export class Progress implements RunObserver {
     else if (this.#output.isTTY && this.#now() - this.#drawn >= redrawMs) this.#redraw(this.#text(step))
   }
 
-  incident(reason: string): void {
+  incident(reason: string, failed = false): void {
+    if (failed) this.firstFailure ??= reason
     this.#line(reason)
   }
 

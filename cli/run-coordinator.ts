@@ -66,14 +66,15 @@ export async function runCoordinator(
   await evaluations.finish()
   if (summary.evaluations.length > 0) run.folder.summary(summary)
   progress.end()
-  output.write(closing(summary, run.folder.path))
+  output.write(closing(summary, run.folder.path, progress.firstFailure))
   if (settings.json) process.stdout.write(`${JSON.stringify(summary)}\n`)
   return { completed: exitCode.ok, interrupted: exitCode.interrupted, failed: exitCode.failed }[summary.status]
 }
 
-function closing(summary: Summary, path: string): string {
+function closing(summary: Summary, path: string, failure: string | null): string {
   const rate = `${Math.round(summary.imagesPerSecond)} images/s`
   const done = `${summary.status} at step ${summary.steps}, ${rate}: ${path}/summary.json\n`
   if (summary.status === 'completed') return done
-  return `${done}reason: ${summary.reason}\ngo on with: ringleader train --resume ${path}\n`
+  const first = failure === null || summary.reason.includes(failure) ? '' : `first failure: ${failure}\n`
+  return `${done}reason: ${summary.reason}\n${first}go on with: ringleader train --resume ${path}\n`
 }

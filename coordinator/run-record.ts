@@ -206,7 +206,7 @@ export class RunRecord {
     const [{ kind, workerId, reason }, { step }] = incident
     this.metrics.incident(kind)
     this.run.folder.event('lost', { workerId, cause: kind, step, reason })
-    this.#observer.incident(`${workerId} is lost: ${reason}`)
+    this.#observer.incident(`${workerId} is lost: ${reason}`, true)
   }
 
   /** A worker computes for much longer than the others, or does so no more. */

@@ -8,7 +8,8 @@ export interface RunObserver {
   group(generation: number, worldSize: number, step: number): void
   committed(step: CommittedStep): void
   checkpoint(step: number): void
-  incident(reason: string): void
+  /** `failed`: a worker was lost. */
+  incident(reason: string, failed?: boolean): void
 }
 
 /** summary.json */

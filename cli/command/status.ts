@@ -1,16 +1,20 @@
 import { exitCode, messageOf, RingleaderError } from '../../shared/core/errors.ts'
 import type { Command } from '../parse.ts'
 import { httpFlag } from '../run-options.ts'
+import { showLive } from '../status/live-status.ts'
 import { hostAndPort } from '../values.ts'
 
 export const statusCommand: Command = {
   name: 'status',
-  summary: "a running coordinator's state",
+  summary: "a running coordinator's state: live in a terminal, once elsewhere",
   example: 'ringleader status --http 127.0.0.1:9464 --json',
   flags: { http: httpFlag, json: { type: 'boolean', describe: 'print one JSON object', default: false } },
   async run(parsed) {
     const { host, port } = hostAndPort(String(parsed.http))
-    const status = await fetchStatus(`http://${host}:${port}/api/status`)
+    const base = `http://${host}:${port}`
+    const status = await fetchStatus(`${base}/api/status`)
+    const { stdin, stdout } = process
+    if (parsed.json !== true && stdin.isTTY && stdout.isTTY) return showLive(base, stdin, stdout)
     process.stdout.write(parsed.json === true ? `${JSON.stringify(status)}\n` : table(status))
     return exitCode.ok
   },
