@@ -9,6 +9,7 @@ import { coordinatorCommand } from './command/coordinator.ts'
 import { evaluateCommand } from './command/evaluate.ts'
 import { exportCommand } from './command/export.ts'
 import { generateCommand } from './command/generate.ts'
+import { pruneCommand } from './command/prune.ts'
 import { setupCommand } from './command/setup.ts'
 import { statusCommand } from './command/status.ts'
 import { trainCommand } from './command/train.ts'
@@ -22,6 +23,7 @@ export const commands: readonly Command[] = [
   workerCommand,
   generateCommand,
   evaluateCommand,
+  pruneCommand,
   statusCommand,
   viewCommand,
   exportCommand,

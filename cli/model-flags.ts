@@ -1,5 +1,6 @@
 import type { Options } from 'yargs'
 import { usage } from '../shared/core/config.ts'
+import { parsePruning } from '../shared/core/prune-options.ts'
 import { ganLosses, noises } from '../shared/model/hyperparameters.ts'
 
 const number = (describe: string) => ({ type: 'number', describe, group: 'Model:' }) as const
@@ -38,6 +39,9 @@ export const modelFlags = {
   'decay-epochs': number('epochs over which the rates fall to a twentieth; 0: they stay'),
   decay: text('how they fall: linear or cosine (default: linear)'),
   'clip-gradient-norm': number("bound of a gradient's norm; 0: none (default: 0)"),
+  prune: text('part of the weights of kernels to prune by the end: 0.8, or by network or layer, generator=0.8'),
+  'prune-begin': number('part of the steps after which pruning begins (default: 0.1)'),
+  'prune-end': number('part of the steps after which it is done (default: 0.7)'),
   'clip-gradient-value': number("bound of each of a gradient's values; 0: none (default: 0)"),
 } as const satisfies Record<string, Options>
 
@@ -48,6 +52,7 @@ export function modelOptions(parsed: Parsed): Record<string, unknown> {
   const names = Object.keys(modelFlags).map((flag) => flag.replace(/-./g, (pair) => pair.charAt(1).toUpperCase()))
   const options = Object.fromEntries(names.map((name) => [name, parsed[name]]))
   const rates = parsed.learningRates
+  if (parsed.prune !== undefined) options.prune = parsePruning('prune', parsed.prune)
   return { ...options, ...(rates === undefined ? {} : { learningRates: ratesOf(rates) }) }
 }
 

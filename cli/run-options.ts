@@ -93,6 +93,11 @@ export const runFlags = {
     describe: 'newest checkpoints to keep, besides the best (default: 3)',
     group: 'Run:',
   },
+  'checkpoint-dtype': {
+    type: 'string',
+    describe: 'numbers in checkpoints: fp32, or bf16, half the size, from which a run goes on rounded (default: fp32)',
+    group: 'Run:',
+  },
   'sample-every': { type: 'number', describe: 'steps between sample grids (default: each epoch)', group: 'Run:' },
   trace: {
     type: 'boolean',
@@ -118,7 +123,7 @@ export const runFlags = {
   resume: { type: 'string', describe: 'folder of a run to go on with', group: 'Run:' },
   'allow-changes': {
     type: 'boolean',
-    describe: 'with --resume: take a new --learning-rate, --optimizer or --loss',
+    describe: 'with --resume: take a new --learning-rate, --optimizer, --loss or --prune',
     default: false,
     group: 'Run:',
   },
@@ -204,6 +209,7 @@ export function runRequest(
     rollbackRate: parsed.rollbackRate,
     keepCheckpoints: parsed.keepCheckpoints,
     checkpointEvery: parsed.checkpointEvery,
+    checkpointDtype: parsed.checkpointDtype,
     sampleEvery: parsed.sampleEvery,
     traceSteps: traceSteps(parsed),
     evaluateEvery: parsed.evaluateEvery,

@@ -39,6 +39,7 @@ const changeable = new Set<keyof RunOptions>([
   'epochs',
   'steps',
   'checkpointEvery',
+  'checkpointDtype',
   'sampleEvery',
   'evaluateEvery',
   'evaluateSamples',
@@ -57,7 +58,10 @@ const changeable = new Set<keyof RunOptions>([
 ])
 
 /** Options that it may change when told so: the weights go on, the way they are trained does not. */
-const changeableWhenTold = new Set<keyof RunOptions>(['learningRate', 'learningRates', 'optimizer', 'loss'])
+const changeableWhenTold = new Set<keyof RunOptions>([
+  ...(['learningRate', 'learningRates', 'optimizer', 'loss'] as const),
+  ...(['prune', 'pruneBegin', 'pruneEnd'] as const),
+])
 
 /** Checks everything that can be wrong before a process starts, and lays out the run's folder. */
 export function prepareRun(

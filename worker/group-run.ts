@@ -264,7 +264,8 @@ export class GroupRun {
       const { state, sender } = this.#workshop
       const hash = weightsSha256(state)
       this.#link.send({ kind: 'replicaHash', generation: this.generation, step, weightsSha256: hash })
-      if (send && !sender.busy) void sender.start(step, hash, encodeCheckpoint(state))
+      if (send && !sender.busy)
+        void sender.start(step, hash, encodeCheckpoint(state, this.#workshop.welcome.config.checkpointDtype))
     })
   }
 

@@ -6,6 +6,7 @@ import { registry } from '../model/registry.ts'
 import { completeCompression, compressionNames } from './compression-options.ts'
 import { usage } from './errors.ts'
 import { limits } from './limits.ts'
+import { checkPruning, pruneSchema } from './prune-options.ts'
 
 const positive = z.number().positive()
 const count = z.number().int().positive()
@@ -53,6 +54,13 @@ export const runConfigSchema = z.strictObject({
   math: z.enum(['fp32', 'bf16']).default('fp32'),
   ...hyperparameterShape,
   recipe: z.string(),
+  /** Part of the weights of kernels that is zero at last, by network or network/layer (docs/pruning.md). */
+  prune: pruneSchema.default({}),
+  /** Parts of the run's steps at which pruning begins and is done. */
+  pruneBegin: z.number().min(0).lt(1).default(0.1),
+  pruneEnd: z.number().min(0).max(1).default(0.7),
+  /** Numbers that checkpoints are stored in; bfloat16 takes half the room, and what is resumed is rounded. */
+  checkpointDtype: z.enum(['fp32', 'bf16']).default('fp32'),
   /** A step whose reduced gradient is not finite, or has a larger Euclidean norm, is skipped. */
   maxGradientNorm: positive,
   /** So many skipped steps in a row send the run back to a checkpoint, with lower rates; 0: never. */
@@ -99,6 +107,10 @@ const shared = {
   threads: null,
   backend: null,
   math: 'fp32',
+  prune: {},
+  pruneBegin: 0.1,
+  pruneEnd: 0.7,
+  checkpointDtype: 'fp32',
   maxGradientNorm: 1e6,
   maxSkips: 10,
   rollbackRate: 0.5,
@@ -140,6 +152,7 @@ export function resolveConfig(options: RunOptions): RunConfig {
   const config = parseConfig(merged)
   completeImageSize(config)
   checkModelOptions(config)
+  checkPruning(config)
   if (config.reproducible) config.threads ??= 1
   if (config.reproducible && unordered.includes(config.algorithm)) {
     throw usage(

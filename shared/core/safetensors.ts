@@ -1,6 +1,6 @@
 import { RingleaderError } from './errors.ts'
 
-/** The safetensors format: 8-byte little-endian header length, JSON header, data. float32 only. */
+/** The safetensors format: 8-byte little-endian header length, JSON header, data: float32, or bfloat16, which is read as float32. */
 export interface NamedTensor {
   readonly name: string
   readonly shape: readonly number[]
@@ -9,16 +9,20 @@ export interface NamedTensor {
 
 const maxHeaderBytes = 100 << 20 // as the reference implementation
 
-/** Tensors in the order given, packed without gaps; the data starts at a multiple of 8. */
+const dtypes = { F32: 4, BF16: 2 } as const
+type Dtype = keyof typeof dtypes
+
+/** Tensors in the order given, packed without gaps; the data starts at a multiple of 8. BF16 rounds to the nearest, ties to even. */
 export function encodeSafetensors(
   tensors: readonly NamedTensor[],
   metadata?: Readonly<Record<string, string>>,
+  dtype: Dtype = 'F32',
 ): Uint8Array {
   let offset = 0
   const entries = tensors.map((tensor) => {
     const start = offset
-    offset += tensor.data.byteLength
-    return [tensor.name, { dtype: 'F32', shape: tensor.shape, data_offsets: [start, offset] }]
+    offset += tensor.data.length * dtypes[dtype]
+    return [tensor.name, { dtype, shape: tensor.shape, data_offsets: [start, offset] }]
   })
   const header = Object.fromEntries([...(metadata ? [['__metadata__', metadata]] : []), ...entries])
   const text = Buffer.from(JSON.stringify(header))
@@ -29,8 +33,9 @@ export function encodeSafetensors(
   bytes.set(text, 8)
   let position = 8 + headerBytes
   for (const { data } of tensors) {
-    bytes.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), position)
-    position += data.byteLength
+    const stored = dtype === 'F32' ? data : bfloat16(data)
+    bytes.set(new Uint8Array(stored.buffer, stored.byteOffset, stored.byteLength), position)
+    position += stored.byteLength
   }
   return bytes
 }
@@ -57,15 +62,30 @@ export function decodeSafetensors(bytes: Uint8Array): DecodedTensors {
       shape,
       data_offsets: offsets,
     } = (entry ?? {}) as { dtype?: unknown; shape?: unknown; data_offsets?: unknown }
-    if (dtype !== 'F32' || !naturals(shape) || !naturals(offsets)) throw corrupt(`tensor ${name} is no float32 tensor`)
+    if ((dtype !== 'F32' && dtype !== 'BF16') || !naturals(shape) || !naturals(offsets))
+      throw corrupt(`tensor ${name} is no float32 or bfloat16 tensor`)
     const [start = 0, end = 0] = offsets
-    if (end > data.byteLength || end - start !== 4 * shape.reduce((product, extent) => product * extent, 1))
+    if (end > data.byteLength || end - start !== dtypes[dtype] * shape.reduce((product, extent) => product * extent, 1))
       throw corrupt(`tensor ${name} lies at ${start}…${end} of ${data.byteLength} bytes`)
     used += end - start
-    tensors.set(name, { shape, data: new Float32Array(Uint8Array.from(data.subarray(start, end)).buffer) })
+    const values = Uint8Array.from(data.subarray(start, end)).buffer
+    tensors.set(name, { shape, data: dtype === 'F32' ? new Float32Array(values) : float32(new Uint16Array(values)) })
   }
   if (used !== data.byteLength) throw corrupt(`${data.byteLength} data bytes for ${used} of tensors`)
   return { tensors, metadata: (header.__metadata__ ?? {}) as Record<string, string> }
+}
+
+/** The upper halves of the bits, rounded; what is no number stays none. */
+function bfloat16(values: Float32Array): Uint16Array {
+  const words = new Uint32Array(values.buffer, values.byteOffset, values.length)
+  const halves = new Uint16Array(words.length)
+  for (const [at, word] of words.entries())
+    halves[at] = Number.isNaN(values[at]) ? 0x7fc0 : (word + 0x7fff + ((word >>> 16) & 1)) >>> 16
+  return halves
+}
+
+function float32(halves: Uint16Array): Float32Array {
+  return new Float32Array(Uint32Array.from(halves, (half) => half * 0x1_0000).buffer)
 }
 
 function parseHeader(bytes: Uint8Array): Record<string, unknown> {

@@ -42,6 +42,8 @@ export interface Kernel {
   scale(target: number, count: number, factor: number): void
   /** Into [−bound, bound], in place; NaN stays. */
   clamp(target: number, count: number, bound: number): void
+  /** 0 where the source is 0; what else the target has stays, NaN too. */
+  mask(target: number, source: number, count: number): void
   /** target + (1 − decay) (source − target): one step of an exponential moving average. */
   average(target: number, source: number, count: number, decay: number): void
   /**
@@ -83,6 +85,7 @@ export function loadKernel(memory: WebAssembly.Memory): Kernel {
     add: (target, source, count) => void call('add', target, source, count),
     scale: (...values) => void call('scale', ...values),
     clamp: (...values) => void call('clamp', ...values),
+    mask: (...values) => void call('mask', ...values),
     average: (...values) => void call('average', ...values),
     powerIteration: (...values) => void call('powerIteration', ...values),
     sumSquares: (source, count) => call('sumSquares', source, count),

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
+import type { RunConfig } from '../../shared/core/config.ts'
 import { RingleaderError } from '../../shared/core/errors.ts'
-import { decodeSafetensors, encodeSafetensors } from '../../shared/core/safetensors.ts'
+import { decodeSafetensors, encodeSafetensors, type NamedTensor } from '../../shared/core/safetensors.ts'
 import type { ModelState } from './model-state.ts'
 
 /** SHA-256 over the weights' bytes in name order. */
@@ -17,14 +18,15 @@ export interface CheckpointFiles {
   readonly optimizerSteps: Record<string, number>
 }
 
-/** A copy of the whole state as two safetensors files; training may go on while they travel. */
-export function encodeCheckpoint(state: ModelState): CheckpointFiles {
+/** A copy of the whole state as two safetensors files, rounded where `dtype` is bf16; training may go on while they travel. */
+export function encodeCheckpoint(state: ModelState, dtype: RunConfig['checkpointDtype'] = 'fp32'): CheckpointFiles {
+  const encode = (tensors: NamedTensor[]) => encodeSafetensors(tensors, undefined, dtype === 'bf16' ? 'BF16' : 'F32')
   const slots = [...state.slots].sort((a, b) => (a.name < b.name ? -1 : 1))
   return {
-    weights: encodeSafetensors(
+    weights: encode(
       state.sortedSlots().map((slot) => ({ name: slot.name, shape: [...slot.shape], data: slot.weights })),
     ),
-    optimizer: encodeSafetensors(
+    optimizer: encode(
       slots.flatMap((slot) => [
         { name: `${slot.name}/moment1`, shape: [...slot.shape], data: slot.moment1 },
         { name: `${slot.name}/moment2`, shape: [...slot.shape], data: slot.moment2 },

@@ -8,6 +8,7 @@ import type { Backend, BoundParameters } from '../backend/backend.ts'
 import type { Model, Phase } from '../model/model.ts'
 import { clipGradients, finishUpdate } from '../optimizer/constraints.ts'
 import { learningRate, nextUpdate } from '../optimizer/optimizer.ts'
+import { maskGradients, pruneNetwork } from '../optimizer/pruning.ts'
 import { noTrace, type Trace } from '../trace/trace.ts'
 import type { Group } from './group.ts'
 import { generateImages } from './images.ts'
@@ -207,7 +208,9 @@ export class Trainer {
   async #update(name: string, step: number): Promise<void> {
     const rate = learningRate(this.#config, name, step, this.#schedule.stepsPerEpoch)
     const network = this.#state.network(name)
+    maskGradients(this.#config, this.#state, name)
     await this.#gradients.update(name, nextUpdate(this.#config, network, rate))
+    pruneNetwork(this.#config, this.#state, name, step, this.#schedule.totalSteps)
     finishUpdate(this.#config, this.#state, network)
     this.#bound.refresh(this.#state.slots.filter((slot) => slot.network === name).map((slot) => slot.name))
   }

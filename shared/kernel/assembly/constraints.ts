@@ -29,6 +29,20 @@ export function clamp(target: usize, count: i32, bound: f32): void {
   }
 }
 
+export function mask(target: usize, source: usize, count: i32): void {
+  const zero = f32x4.splat(0)
+  const end = count & ~3
+  let i = 0
+  for (; i < end; i += 4) {
+    const o = <usize>i << 2
+    v128.store(target + o, v128.and(v128.load(target + o), f32x4.ne(v128.load(source + o), zero)))
+  }
+  for (; i < count; i++) {
+    const o = <usize>i << 2
+    if (load<f32>(source + o) == 0) store<f32>(target + o, 0)
+  }
+}
+
 export function average(target: usize, source: usize, count: i32, decay: f32): void {
   const rest: f32 = <f32>1 - decay
   const r = f32x4.splat(rest)

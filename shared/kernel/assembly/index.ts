@@ -20,7 +20,7 @@ export function add(target: usize, source: usize, count: i32): void {
   }
 }
 
-export { average, clamp, powerIteration, scale } from './constraints'
+export { average, clamp, mask, powerIteration, scale } from './constraints'
 
 /** Bytes to floats: x · factor + shift. */
 export function scaleBytes(target: usize, source: usize, count: i32, factor: f32, shift: f32): void {
