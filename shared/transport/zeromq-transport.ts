@@ -282,10 +282,7 @@ class ZeromqTransport implements Transport {
 
 /** ZeroMQ reads the memory after `send` has resolved, so each message gets memory of its own. */
 function joined(header: Uint8Array, payload: Uint8Array): Uint8Array {
-  const message = Buffer.allocUnsafe(header.byteLength + payload.byteLength)
-  message.set(header)
-  message.set(payload, header.byteLength)
-  return message
+  return Buffer.concat([header, payload])
 }
 
 /** Of an address that names one interface; a host name, or all of them, leave the choice to the system. */
