@@ -157,8 +157,8 @@ export class AllReduceGroup {
   placeOf(headerBytes: Uint8Array): Uint8Array | null {
     const header = decodeFrameHeader(headerBytes)
     const { run, generation, worldSize, rank } = this.#options
-    if (!header || this.#aborted || header.run !== run || header.generation !== generation) return null
-    if (this.#compression || header.sender >= worldSize || header.sender === rank) return null
+    const isOfThis = header?.run === run && header.generation === generation
+    if (!isOfThis || this.#aborted || this.#compression || header.sender >= worldSize || header.sender === rank) return null
     const operation = this.#operations.get(`${header.step}/${header.bucket}`)
     const range = operation?.reduction.place?.(header)
     return range && operation ? bytesOf(operation.bucket.values(range)) : null
