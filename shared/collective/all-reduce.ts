@@ -158,7 +158,8 @@ export class AllReduceGroup {
     const header = decodeFrameHeader(headerBytes)
     const { run, generation, worldSize, rank } = this.#options
     const isOfThis = header?.run === run && header.generation === generation
-    if (!isOfThis || this.#aborted || this.#compression || header.sender >= worldSize || header.sender === rank) return null
+    if (!isOfThis || this.#aborted || this.#compression || header.sender >= worldSize || header.sender === rank)
+      return null
     const operation = this.#operations.get(`${header.step}/${header.bucket}`)
     const range = operation?.reduction.place?.(header)
     return range && operation ? bytesOf(operation.bucket.values(range)) : null
