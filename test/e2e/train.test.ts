@@ -49,9 +49,9 @@ describe('train', () => {
     const manifest = readJson(join(folder, 'checkpoints/step-00000469/manifest.json'))
     expect(manifest).toMatchObject({ step: 469, epoch: 1, seed: 1, weightsSha256: summary.weightsSha256 })
     expect(readJson(join(folder, 'config.json'))).toMatchObject({ model: 'vae', seed: 1, batchSize: 128, epochs: 1 })
+    // Without those of slow workers, which a busy host makes.
     const kinds = readLines(join(folder, 'events.jsonl')).map(({ kind }) => String(kind))
     expect(kinds.filter((kind) => !kind.startsWith('slow'))).toEqual([
-      // a busy host makes workers slow
       'start',
       'join',
       'join',

@@ -54,17 +54,6 @@ export function pruneNetwork(
   }
 }
 
-/** Part of the weights of the kernels of a network that is zero; null where none is to be. */
-export function sparsityOf(config: RunConfig, state: ModelState, network: string): number | null {
-  const slots = prunedSlots(config, state, network)
-  const count = slots.reduce((sum, { size }) => sum + size, 0)
-  const zeros = slots.reduce(
-    (sum, { weights }) => sum + weights.reduce((n, weight) => n + (weight === 0 ? 1 : 0), 0),
-    0,
-  )
-  return count === 0 ? null : zeros / count
-}
-
 function prunedSlots(config: RunConfig, state: ModelState, name: string): ParameterSlot[] {
   return state.slots.filter(
     (slot) => slot.role === 'kernel' && slot.network === name && partOf(config.prune, slot.name) > 0,
