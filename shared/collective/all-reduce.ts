@@ -8,7 +8,7 @@ import { DirectReduction } from './direct.ts'
 import { ExchangeReduction } from './exchange.ts'
 import { HierarchicalReduction } from './hierarchical.ts'
 import type { LaneNode } from './lanes.ts'
-import { type BucketView, plane, type Reduction } from './reduction.ts'
+import { type BucketView, plane, type Reduction, type Settled } from './reduction.ts'
 import { RingReduction } from './ring.ts'
 import { SendWindow } from './send-window.ts'
 import { hubOf, StarReduction } from './star.ts'
@@ -98,7 +98,7 @@ export class AllReduceGroup {
     offsets: readonly number[],
     count: number,
     exact = 0,
-    settled: (first: number, count: number) => void = () => {},
+    settled: Settled = () => {},
   ): Promise<AllReduceReport> {
     if (this.#aborted) return Promise.reject(this.#aborted)
     const { rank, worldSize, lanes, algorithm } = this.#options
@@ -176,12 +176,7 @@ export class AllReduceGroup {
     for (const operation of open) operation.reject(reason)
   }
 
-  #view(
-    offsets: readonly number[],
-    count: number,
-    send: BucketView['send'],
-    told: (first: number, count: number) => void,
-  ): BucketView {
+  #view(offsets: readonly number[], count: number, send: BucketView['send'], told: Settled): BucketView {
     const { rank, worldSize, memory, segmentElements = limits.segmentBytes / 4 } = this.#options
     const values: BucketView['values'] = ({ start, end }, part = 0) =>
       memory.floats((offsets[part] ?? 0) + start, end - start)

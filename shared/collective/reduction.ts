@@ -10,6 +10,9 @@ import type { Sums } from './sums.ts'
  */
 export const plane = { partial: 0, result: 1, turns: 2, probe: 5 } as const
 
+/** Told of elements that are final: so many from the first on. */
+export type Settled = (first: number, count: number) => void
+
 /** One bucket that is reduced, as its algorithm sees it. */
 export interface BucketView {
   readonly rank: number

@@ -1,5 +1,4 @@
-/** `count` floats from the `first` of a bucket on. */
-type Settled = (first: number, count: number) => void
+import type { Settled } from '../../shared/collective/reduction.ts'
 
 export type HostBucket = [...Parameters<Group['allReduce']>, settled?: Settled]
 
