@@ -60,7 +60,7 @@ describe.skipIf(!hasChromium)('a run is steered from the page in a real Chromium
     await page.keyboard.press('Enter')
     await vi.waitFor(async () => expect(await dialog.textContent()).toContain('not the token of this run'), patience)
     await page.keyboard.press('Escape')
-    expect(await page.textContent('.actions')).toContain('Nothing was done.')
+    await vi.waitFor(async () => expect(await page.textContent('.actions')).toContain('Nothing was done.'), patience)
     expect(await page.textContent('.phase')).toContain('running')
 
     await page.getByRole('button', { name: 'Pause' }).click()
