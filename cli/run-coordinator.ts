@@ -5,6 +5,7 @@ import type { Summary } from '../coordinator/summary.ts'
 import { openToken } from '../coordinator/token.ts'
 import { exitCode } from '../shared/core/errors.ts'
 import { makeSchedule } from '../shared/core/schedule.ts'
+import { describeGoodput } from './describe-goodput.ts'
 import { evaluationsOf } from './process/run-evaluations.ts'
 import { Progress } from './progress.ts'
 import { hostAndPort } from './values.ts'
@@ -73,7 +74,7 @@ export async function runCoordinator(
 
 function closing(summary: Summary, path: string, failure: string | null): string {
   const rate = `${Math.round(summary.imagesPerSecond)} images/s`
-  const done = `${summary.status} at step ${summary.steps}, ${rate}: ${path}/summary.json\n`
+  const done = `${summary.status} at step ${summary.steps}, ${rate}: ${path}/summary.json\n${describeGoodput(summary.goodput)}\n`
   if (summary.status === 'completed') return done
   const first = failure === null || summary.reason.includes(failure) ? '' : `first failure: ${failure}\n`
   return `${done}reason: ${summary.reason}\n${first}go on with: ringleader train --resume ${path}\n`

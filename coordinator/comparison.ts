@@ -17,14 +17,29 @@ export class Comparison {
     this.#record = record
     this.#membership = membership
     this.#apply = apply
+    record.metrics.watchSlow(() => this.#stragglers.causes)
   }
 
   formed(group: readonly string[]): void {
     this.#stragglers.formed(group)
   }
 
-  steps(workerId: string, { generation, steps }: Extract<ToCoordinator, { kind: 'committed' }>): void {
+  steps(workerId: string, { generation, steps, load }: Extract<ToCoordinator, { kind: 'committed' }>): void {
+    this.#record.goodput.steps(workerId, generation, steps)
     if (generation !== this.#membership().generation) return
+    if (load) {
+      const inputSeconds = steps.reduce((sum, { phaseSeconds }) => sum + (phaseSeconds.input ?? 0), 0) / steps.length
+      const { stoppedSeconds, delayedSeconds, gcSeconds } = load
+      const ofStep = (seconds: number) => seconds / steps.length
+      this.#stragglers.load(
+        workerId,
+        {
+          ...{ stoppedSeconds: ofStep(stoppedSeconds), delayedSeconds: ofStep(delayedSeconds) },
+          ...{ gcSeconds: ofStep(gcSeconds), inputSeconds },
+        },
+        steps.length,
+      )
+    }
     for (const { seconds, allReduceSeconds } of steps) {
       const straggler = this.#stragglers.report(workerId, seconds - allReduceSeconds)
       if (straggler) this.#record.straggles(straggler)

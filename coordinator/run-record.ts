@@ -1,4 +1,3 @@
-import { type ChosenAlgorithm, describeAlgorithm } from '../shared/collective/algorithm.ts'
 import { unknownTopology } from '../shared/collective/topology.ts'
 import { messageOf } from '../shared/core/errors.ts'
 import { encodeImageGrid } from '../shared/core/image-grid.ts'
@@ -10,6 +9,7 @@ import type { CheckpointMessage } from './checkpoint/checkpoint-intake.ts'
 import { type Manifest, stepName } from './checkpoint/checkpoint-store.ts'
 import { Checkpoints } from './checkpoint/checkpoints.ts'
 import { EvaluationRecords } from './evaluation-record.ts'
+import { Goodput } from './goodput/goodput.ts'
 import { Incidents } from './incidents.ts'
 import { NotedTally } from './journal/noted-tally.ts'
 import type { Straggler } from './membership/stragglers.ts'
@@ -17,6 +17,7 @@ import { Metrics } from './metrics/metrics.ts'
 import type { PreparedRun } from './prepare-run.ts'
 import type { Divergence } from './replicas.ts'
 import { RollBacks } from './roll-backs.ts'
+import { algorithmOf } from './run-algorithm.ts'
 import type { Incident, WorldSize } from './run-folder.ts'
 import type { Ledger } from './schedule/ledger.ts'
 import type { RunObserver, Summary } from './summary.ts'
@@ -44,6 +45,7 @@ export class RunRecord {
   readonly #alarms: Alarms
   readonly #rollBacks: RollBacks
   #backend = ''
+  readonly goodput: Goodput
 
   constructor(run: PreparedRun, observer: RunObserver, now: number) {
     this.run = run
@@ -63,10 +65,13 @@ export class RunRecord {
     if (run.takeover) for (const record of run.takeover) this.#tally.apply(record)
     else if (run.checkpoint) this.#tally.resume(run.checkpoint.manifest)
     this.#tally.generation = this.generation
+    const group = this.inherited?.group.map(({ workerId }) => workerId)
+    this.goodput = new Goodput(now, this.#tally.elapsed.goodput, group, this.generation)
+    this.metrics.watchGoodput(() => this.goodput.seconds)
     if (this.inherited) {
       const { generation, group } = this.inherited
       this.metrics.group(generation, group.length)
-      this.metrics.reduces(this.algorithm(this.inherited.topology).name, this.inherited.topology)
+      this.metrics.reduces(algorithmOf(run.config, this.inherited.topology).name, this.inherited.topology)
       observer.group(generation, group.length, this.ledger.steps)
     }
     run.folder.onTrouble((reason) =>
@@ -88,6 +93,7 @@ export class RunRecord {
   }
 
   sync(): void {
+    this.notes.note({ kind: 'goodput', goodput: this.goodput.noted })
     this.notes.sync(this.checkpoints.step)
   }
 
@@ -177,7 +183,7 @@ export class RunRecord {
   /** False where a checkpoint could not be stored: there is an alarm, and the training goes on. */
   checkpoint(message: CheckpointMessage, bytes: Uint8Array | null, now: number): boolean {
     try {
-      const elapsed = { ...this.#tally.elapsed, wallSeconds: this.#wallSeconds(now) }
+      const elapsed = { ...this.#tally.elapsed, wallSeconds: this.#wallSeconds(now), goodput: this.goodput.noted }
       const spent = { elapsed, score: this.#tally.score }
       const stored = this.checkpoints.take(message, bytes, spent, (step) => this.#tally.finishedEpochs(step))
       if (stored) this.#stored(stored)
@@ -210,10 +216,11 @@ export class RunRecord {
   }
 
   /** A worker computes for much longer than the others, or does so no more. */
-  straggles({ workerId, ratio, slow }: Straggler): void {
+  straggles({ workerId, ratio, cause, slow }: Straggler): void {
     const { steps } = this.ledger
-    this.run.folder.event(slow ? 'slow' : 'slow-over', { workerId, step: steps, ratio, cause: 'compute' })
-    if (slow) this.#observer.incident(`${workerId} is slow: it computes ${ratio} times as long as the others`)
+    this.run.folder.event(slow ? 'slow' : 'slow-over', { workerId, step: steps, ratio, cause })
+    if (slow)
+      this.#observer.incident(`${workerId} is slow: it computes ${ratio} times as long as the others (${cause})`)
   }
 
   /** A worker went by itself, at a step boundary. */
@@ -231,15 +238,9 @@ export class RunRecord {
   started(generation: number, topology: Topology, now: number): void {
     this.notes.note({ kind: 'started', generation, topology })
     this.#open.started(now)
-    const algorithm = this.algorithm(topology)
+    const algorithm = algorithmOf(this.run.config, topology)
     this.metrics.reduces(algorithm.name, topology)
     this.run.folder.event('algorithm', { generation, ...algorithm, topology })
-  }
-
-  algorithm(topology: Topology): ChosenAlgorithm {
-    const { algorithm, reproducible, compression } = this.run.config
-    const onePlace = reproducible || compression === 'topk'
-    return describeAlgorithm({ choice: algorithm, topology, onePlace, compressed: compression !== 'none' })
   }
 
   /** Nobody holds the state any more, or it is void: back to a checkpoint. */
@@ -261,6 +262,7 @@ export class RunRecord {
   finish(status: Summary['status'], reason: string, now: number): Summary {
     this.checkpoints.abandon()
     for (const { incident, reason: why } of this.#open.rest()) this.#closeIncident(incident, why)
+    this.goodput.end(now)
     const { runId, config, folder } = this.run
     const summary: Summary = {
       runId,
@@ -278,6 +280,7 @@ export class RunRecord {
       incidents: this.#incidents,
       finalLosses: this.#tally.losses,
       evaluations: this.evaluations.all,
+      goodput: this.goodput.figures,
       backend: this.#backend,
       compression: config.compression,
       seed: config.seed,

@@ -113,19 +113,20 @@ export class Shell {
 
   apply(event: MembershipEvent): void {
     this.#guard(() => {
-      const { state, effects } = decide(this.#membership, event, this.#clock.now())
+      const now = this.#clock.now()
+      const { state, effects } = decide(this.#membership, event, now)
       this.#membership = state
-      for (const effect of effects) this.#carryOut(effect)
+      this.#record.goodput.follow(event, effects, now)
+      for (const effect of effects) this.#carryOut(effect, now)
     })
   }
 
   /** Before the first group nobody would come in its place; later somebody may. */
   workerExited({ workerId, processId, reason }: { workerId: string; processId: number; reason: string }): void {
     const { formed, members, generation } = this.#membership
-    const isHere = members.has(workerId)
     const last = this.#reception.processOf(workerId)
-    if (isHere && last !== undefined && last !== processId) return // the process after it is here already
-    if (!isHere && last !== processId) {
+    if (members.has(workerId) && last !== undefined && last !== processId) return // the process after it is here already
+    if (!members.has(workerId) && last !== processId) {
       const at = { step: this.#record.ledger.steps, generation, wasMember: false, silentMs: 0, now: this.#clock.now() }
       this.#record.lost({ kind: 'dead', workerId, reason }, at)
     }
@@ -234,8 +235,7 @@ export class Shell {
     this.#peers.send(workerId, { kind: 'blob', sha256 }, blob)
   }
 
-  #carryOut(effect: MembershipEffect): void {
-    const now = this.#clock.now()
+  #carryOut(effect: MembershipEffect, now: number): void {
     switch (effect.kind) {
       case 'form':
         return this.#form(effect)

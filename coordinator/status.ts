@@ -2,6 +2,7 @@ import { rankIn } from './membership/members.ts'
 import type { Membership } from './membership/state.ts'
 import type { Pace } from './membership/stragglers.ts'
 import type { PreparedRun } from './prepare-run.ts'
+import { algorithmOf } from './run-algorithm.ts'
 import type { RunRecord } from './run-record.ts'
 
 /** The newest ones; a long run has thousands. */
@@ -27,7 +28,7 @@ export function statusOf(
     reason,
     generation,
     worldSize: group.length,
-    algorithm: record.algorithm(topology),
+    algorithm: algorithmOf(run.config, topology),
     step: ledger.steps,
     totalSteps: schedule.totalSteps,
     epoch: Math.floor(ledger.steps / schedule.stepsPerEpoch),
@@ -39,6 +40,7 @@ export function statusOf(
       standing,
       ...pace(workerId),
     })),
+    goodput: record.goodput.figures,
     samples: run.dataset.train.count,
     coverage: ledger.coverage().slice(-shownEpochs),
   }

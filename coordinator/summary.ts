@@ -1,5 +1,6 @@
 import type { CommittedStep } from '../shared/protocol/control.ts'
 import type { EvaluationRecord } from './evaluation-record.ts'
+import type { GoodputFigures } from './goodput/parts.ts'
 import type { Incident, WorldSize } from './run-folder.ts'
 import type { EpochCoverage } from './schedule/ledger.ts'
 
@@ -30,6 +31,8 @@ export interface Summary {
   readonly finalLosses: Readonly<Record<string, number>>
   /** Of `--evaluate-every`. */
   readonly evaluations: readonly EvaluationRecord[]
+  /** Where the time of all workers went. */
+  readonly goodput: GoodputFigures
   readonly backend: string
   readonly compression: string
   readonly seed: number

@@ -3,6 +3,7 @@ import type { Schedule } from '../shared/core/schedule.ts'
 import type { CommittedStep, StateIdentity } from '../shared/protocol/control.ts'
 import type { Topology } from '../shared/protocol/topology.ts'
 import type { Manifest } from './checkpoint/checkpoint-store.ts'
+import { nothing } from './goodput/parts.ts'
 import type { JournalRecord, Snapshot } from './journal/journal-record.ts'
 import { Ledger } from './schedule/ledger.ts'
 
@@ -10,7 +11,7 @@ import { Ledger } from './schedule/ledger.ts'
 export class Tally {
   readonly ledger: Ledger
   readonly #schedule: Schedule
-  #elapsed = { wallSeconds: 0, steppingSeconds: 0, images: 0 }
+  #elapsed: Manifest['elapsed'] = { wallSeconds: 0, steppingSeconds: 0, images: 0, goodput: nothing }
   losses: Record<string, number> = {}
   generation = 0
   group: readonly { workerId: string; endpoint: string }[] = []
@@ -30,7 +31,7 @@ export class Tally {
   }
 
   /** Wall time of earlier sittings; stepping time and images of all. */
-  get elapsed(): Readonly<{ wallSeconds: number; steppingSeconds: number; images: number }> {
+  get elapsed(): Readonly<Manifest['elapsed']> {
     return this.#elapsed
   }
 
@@ -79,6 +80,9 @@ export class Tally {
         return true
       case 'held':
         this.held = record.held
+        return true
+      case 'goodput':
+        this.#elapsed.goodput = record.goodput
         return true
       default:
         return record satisfies never

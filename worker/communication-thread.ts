@@ -5,6 +5,7 @@ import { hubConnectionOf } from '../shared/protocol/hub.ts'
 import { openControlClient } from '../shared/transport/control-socket.ts'
 import { openZeromqTransport } from '../shared/transport/zeromq-transport.ts'
 import { Communicator } from './communicator.ts'
+import { ProcessLoad } from './process-load.ts'
 import type { ThreadData, ToThread } from './thread-messages.ts'
 import { traceGarbageCollection } from './trace/garbage-collection.ts'
 import { SharedTrace } from './trace/trace.ts'
@@ -17,9 +18,11 @@ const data = workerData as ThreadData
 assert(parentPort, 'runs as a thread')
 const port = parentPort
 const warn = (line: string) => void process.stderr.write(`ringleader ${line}\n`)
+const counters = new Int32Array(data.counters)
 const communicator = new Communicator({
   data,
-  counters: new Int32Array(data.counters),
+  counters,
+  load: new ProcessLoad(systemClock, counters),
   control: openControlClient(data.coordinator, data.workerId),
   transport: await openZeromqTransport(data.dataBind, { warn }),
   openHub: () => openControlClient(data.coordinator, hubConnectionOf(data.workerId)),

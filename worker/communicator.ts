@@ -7,6 +7,7 @@ import type { ControlClient } from '../shared/transport/control-socket.ts'
 import type { Transport } from '../shared/transport/transport.ts'
 import { CoordinatorWatch } from './coordinator-watch.ts'
 import { DataPlane } from './data-plane.ts'
+import type { ProcessLoad } from './process-load.ts'
 import { counter, type FromThread, type GroupPlan, type ThreadData, type ToThread } from './thread-messages.ts'
 import type { About } from './trace/notes.ts'
 import { TraceOutbox } from './trace/trace-outbox.ts'
@@ -23,6 +24,8 @@ export interface CommunicatorParts {
   openHub(): ControlClient
   readonly clock: Clock
   post(message: FromThread): void
+  /** Left out: nobody can tell. */
+  readonly load?: Pick<ProcessLoad, 'since' | 'close'>
   /** A line for whoever started this worker. */
   warn(line: string): void
 }
@@ -133,11 +136,11 @@ export class Communicator {
       this.#lastWord = message
       this.#tellTrace() // it may be the last one, for a worker that is told so too
     }
-    if (message.kind === 'committed') {
-      this.#unnoted.push(message)
-      this.#watch.unnoted(this.#unnotedSteps)
-    }
-    this.#send(message, bytes)
+    if (message.kind !== 'committed') return this.#send(message, bytes)
+    const commits = this.#parts.load ? { ...message, load: this.#parts.load.since() } : message
+    this.#unnoted.push(commits)
+    this.#watch.unnoted(this.#unnotedSteps)
+    this.#send(commits)
   }
 
   #fromCoordinator(frames: Uint8Array[]): void {
@@ -244,6 +247,7 @@ export class Communicator {
     this.#closing = true
     this.#watch.stop()
     for (const stop of this.#stopHeartbeat) stop()
+    this.#parts.load?.close()
     this.#abort('the worker leaves')
     this.#data.close()
     await this.#parts.control.close()

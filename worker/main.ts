@@ -7,6 +7,7 @@ import { openThread } from './open-thread.ts'
 import { Session } from './session.ts'
 import { sharedThreads } from './step/crew.ts'
 import { counter } from './thread-messages.ts'
+import { countGarbageCollection } from './trace/garbage-collection.ts'
 import { warmUpWith } from './warm-up.ts'
 
 export interface WorkerOptions {
@@ -37,6 +38,7 @@ export function startWorker(options: WorkerOptions): RunningWorker {
   const run = async (): Promise<number> => {
     const backend = await openBackend(options.backend, sharedThreads(options.threads).operations)
     const counters = new SharedArrayBuffer(4 * counter.count)
+    countGarbageCollection(new Int32Array(counters), counter.collectingMicros)
     const link = new Link(openThread({ ...options, counters }), new Int32Array(counters))
     session = new Session(link, warmUpWith(backend, options.backend, options.threads), options.advertise, {
       kind: 'hello',

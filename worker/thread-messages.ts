@@ -28,7 +28,9 @@ export const counter = {
   /** Reductions that the main thread itself has begun and finished in this generation. */
   entered: 5,
   reduced: 6,
-  count: 7,
+  /** In garbage collections of the main thread; wraps around. */
+  collectingMicros: 7,
+  count: 8,
 } as const
 
 /** A group that this worker is to take part in. */

@@ -87,6 +87,7 @@ export async function simulate(options: SimulateOptions): Promise<Simulated> {
     const { summary, fired, time } = simulated
     if (!ended) invariants.violated(`did not come to its end: ${JSON.stringify(simulated.status())}`)
     if (summary) check(summary, steps, invariants)
+    if (summary) checkGoodput(summary, (time.now / 1000) * (workers + joining), invariants)
     const events = readJsonLines(join(runDir, 'events.jsonl'))
     return {
       ...{ seed, workers, faults, fired, summary, events, violations: invariants.violations, bits: invariants.bits },
@@ -95,6 +96,13 @@ export async function simulate(options: SimulateOptions): Promise<Simulated> {
   } finally {
     rmSync(runDir, { recursive: true, force: true })
   }
+}
+
+/** Nobody can have spent more time than there was. */
+function checkGoodput({ goodput }: Summary, mostSeconds: number, invariants: Invariants): void {
+  const { workerSeconds, seconds } = goodput
+  if (!(workerSeconds <= mostSeconds + 0.01 && seconds.useful > 0))
+    invariants.violated(`${workerSeconds} worker-seconds of ${mostSeconds}: ${JSON.stringify(seconds)}`)
 }
 
 function check(summary: Summary, steps: number, invariants: Invariants): void {

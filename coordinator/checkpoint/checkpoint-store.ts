@@ -19,10 +19,19 @@ import { runConfigSchema } from '../../shared/core/config.ts'
 import { messageOf, RingleaderError } from '../../shared/core/errors.ts'
 import { sha256 } from '../../shared/dataset/chunk.ts'
 import { modelSpecSchema } from '../../shared/model/spec.ts'
+import { notedGoodputSchema, nothing } from '../goodput/parts.ts'
 
 export const coverageSchema = z.array(
   z.object({ epoch: z.number(), distinct: z.number(), duplicates: z.number(), missing: z.number() }),
 )
+
+/** What a run has spent, over all its sittings. */
+export const elapsedSchema = z.object({
+  wallSeconds: z.number(),
+  steppingSeconds: z.number(),
+  images: z.number(),
+  goodput: notedGoodputSchema.default(nothing),
+})
 
 export const manifestSchema = z.object({
   formatVersion: z.literal(1),
@@ -36,8 +45,7 @@ export const manifestSchema = z.object({
   seed: z.number(),
   /** Epochs that are complete; the samples of the open one follow from the step. */
   ledger: z.object({ finishedEpochs: coverageSchema }),
-  /** What the run has spent so far, over all its sittings. */
-  elapsed: z.object({ wallSeconds: z.number(), steppingSeconds: z.number(), images: z.number() }),
+  elapsed: elapsedSchema,
   optimizerSteps: z.record(z.string(), z.number()),
   weightsSha256: z.string(),
   /** Training loss, smoothed; null where it says nothing about quality. */

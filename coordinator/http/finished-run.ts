@@ -24,13 +24,14 @@ export function openShownRun(path: string): ShownRun {
         ...{ runId, model, dataset, phase: summary?.status ?? 'not over', step, totalSteps },
         epoch: Math.floor(step / stepsPerEpoch),
         coverage: summary?.coverage.slice(-10) ?? [],
+        ...(summary?.goodput ? { goodput: summary.goodput } : {}),
       }
     },
   }
 }
 
 /** Null where the run is not over. */
-function summaryOf(path: string): Pick<Summary, 'steps' | 'status' | 'coverage'> | null {
+function summaryOf(path: string): (Pick<Summary, 'steps' | 'status' | 'coverage'> & Partial<Summary>) | null {
   const file = join(path, 'summary.json')
   return existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as Summary) : null
 }

@@ -1,7 +1,8 @@
 import { z } from 'zod'
 import { committedStepSchema, stateIdentitySchema } from '../../shared/protocol/control.ts'
 import { topologySchema } from '../../shared/protocol/topology.ts'
-import { coverageSchema } from '../checkpoint/checkpoint-store.ts'
+import { coverageSchema, elapsedSchema } from '../checkpoint/checkpoint-store.ts'
+import { notedGoodputSchema } from '../goodput/parts.ts'
 
 const natural = z.number().int().min(0)
 
@@ -19,7 +20,7 @@ const snapshotSchema = z.object({
   state: stateIdentitySchema.nullable(),
   storedStep: natural,
   ledger: z.object({ step: natural, finishedEpochs: coverageSchema }),
-  elapsed: z.object({ wallSeconds: z.number(), steppingSeconds: z.number(), images: z.number() }),
+  elapsed: elapsedSchema,
   losses: z.record(z.string(), z.number()),
   /** Skipped steps in a row, up to the last one. */
   skips: natural,
@@ -49,5 +50,6 @@ export const journalRecordSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('rewound'), step: natural }),
   /** Somebody has asked for a pause, or for its end. */
   z.object({ kind: z.literal('held'), held: z.boolean() }),
+  z.object({ kind: z.literal('goodput'), goodput: notedGoodputSchema }),
 ])
 export type JournalRecord = z.infer<typeof journalRecordSchema>

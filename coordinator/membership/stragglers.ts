@@ -1,3 +1,5 @@
+import { noLoad, type SlowCause, type StepLoad, slowCause, smoothedLoad } from './slow-cause.ts'
+
 /** Of a step in the smoothed time: about the last second counts, but at least five steps and at most two hundred. */
 const mostWeight = 0.2
 const leastWeight = 0.005
@@ -13,6 +15,8 @@ export interface Straggler {
   readonly workerId: string
   /** Its time to compute a step, in parts of what the others take. */
   readonly ratio: number
+  /** Why it was slow, where that is over. */
+  readonly cause: SlowCause
   /** False: it is as fast as the others again. */
   readonly slow: boolean
 }
@@ -22,7 +26,7 @@ export interface Pace {
   /** Of a step, outside of collectives, smoothed; null: not known yet. */
   readonly computeSeconds: number | null
   /** Why it is slow; null: it is not. */
-  readonly slow: 'compute' | null
+  readonly slow: SlowCause | null
 }
 
 /**
@@ -31,7 +35,8 @@ export interface Pace {
  */
 export class Stragglers {
   readonly #times = new Map<string, { steps: number; seconds: number }>()
-  readonly #slow = new Set<string>()
+  readonly #slow = new Map<string, SlowCause>()
+  readonly #loads = new Map<string, StepLoad>()
   /** Reports since the time that the others usually take was worked out, and that time. */
   #age = 0
   #usual: number | null = null
@@ -39,21 +44,33 @@ export class Stragglers {
   /** A group of other workers, with other shares of the batch. */
   formed(group: readonly string[]): void {
     this.#times.clear()
+    this.#loads.clear()
     this.#usual = null
-    for (const workerId of this.#slow) if (!group.includes(workerId)) this.#slow.delete(workerId)
+    for (const workerId of this.#slow.keys()) if (!group.includes(workerId)) this.#slow.delete(workerId)
   }
 
   pace(workerId: string): Pace {
     return {
       computeSeconds: this.#times.get(workerId)?.seconds ?? null,
-      slow: this.#slow.has(workerId) ? 'compute' : null,
+      slow: this.#slow.get(workerId) ?? null,
     }
+  }
+
+  /** Why each of those is slow that are. */
+  get causes(): SlowCause[] {
+    return [...this.#slow.values()]
+  }
+
+  /** What kept a worker from computing, in each of its next `count` steps. */
+  load(workerId: string, load: StepLoad, count: number): void {
+    const weight = weightOf(this.#times.get(workerId)?.seconds ?? 0)
+    this.#loads.set(workerId, smoothedLoad(this.#loads.get(workerId), load, weight, count))
   }
 
   /** What changes with a worker's next step; null: nothing. */
   report(workerId: string, seconds: number): Straggler | null {
     const before = this.#times.get(workerId)
-    const weight = Math.min(mostWeight, Math.max(leastWeight, before?.seconds ?? 0))
+    const weight = weightOf(before?.seconds ?? 0)
     const warm = before && before.steps >= firstSteps
     const smoothed = warm ? before.seconds + weight * (seconds - before.seconds) : seconds
     this.#times.set(workerId, { steps: (before?.steps ?? 0) + 1, seconds: smoothed })
@@ -61,11 +78,27 @@ export class Stragglers {
     const usual = this.#usualOfOthers(workerId)
     if (usual === null) return null
     const ratio = smoothed / Math.max(usual, noiseSeconds)
-    const was = this.#slow.has(workerId)
+    const was = this.#slow.get(workerId)
     if (was ? ratio >= overRatio : ratio < slowRatio) return null
+    const cause = was ?? this.#cause(workerId, smoothed - usual)
     if (was) this.#slow.delete(workerId)
-    else this.#slow.add(workerId)
-    return { workerId, ratio: Math.round(ratio * 10) / 10, slow: !was }
+    else this.#slow.set(workerId, cause)
+    return { workerId, ratio: Math.round(ratio * 10) / 10, cause, slow: !was }
+  }
+
+  #cause(workerId: string, extraSeconds: number): SlowCause {
+    const others = [...this.#loads].filter(([id]) => id !== workerId).map(([, load]) => load)
+    const usual = (figure: keyof StepLoad) => median(others.map((load) => load[figure]))
+    return slowCause(
+      this.#loads.get(workerId) ?? noLoad,
+      {
+        stoppedSeconds: usual('stoppedSeconds'),
+        delayedSeconds: usual('delayedSeconds'),
+        gcSeconds: usual('gcSeconds'),
+        inputSeconds: usual('inputSeconds'),
+      },
+      extraSeconds,
+    )
   }
 
   /** Median. In a large group one worker hardly moves it, so a sixteenth of the group may report before it is taken anew. */
@@ -77,6 +110,8 @@ export class Stragglers {
     return this.#usual
   }
 }
+
+const weightOf = (seconds: number): number => Math.min(mostWeight, Math.max(leastWeight, seconds))
 
 function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b)

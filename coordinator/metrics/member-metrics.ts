@@ -1,4 +1,5 @@
 import type { MetricRegistry } from '../../shared/metrics/metric-registry.ts'
+import { type SlowCause, slowCauses } from '../membership/slow-cause.ts'
 
 export interface Beat {
   readonly step: number
@@ -19,7 +20,18 @@ export class MemberMetrics {
   /** Labels of the information about a worker, which have to be known to take it away. */
   readonly #known = new Map<string, { worker: string; host: string; backend: string; threads: string }>()
 
+  #causes: () => readonly SlowCause[] = () => []
+
   constructor(registry: MetricRegistry) {
+    registry.gauge(
+      'ringleader_slow_workers',
+      'Workers that compute a step for twice as long as the others, by what makes them slow',
+      ['cause'],
+      (gauge) => {
+        const now = this.#causes()
+        for (const cause of slowCauses) gauge.set({ cause }, now.filter((own) => own === cause).length)
+      },
+    )
     this.#info = registry.gauge('ringleader_worker_info', 'A worker that is here, and what it is; always 1', [
       ...(['worker', 'host', 'backend', 'threads'] as const),
     ])
@@ -37,6 +49,10 @@ export class MemberMetrics {
       'Frames that a worker could not decode since it started',
       labels,
     )
+  }
+
+  watchSlow(causes: () => readonly SlowCause[]): void {
+    this.#causes = causes
   }
 
   joined(worker: string, about: { host: string; backend: string; threads: number }): void {

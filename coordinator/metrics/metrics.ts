@@ -3,8 +3,11 @@ import { MetricRegistry } from '../../shared/metrics/metric-registry.ts'
 import { type CommittedStep, protocolVersion } from '../../shared/protocol/control.ts'
 import type { Topology } from '../../shared/protocol/topology.ts'
 import type { EvaluationRecord } from '../evaluation-record.ts'
+import type { GoodputSeconds } from '../goodput/parts.ts'
+import type { SlowCause } from '../membership/slow-cause.ts'
 import type { Membership } from '../membership/state.ts'
 import type { Incident } from '../run-folder.ts'
+import { GoodputMetric } from './goodput-metric.ts'
 import { GroupMetrics } from './group-metrics.ts'
 import { type Beat, MemberMetrics } from './member-metrics.ts'
 import { OutputMetrics } from './output-metrics.ts'
@@ -27,6 +30,7 @@ export class Metrics {
   readonly #group
   readonly #members = new MemberMetrics(this.registry)
   readonly #outputs
+  readonly #goodput = new GoodputMetric(this.registry)
 
   constructor({ runId, config }: MeteredRun, checkpointStep: () => number = () => 0) {
     const { model, dataset } = config
@@ -42,6 +46,14 @@ export class Metrics {
   /** Asked for whenever somebody scrapes. */
   watch(membership: () => Membership): void {
     this.#group.watch(membership)
+  }
+
+  watchSlow(causes: () => readonly SlowCause[]): void {
+    this.#members.watchSlow(causes)
+  }
+
+  watchGoodput(seconds: () => GoodputSeconds): void {
+    this.#goodput.watch(seconds)
   }
 
   reduces(algorithm: string, topology: Topology): void {

@@ -2,6 +2,7 @@ import { makeActions } from './actions.mjs'
 import { makeCurves } from './curves.mjs'
 import { drawAlarms, drawIncidents, drawLog } from './events.mjs'
 import { number, seconds } from './format.mjs'
+import { drawGoodput } from './goodput.mjs'
 import { RunData } from './run-data.mjs'
 import { makeSamples } from './samples.mjs'
 import { follow } from './stream.mjs'
@@ -40,6 +41,7 @@ function show({ index, name, steered }) {
       if (update.status) {
         drawWorkers(data, find)
         drawLedger(data, find)
+        drawGoodput(data, find)
       }
       if (update.status || update.events) actions(data, over.includes(phaseOf(data)))
       if (!update.events) return

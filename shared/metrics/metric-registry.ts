@@ -15,11 +15,24 @@ export interface DescribedMetric {
 export class MetricRegistry {
   readonly #registry = new Registry()
 
-  counter<Label extends string = never>(name: string, help: string, labelNames: readonly Label[] = []): Counter<Label> {
-    return new Counter({ name, help, labelNames, registers: [this.#registry] })
+  /** `collect`: sets it, each time that somebody asks. */
+  counter<Label extends string = never>(
+    name: string,
+    help: string,
+    labelNames: readonly Label[] = [],
+    collect?: (counter: Counter<Label>) => void,
+  ): Counter<Label> {
+    const registers = [this.#registry]
+    if (!collect) return new Counter({ name, help, labelNames, registers })
+    return new Counter({
+      ...{ name, help, labelNames, registers },
+      collect() {
+        collect(this)
+      },
+    })
   }
 
-  /** `collect`: sets it, each time that somebody asks. */
+  /** The same. */
   gauge<Label extends string = never>(
     name: string,
     help: string,

@@ -57,6 +57,15 @@ export const committedStepSchema = z.object({
 })
 export type CommittedStep = z.infer<typeof committedStepSchema>
 
+/** What kept a worker from computing since it told of its steps last, in seconds. */
+const loadSchema = z.object({
+  stoppedSeconds: z.number().min(0),
+  /** Its main thread could run, and something else had the core. */
+  delayedSeconds: z.number().min(0),
+  gcSeconds: z.number().min(0),
+})
+export type Load = z.infer<typeof loadSchema>
+
 const toCoordinatorSchema = z.discriminatedUnion('kind', [
   z.object({
     kind: z.literal('hello'),
@@ -95,7 +104,12 @@ const toCoordinatorSchema = z.discriminatedUnion('kind', [
     clock: z.object({ pulse: z.number(), received: z.number(), sent: z.number() }).nullable(),
   }),
   z.object({ kind: z.literal('joined'), generation: natural, report: rankReportSchema }),
-  z.object({ kind: z.literal('committed'), generation: natural, steps: z.array(committedStepSchema) }),
+  z.object({
+    kind: z.literal('committed'),
+    generation: natural,
+    steps: z.array(committedStepSchema),
+    load: loadSchema.optional(),
+  }),
   /** The link to a peer broke. */
   z.object({ kind: z.literal('suspect'), generation: natural, workerId: z.string(), reason: z.string() }),
   /** This rank has left its generation for good, at the last step that it committed. */

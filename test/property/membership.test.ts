@@ -1,9 +1,22 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { Goodput } from '../../coordinator/goodput/goodput.ts'
 import type { MembershipEffect, MembershipEvent } from '../../coordinator/membership/events.ts'
 import { decide } from '../../coordinator/membership/membership.ts'
 import { initialMembership } from '../../coordinator/membership/state.ts'
+import type { CommittedStep } from '../../shared/protocol/control.ts'
 import type { LinkReport } from '../../shared/protocol/topology.ts'
+
+const sumOf = (goodput: Goodput) => Object.values(goodput.seconds).reduce((sum, part) => sum + part, 0)
+
+/** Of a worker whose clock stands still, jumps, and tells of more time than there was. */
+function reported({ step }: { step: number }, pause: number): CommittedStep {
+  const seconds = pause / 400
+  return {
+    ...{ step, epoch: 0, batches: [], images: 1, scalars: {}, skipped: false, time: (step * 7919) % 5000 },
+    ...{ seconds, allReduceSeconds: seconds / 3, phaseSeconds: {}, allReduceBytes: 0 },
+  }
+}
 
 describe('membership', () => {
   const workerId = fc.constantFrom('a', 'b', 'c', 'd', 'e')
@@ -50,7 +63,7 @@ describe('membership', () => {
     fc.constant({ kind: 'tick' as const }),
   )
 
-  it('keeps its promises under any sequence of events, sensible or not', () => {
+  it('keeps its promises under any sequence of events, sensible or not, and no second of a worker is lost', () => {
     fc.assert(
       fc.property(
         fc.integer({ min: 1, max: 3 }),
@@ -59,13 +72,22 @@ describe('membership', () => {
           const options = { minWorkers, startWorkers: minWorkers, maxWorkers: 4, faultMs: 3000, orphanMs: 9000 }
           let state = initialMembership({ ...options, heartbeatMs: 250, hub: 'fall-back' })
           let now = 0
+          const goodput = new Goodput(0)
+          let presentMs = 0
+          let accounted = 0
           const all: MembershipEffect[] = []
           for (const [next, pause] of events) {
             now += pause
+            presentMs += pause * state.members.size
             const before = state
             const decision = decide(state, next, now)
             state = decision.state
             all.push(...decision.effects)
+            goodput.follow(next, decision.effects, now)
+            if (next.kind === 'committed') goodput.steps(next.workerId, next.generation, [reported(next, pause)])
+            expect(Object.values(goodput.seconds).every((part) => part >= 0)).toBe(true)
+            expect(sumOf(goodput)).toBeGreaterThanOrEqual(accounted - 1e-9)
+            accounted = sumOf(goodput)
             expect(new Set(state.group).size).toBe(state.group.length)
             expect(state.members.size).toBeLessThanOrEqual(8)
             for (const effect of decision.effects) {
@@ -79,6 +101,8 @@ describe('membership', () => {
               if (source !== null) expect(group[source]?.state).toEqual(chosen)
             }
           }
+          goodput.end(now)
+          expect(sumOf(goodput)).toBeCloseTo(presentMs / 1000, 6)
           const generations = all.flatMap((effect) => (effect.kind === 'form' ? [effect.generation] : []))
           expect(generations).toEqual([...new Set(generations)].sort((a, b) => a - b))
           expect(all.filter(({ kind }) => kind === 'end').length).toBeLessThanOrEqual(1)

@@ -5,6 +5,7 @@ import { busyMetrics } from './metrics.ts'
 const labels: Readonly<Record<string, string>> = {
   algorithm: '`direct`, `exchange`, `ring`, `tree`, `hierarchical`, `star` ([protocol.md](protocol.md))',
   backend: 'of the worker, with its version',
+  cause: 'of a worker that is slow: `stopped process`, `other load`, `garbage collection`, `data`, `compute`',
   classifier: 'SHA-256 of the classifier that figures were measured with',
   dataset: '`--dataset`',
   figure: 'by its name in [evaluation.md](evaluation.md)',
@@ -15,6 +16,7 @@ const labels: Readonly<Record<string, string>> = {
   model: '`--model`',
   name: 'of a scalar, as in `metrics.jsonl`',
   node: 'version of Node.js',
+  part: 'of worker-seconds, as [operations.md](operations.md) explains: `useful`, `recomputed`, `waiting`, `reforming`, `paused`, `starting`, `other`',
   patch: 'of the version',
   phase:
     'of a step: `prepare`, `input`, `forward`, `backward`, `allReduce`, `optimizer`; of an incident: `detect`, `reform`, `firstCommit`; of the group: `waiting`, `forming`, `running`, `halting`, `ended`',

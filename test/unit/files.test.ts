@@ -9,6 +9,7 @@ import {
   removeOldCheckpoints,
   writeEvaluation,
 } from '../../coordinator/checkpoint/checkpoint-store.ts'
+import { nothing } from '../../coordinator/goodput/parts.ts'
 import { makeFolder, writeFileAtomic } from '../../shared/core/atomic-file.ts'
 import { resolveConfig } from '../../shared/core/config.ts'
 import { encodeImageGrid } from '../../shared/core/image-grid.ts'
@@ -104,7 +105,7 @@ describe('checkpoints', () => {
       ledger: { finishedEpochs: [] },
     },
     ...{
-      elapsed: { wallSeconds: 1, steppingSeconds: 1, images: 1 },
+      elapsed: { wallSeconds: 1, steppingSeconds: 1, images: 1, goodput: nothing },
       optimizerSteps: { encoder: step },
       weightsSha256: 'a'.repeat(64),
       score: null,

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { noLoad, type StepLoad, slowCause } from '../../coordinator/membership/slow-cause.ts'
 import { type Straggler, Stragglers } from '../../coordinator/membership/stragglers.ts'
 
 function steps(stragglers: Stragglers, count: number, seconds: Readonly<Record<string, number>>): Straggler[] {
@@ -43,5 +44,39 @@ describe('a worker that computes for longer than the others', () => {
     expect(steps(stragglers, 30, group)).toMatchObject([{ workerId: 'w77', slow: false }])
     for (const id of Object.keys(group)) group[id] = 0.2
     expect(steps(stragglers, 30, group).filter(({ slow }) => slow)).toEqual([])
+  })
+})
+
+describe('why a worker is slow', () => {
+  const load = (change: Partial<StepLoad>): StepLoad => ({ ...noLoad, ...change })
+
+  it.each([
+    [{ stoppedSeconds: 0.08 }, {}, 'stopped process'],
+    [{ delayedSeconds: 0.06 }, {}, 'other load'],
+    [{ gcSeconds: 0.07 }, {}, 'garbage collection'],
+    [{ inputSeconds: 0.09 }, { inputSeconds: 0.01 }, 'data'],
+    [{ gcSeconds: 0.02, inputSeconds: 0.02 }, {}, 'compute'],
+    [{ delayedSeconds: 0.06 }, { delayedSeconds: 0.05 }, 'compute'], // all have to wait for a core
+    [{ delayedSeconds: 0.06, stoppedSeconds: 0.07 }, {}, 'stopped process'],
+    [{}, {}, 'compute'],
+  ] as const)('%j beside %j, 100 ms too long: %s', (own, usual, cause) => {
+    expect(slowCause(load(own), load(usual), 0.1)).toBe(cause)
+  })
+
+  it('is told with its name, and stays until it is over', () => {
+    const stragglers = new Stragglers()
+    const told: Straggler[] = []
+    for (let step = 0; step < 90; step++)
+      for (const [workerId, seconds] of Object.entries({ a: 0.05, b: step < 30 ? 0.2 : 0.05 })) {
+        stragglers.load(workerId, load({ delayedSeconds: seconds - 0.05 }), 1)
+        const straggler = stragglers.report(workerId, seconds)
+        if (straggler) told.push(straggler)
+        if (step === 29) expect(stragglers.pace('b').slow).toBe('other load')
+      }
+    expect(told).toMatchObject([
+      { workerId: 'b', slow: true, cause: 'other load' },
+      { workerId: 'b', slow: false, cause: 'other load' },
+    ])
+    expect(stragglers.causes).toEqual([])
   })
 })
