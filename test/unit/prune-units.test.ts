@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { CheckpointWriter, newestCheckpoint, readCheckpoint } from '../../coordinator/checkpoint/checkpoint-store.ts'
 import { pruneRun } from '../../coordinator/checkpoint/prune-run.ts'
+import { nothing } from '../../coordinator/goodput/parts.ts'
 import { prepareRun } from '../../coordinator/prepare-run.ts'
 import { RunFolder } from '../../coordinator/run-folder.ts'
 import { type RunOptions, resolveConfig } from '../../shared/core/config.ts'
@@ -53,7 +54,7 @@ async function runOf(options: RunOptions, network: string, dead: readonly number
       step: 2,
       epoch: 0,
     },
-    ...{ seed: 1, ledger: { finishedEpochs: [] }, elapsed: { wallSeconds: 0, steppingSeconds: 0, images: 0 } },
+    ...{ seed: 1, ledger: { finishedEpochs: [] }, elapsed: { wallSeconds: 0, steppingSeconds: 0, images: 0, goodput: nothing } },
     ...{ optimizerSteps: files.optimizerSteps, weightsSha256: weightsSha256(state), score: null },
   })
   return path
