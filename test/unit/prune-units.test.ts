@@ -54,7 +54,11 @@ async function runOf(options: RunOptions, network: string, dead: readonly number
       step: 2,
       epoch: 0,
     },
-    ...{ seed: 1, ledger: { finishedEpochs: [] }, elapsed: { wallSeconds: 0, steppingSeconds: 0, images: 0, goodput: nothing } },
+    ...{
+      seed: 1,
+      ledger: { finishedEpochs: [] },
+      elapsed: { wallSeconds: 0, steppingSeconds: 0, images: 0, goodput: nothing },
+    },
     ...{ optimizerSteps: files.optimizerSteps, weightsSha256: weightsSha256(state), score: null },
   })
   return path
