@@ -1,9 +1,9 @@
 import { usage } from '../shared/core/config.ts'
 
-export function hostAndPort(text: string): { host: string; port: number } {
+export function hostAndPort(text: string, flag = 'http'): { host: string; port: number } {
   const match = /^(?:http:\/\/)?(?:(\[[^\]]+\]|[^:]*):)?(\d+)$/.exec(text)
   const port = Number(match?.[2])
-  if (!match || port > 65_535) throw usage(`--http ${text}: write HOST:PORT, such as 127.0.0.1:9464`)
+  if (!match || port > 65_535) throw usage(`--${flag} ${text}: write HOST:PORT, such as 127.0.0.1:9464`)
   return { host: match[1] || '127.0.0.1', port }
 }
 

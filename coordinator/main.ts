@@ -1,6 +1,7 @@
 import { systemClock } from '../shared/core/clock.ts'
 import { openControlServer } from '../shared/transport/control-socket.ts'
 import type { EvaluationRecords } from './evaluation-record.ts'
+import { discovered } from './http/discovery.ts'
 import { openHttpServer } from './http/server.ts'
 import type { PreparedRun } from './prepare-run.ts'
 import { RunRecord } from './run-record.ts'
@@ -44,6 +45,7 @@ export async function startCoordinator(
   const http = await openHttp(options.http, {
     metrics: () => record.metrics.registry.metrics(),
     actions: token === null ? null : { token, act: (name, workerId) => shell.actions.act(name, workerId) },
+    discovery: () => discovered(run.runId, shell.reception.scraped()),
     runs: [{ name: run.runId, path: run.folder.path, status: () => shell.status() }],
   }).catch(async (error) => {
     await server.close()

@@ -1,7 +1,9 @@
 import type { RunConfig } from '../shared/core/config.ts'
 import { protocolVersion, type ToCoordinator } from '../shared/protocol/control.ts'
 import type { BlobStore } from './blob-store.ts'
+import type { Scraped } from './http/discovery.ts'
 import type { MembershipEvent } from './membership/events.ts'
+import { rankIn } from './membership/members.ts'
 import type { Membership } from './membership/state.ts'
 import { type Peers, workerOfPeer } from './peers.ts'
 import type { PreparedRun } from './prepare-run.ts'
@@ -22,10 +24,8 @@ export interface ReceptionParts {
 /** Who may come in: new workers, members that come back, and those that are sent away. */
 export class Reception {
   readonly #parts: ReceptionParts
-  /** Process id of each worker, as it said itself. */
-  readonly #processes = new Map<string, number>()
   /** Of each worker, its last hello. */
-  readonly #attempts = new Map<string, number>()
+  readonly #hellos = new Map<string, Hello>()
 
   constructor(parts: ReceptionParts) {
     this.#parts = parts
@@ -33,12 +33,21 @@ export class Reception {
 
   /** Process id of the worker that said hello last under this name. */
   processOf(workerId: string): number | undefined {
-    return this.#processes.get(workerId)
+    return this.#hellos.get(workerId)?.processId
   }
 
   /** Number of the worker's last hello. */
   attemptOf(workerId: string): number {
-    return this.#attempts.get(workerId) ?? 0
+    return this.#hellos.get(workerId)?.attempt ?? 0
+  }
+
+  /** Workers that are here and serve /metrics. */
+  scraped(): Scraped[] {
+    const { members, group } = this.#parts.membership()
+    return members.values().flatMap(({ workerId }) => {
+      const address = this.#hellos.get(workerId)?.metrics
+      return !address ? [] : [{ workerId, address, rank: rankIn(group, workerId) }]
+    })
   }
 
   /** Somebody who never said hello here, or has been expelled. */
@@ -60,7 +69,7 @@ export class Reception {
     if (unlike !== null)
       return this.#parts.peers.reply(peer, { kind: 'refused', code: 'not-reproducible', message: unlike })
     const known = this.#parts.membership().members.has(workerId)
-    const again = this.#processes.get(workerId) === processId && this.attemptOf(workerId) === attempt
+    const again = this.processOf(workerId) === processId && this.attemptOf(workerId) === attempt
     if (!hello.member && known && again) return this.#welcome(peer, workerId) // its welcome was lost
     if (this.#parts.peers.workerOf(peer) === workerId) {
       if (hello.member) return // the line was cut for a moment
@@ -73,12 +82,11 @@ export class Reception {
 
   /** A member of the group of the coordinator before this one, or one whose line broke. What it has to tell follows. */
   #memberIsBack(peer: string, hello: Hello, generation: number): void {
-    const { workerId, processId, attempt, backend } = hello
+    const { workerId, attempt, backend } = hello
     const { members, group } = this.#parts.membership()
     if (generation === this.#parts.membership().generation && members.has(workerId) && group.includes(workerId)) {
       this.#parts.peers.bind(workerId, peer)
-      this.#processes.set(workerId, processId)
-      this.#attempts.set(workerId, attempt)
+      this.#hellos.set(workerId, hello)
       this.#parts.record.bindBackend(backend)
       this.#parts.record.metrics.joined(workerId, hello)
       this.#parts.apply({ kind: 'returned', workerId })
@@ -113,15 +121,14 @@ export class Reception {
   }
 
   #admit(peer: string, hello: Hello): void {
-    const { workerId, host, processId, attempt, backend, threads, absence } = hello
-    this.#processes.set(workerId, processId)
-    this.#attempts.set(workerId, attempt)
+    const { workerId, host, processId, backend, threads, absence, metrics } = hello
+    this.#hellos.set(workerId, hello)
     this.#parts.peers.bind(workerId, peer)
     this.#parts.apply({ kind: 'hello', workerId })
     if (!this.#parts.membership().members.has(workerId)) return this.#parts.peers.forget(workerId)
     this.#parts.record.bindBackend(backend)
     this.#parts.record.metrics.joined(workerId, hello)
-    this.#parts.run.folder.event('join', { workerId, host, processId, backend, threads, absence })
+    this.#parts.run.folder.event('join', { workerId, host, processId, backend, threads, absence, metrics })
     this.#welcome(peer, workerId)
   }
 

@@ -40,7 +40,7 @@ export class Shell {
   readonly #peers: Peers
   readonly #hub: Hub
   readonly #clock: Clock
-  readonly #reception: Reception
+  readonly reception: Reception
   readonly #comparison: Comparison
   readonly actions: Actions
   readonly #trace: GroupTrace | null
@@ -77,7 +77,7 @@ export class Shell {
     const membership = () => this.#membership
     const apply = (event: MembershipEvent) => this.apply(event)
     record.metrics.watch(membership)
-    this.#reception = new Reception({
+    this.reception = new Reception({
       ...{ run, record, heartbeatMs, peers: this.#peers, blobs: this.#blobs, membership, apply },
     })
     this.#comparison = new Comparison(record, membership, apply)
@@ -124,7 +124,7 @@ export class Shell {
   /** Before the first group nobody would come in its place; later somebody may. */
   workerExited({ workerId, processId, reason }: { workerId: string; processId: number; reason: string }): void {
     const { formed, members, generation } = this.#membership
-    const last = this.#reception.processOf(workerId)
+    const last = this.reception.processOf(workerId)
     if (members.has(workerId) && last !== undefined && last !== processId) return // the process after it is here already
     if (!members.has(workerId) && last !== processId) {
       const at = { step: this.#record.ledger.steps, generation, wasMember: false, silentMs: 0, now: this.#clock.now() }
@@ -156,13 +156,13 @@ export class Shell {
     if (!head || !message) {
       this.#record.metrics.malformed()
       const version = head ? foreignVersion(head) : null
-      if (version !== null) this.#reception.refuseVersion(peer, version)
+      if (version !== null) this.reception.refuseVersion(peer, version)
       return
     }
-    if (message.kind === 'hello') return this.#reception.hello(peer, message)
+    if (message.kind === 'hello') return this.reception.hello(peer, message)
     const worker = this.#peers.workerOf(peer)
     if (worker !== undefined) return this.#handle(worker, message, body ?? null)
-    if (message.kind === 'heartbeat') this.#reception.stranger(peer, message.attempt)
+    if (message.kind === 'heartbeat') this.reception.stranger(peer, message.attempt)
   }
 
   #handle(workerId: string, message: Exclude<ToCoordinator, { kind: 'hello' }>, bytes: Uint8Array | null): void {
@@ -255,7 +255,7 @@ export class Shell {
         return this.#peers.sendAll(effect.workerIds, effect.message)
       case 'lost': {
         this.#peers.send(effect.workerId, {
-          ...{ kind: 'expelled', attempt: this.#reception.attemptOf(effect.workerId) },
+          ...{ kind: 'expelled', attempt: this.reception.attemptOf(effect.workerId) },
           ...{ reason: effect.loss.reason, discard: effect.loss.kind === 'diverged' },
         })
         this.#peers.forget(effect.workerId)

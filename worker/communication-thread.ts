@@ -5,6 +5,8 @@ import { hubConnectionOf } from '../shared/protocol/hub.ts'
 import { openControlClient } from '../shared/transport/control-socket.ts'
 import { openZeromqTransport } from '../shared/transport/zeromq-transport.ts'
 import { Communicator } from './communicator.ts'
+import { openMetricsServer } from './metrics/metrics-server.ts'
+import { WorkerMetrics } from './metrics/worker-metrics.ts'
 import { ProcessLoad } from './process-load.ts'
 import type { ThreadData, ToThread } from './thread-messages.ts'
 import { traceGarbageCollection } from './trace/garbage-collection.ts'
@@ -19,6 +21,8 @@ assert(parentPort, 'runs as a thread')
 const port = parentPort
 const warn = (line: string) => void process.stderr.write(`ringleader ${line}\n`)
 const counters = new Int32Array(data.counters)
+const metrics = data.metrics && new WorkerMetrics()
+const scraped = data.metrics && metrics && (await openMetricsServer(data.metrics, data.advertise, () => metrics.registry.metrics()))
 const communicator = new Communicator({
   data,
   counters,
@@ -27,10 +31,13 @@ const communicator = new Communicator({
   transport: await openZeromqTransport(data.dataBind, { warn }),
   openHub: () => openControlClient(data.coordinator, hubConnectionOf(data.workerId)),
   clock: systemClock,
+  metrics: metrics && scraped && { metrics, address: scraped.address },
   warn,
   post(message) {
     port.postMessage(message)
-    if (message.kind === 'closed') port.close()
+    if (message.kind !== 'closed') return
+    scraped?.close()
+    port.close()
   },
 })
 port.on('message', (message: ToThread) => {

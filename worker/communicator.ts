@@ -5,10 +5,11 @@ import { runTag } from '../shared/protocol/frame.ts'
 import type { TraceName } from '../shared/protocol/trace-record.ts'
 import type { ControlClient } from '../shared/transport/control-socket.ts'
 import type { Transport } from '../shared/transport/transport.ts'
-import { CoordinatorWatch } from './coordinator-watch.ts'
+import { CoordinatorWatch, type WatchedCoordinator } from './coordinator-watch.ts'
 import { DataPlane } from './data-plane.ts'
+import type { WorkerMetrics, WorkerView } from './metrics/worker-metrics.ts'
 import type { ProcessLoad } from './process-load.ts'
-import { counter, type FromThread, type GroupPlan, type ThreadData, type ToThread } from './thread-messages.ts'
+import { counter, type FromThread, type GroupPlan, type ToThread } from './thread-messages.ts'
 import type { About } from './trace/notes.ts'
 import { TraceOutbox } from './trace/trace-outbox.ts'
 
@@ -16,13 +17,15 @@ type Hello = Extract<ToCoordinator, { kind: 'hello' }>
 type Commits = Extract<ToCoordinator, { kind: 'committed' }>
 
 export interface CommunicatorParts {
-  readonly data: Omit<ThreadData, 'counters'>
+  readonly data: WatchedCoordinator
   readonly counters: Int32Array
   readonly control: ControlClient
   readonly transport: Transport
   /** A connection of its own to the coordinator, for data. */
   openHub(): ControlClient
   readonly clock: Clock
+  /** What this worker measures of itself, and where that is served. */
+  readonly metrics: { readonly metrics: WorkerMetrics; readonly address: string } | null
   post(message: FromThread): void
   /** Left out: nobody can tell. */
   readonly load?: Pick<ProcessLoad, 'since' | 'close'>
@@ -71,6 +74,7 @@ export class Communicator {
       },
       lost: (rank) => this.#linkLost(rank),
     })
+    parts.metrics?.metrics.watch(() => this.#view())
     control.onMessage((frames) => this.#fromCoordinator(frames))
     control.onConnection((connected) => this.#watch.connection(connected))
     transport.onHost?.((files) => parts.post({ kind: 'host', files }))
@@ -90,6 +94,7 @@ export class Communicator {
           ...message.message,
           attempt: ++this.#attempt,
           absence: this.#expelled ? this.#watch.absence : null,
+          metrics: this.#parts.metrics?.address ?? null,
         }
         return this.#send(this.#hello)
       case 'connected':
@@ -126,6 +131,18 @@ export class Communicator {
     }
   }
 
+  #view(): WorkerView {
+    const { counters } = this.#parts
+    return {
+      generation: this.#data.generation,
+      rank: this.#data.rank,
+      step: counters[counter.step] ?? 0,
+      tensors: counters[counter.tensors] ?? 0,
+      unnotedSteps: this.#unnotedSteps,
+      connected: !this.#watch.broken,
+    }
+  }
+
   get #unnotedSteps(): number {
     return this.#unnoted.reduce((sum, { steps }) => sum + steps.length, 0)
   }
@@ -139,6 +156,7 @@ export class Communicator {
     if (message.kind !== 'committed') return this.#send(message, bytes)
     const commits = this.#parts.load ? { ...message, load: this.#parts.load.since() } : message
     this.#unnoted.push(commits)
+    this.#parts.metrics?.metrics.committed(message.steps)
     this.#watch.unnoted(this.#unnotedSteps)
     this.#send(commits)
   }

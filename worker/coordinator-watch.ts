@@ -3,12 +3,18 @@ import type { Clock } from '../shared/core/clock.ts'
 import { limits } from '../shared/core/limits.ts'
 import type { FromThread, ThreadData } from './thread-messages.ts'
 
+/** Of a worker's start: whom it belongs to, and its patience. */
+export type WatchedCoordinator = Pick<
+  ThreadData,
+  'coordinator' | 'workerId' | 'connectTimeoutMs' | 'reconnectTimeoutMs'
+>
+
 /** Pulses come every second. */
 const silenceMs = 3000
 
 /** Watches over the coordinator: there yet, there still, back again, away for too long. */
 export class CoordinatorWatch {
-  readonly #data: Omit<ThreadData, 'counters'>
+  readonly #data: WatchedCoordinator
   readonly #clock: Clock
   readonly #post: (message: FromThread) => void
   readonly #reconnected: () => void
@@ -27,7 +33,7 @@ export class CoordinatorWatch {
   #lastLook: number
 
   constructor(
-    data: Omit<ThreadData, 'counters'>,
+    data: WatchedCoordinator,
     clock: Clock,
     to: { post(message: FromThread): void; reconnected(): void; warn(line: string): void },
   ) {

@@ -83,6 +83,11 @@ export class DataPlane {
     return this.#plan?.generation ?? 0
   }
 
+  /** −1: in no group. */
+  get rank(): number {
+    return this.#plan?.rank ?? -1
+  }
+
   get staleFrames(): number {
     return this.#counts.stale + (this.group?.staleFrames ?? 0)
   }

@@ -3,6 +3,7 @@ import { exitCode } from '../shared/core/errors.ts'
 import { protocolVersion } from '../shared/protocol/control.ts'
 import { type BackendName, openBackend } from './backend/open-backend.ts'
 import { Link } from './link.ts'
+import type { MetricsPlace } from './metrics/metrics-server.ts'
 import { openThread } from './open-thread.ts'
 import { Session } from './session.ts'
 import { sharedThreads } from './step/crew.ts'
@@ -19,6 +20,8 @@ export interface WorkerOptions {
   readonly dataBind: string
   /** Address by which the others find it, where that is not the one it listens on; null: it is. */
   readonly advertise: string | null
+  /** Where it serves /metrics; null: nowhere. */
+  readonly metrics: MetricsPlace | null
   readonly connectTimeoutMs: number
   /** So long does a worker go on without its coordinator, or wait for it, before it gives up. */
   readonly reconnectTimeoutMs: number
@@ -52,6 +55,7 @@ export function startWorker(options: WorkerOptions): RunningWorker {
       processId: process.pid,
       backend: `${backend.name} ${backend.version}`,
       threads: options.threads,
+      metrics: null, // the communication thread knows
     })
     if (wanted !== null) session.drain(wanted)
     try {

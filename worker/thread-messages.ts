@@ -4,6 +4,7 @@ import type { ResidualOutcome } from '../shared/compression/residuals.ts'
 import type { Peer, StateIdentity, ToCoordinator, ToWorker } from '../shared/protocol/control.ts'
 import type { HostFiles } from '../shared/protocol/file-lane.ts'
 import type { Wire } from '../shared/transport/transport.ts'
+import type { MetricsPlace } from './metrics/metrics-server.ts'
 import type { MemoryRegion } from './step/model-state.ts'
 
 /** What the communication thread starts with. */
@@ -11,6 +12,9 @@ export interface ThreadData {
   readonly coordinator: string
   readonly workerId: string
   readonly dataBind: string
+  readonly advertise: string | null
+  /** Null: nowhere. */
+  readonly metrics: MetricsPlace | null
   readonly connectTimeoutMs: number
   readonly reconnectTimeoutMs: number
   /** Shared counters: see `counter`. */

@@ -3,8 +3,9 @@ import { checkedName, usage } from '../../shared/core/config.ts'
 import { exitCode } from '../../shared/core/errors.ts'
 import { type BackendName, backendNames } from '../../worker/backend/open-backend.ts'
 import { type RunningWorker, startWorker } from '../../worker/main.ts'
+import { besideData, type MetricsPlace } from '../../worker/metrics/metrics-server.ts'
 import type { Command } from '../parse.ts'
-import { checkedAddress, isLoopback, wholeNumber } from '../values.ts'
+import { checkedAddress, hostAndPort, isLoopback, wholeNumber } from '../values.ts'
 import { defaultCoordinator } from './coordinator.ts'
 
 export const backendFlag = { type: 'string', describe: 'tensorflow, wasm or auto', default: 'auto' } as const
@@ -24,6 +25,11 @@ export const workerCommand: Command = {
     advertise: {
       type: 'string',
       describe: 'address that the other workers are told, where it is not the one of --bind (containers, NAT)',
+    },
+    metrics: {
+      type: 'string',
+      describe:
+        'HOST:PORT at which the worker serves its own /metrics, or none (default: the host of --bind, any free port)',
     },
     id: { type: 'string', describe: 'name of this worker (default: host and process id)' },
     backend: backendFlag,
@@ -51,6 +57,7 @@ export const workerCommand: Command = {
       backend: checkedBackend(parsed.backend),
       threads: checkedThreads(parsed.threads, 1),
       dataBind,
+      metrics: metricsPlace(parsed.metrics, dataBind),
       advertise: parsed.advertise === undefined ? null : checkedAddress('advertise', String(parsed.advertise)),
       connectTimeoutMs: seconds('connect-timeout', parsed.connectTimeout) * 1000,
       reconnectTimeoutMs: seconds('reconnect-timeout', parsed.reconnectTimeout) * 1000,
@@ -58,6 +65,11 @@ export const workerCommand: Command = {
     drainOnSignals(worker, workerId)
     return worker.done
   },
+}
+
+function metricsPlace(value: unknown, dataBind: string): MetricsPlace | null {
+  if (value === undefined) return besideData(dataBind)
+  return value === 'none' ? null : hostAndPort(String(value), 'metrics')
 }
 
 function seconds(flag: string, value: unknown): number {

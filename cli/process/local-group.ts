@@ -2,6 +2,7 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { assert, exitCode } from '../../shared/core/errors.ts'
 import type { BackendName } from '../../worker/backend/open-backend.ts'
+import { besideData } from '../../worker/metrics/metrics-server.ts'
 import type { WorkerOptions } from '../../worker/main.ts'
 import { threadsPerWorker } from '../native-setup.ts'
 import type { CoordinatorSettings } from '../run-coordinator.ts'
@@ -133,6 +134,7 @@ export class LocalGroup {
     restarts.started(performance.now())
     const options = {
       ...place,
+      metrics: besideData(place.dataBind),
       workerId,
       backend,
       threads: listening.threads ?? threads ?? threadsPerWorker(listening.startWorkers ?? listening.workers),

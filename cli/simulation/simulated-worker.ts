@@ -70,7 +70,7 @@ export async function runSimulatedWorker(place: WorkerPlace): Promise<number> {
     makeWorkshop(place, welcome, to, blobs)
   const session = new Session(link, warmUp, null, {
     ...{ kind: 'hello', protocolVersion, workerId, attempt: 0, runId: null, member: null, absence: null },
-    ...{ host: 'simulated', processId, backend: 'toy 1', threads: 1 },
+    ...{ host: 'simulated', processId, backend: 'toy 1', threads: 1, metrics: null },
   })
   place.session.drain = () => session.drain('asked to')
   try {
@@ -88,10 +88,7 @@ function simulatedThread(place: WorkerPlace, counters: SharedArrayBuffer): Commu
   let toMain: (message: FromThread) => void = () => {}
   const early: FromThread[] = []
   const communicator = new Communicator({
-    data: {
-      ...{ coordinator, workerId, dataBind: '', connectTimeoutMs: limits.orphanMs },
-      reconnectTimeoutMs: 10 * limits.orphanMs,
-    },
+    data: { coordinator, workerId, connectTimeoutMs: limits.orphanMs, reconnectTimeoutMs: 10 * limits.orphanMs },
     counters: new Int32Array(counters),
     control: simulatedControlClient(network, process, coordinator, `${workerId}/${processId}`),
     transport: new SimulatedDataTransport(
@@ -102,6 +99,7 @@ function simulatedThread(place: WorkerPlace, counters: SharedArrayBuffer): Commu
     ),
     openHub: () => simulatedControlClient(network, process, coordinator, `${hubConnectionOf(workerId)}/${processId}`),
     clock: process.clock,
+    metrics: null,
     post(message) {
       if (message.kind === 'open') early.push(message)
       else network.time.after(0, () => process.enterMain(() => toMain(message)))

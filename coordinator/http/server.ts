@@ -9,11 +9,16 @@ export interface HttpRoutes {
   readonly metrics: (() => Promise<string>) | null
   /** Null: there are none. */
   readonly actions: ActionRoute | null
+  /** Targets for Prometheus; there are none where the runs are over. */
+  readonly discovery?: () => object
   /** The first one's state is /api/status. */
   readonly runs: readonly ShownRun[]
 }
 
-/** The page at `/`, `/metrics` for Prometheus, `/api/status` for programs, `/api/actions/NAME` to steer, `/healthz`. Ends when the coordinator does. */
+/**
+ * The page at `/`, `/metrics` and `/sd/prometheus` for Prometheus, `/api/status` for programs, `/api/actions/NAME` to steer,
+ * `/healthz`. Ends when the coordinator does.
+ */
 export async function openHttpServer(
   host: string,
   port: number,
@@ -40,6 +45,8 @@ export async function openHttpServer(
           (error: unknown) => answer(500, 'text/plain', `${messageOf(error)}\n`),
         )
         return
+      case '/sd/prometheus':
+        return answer(200, 'application/json', JSON.stringify(routes.discovery?.() ?? []))
       case '/api/status':
         return answer(200, 'application/json', JSON.stringify(routes.runs[0]?.status()))
       case '/healthz':
@@ -50,7 +57,7 @@ export async function openHttpServer(
         } catch (error) {
           return answer(500, 'text/plain', `the page is not whole: ${messageOf(error).split('\n')[0]}; run npm ci\n`)
         }
-        return answer(404, 'text/plain', 'not found; there are /, /metrics, /api/status and /healthz\n')
+        return answer(404, 'text/plain', 'not found; there are /, /metrics, /sd/prometheus, /api/status and /healthz\n')
     }
   })
   await listen(server, host, port)

@@ -97,6 +97,8 @@ export const limits = {
   orphanMs: 60_000,
   /** Values of a metric's label that come from elsewhere, such as names of scalars; further ones are told as "other". */
   metricNames: 64,
+  /** Connections to a worker's /metrics: it has other things to do. */
+  scrapers: 8,
   /** Points of a line on the page: from so many to twice as many, about the pixels of a chart. */
   pageBuckets: 500,
   /** Events in the page's log, and as many incidents, alarms and evaluations. */

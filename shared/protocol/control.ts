@@ -5,9 +5,10 @@ import { modelSpecSchema } from '../model/spec.ts'
 import { rankReportSchema, topologySchema } from './topology.ts'
 
 /** Peers of another version are refused at hello. */
-export const protocolVersion = 6
+export const protocolVersion = 7
 
 const natural = z.number().int().min(0)
+const hostAndPort = z.string().regex(/^(\[[0-9a-fA-F:.]{2,45}\]|[\w.-]{1,253}):\d{1,5}$/)
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/)
 const blobList = z.array(z.object({ sha256, bytes: natural }))
 
@@ -83,6 +84,8 @@ const toCoordinatorSchema = z.discriminatedUnion('kind', [
     processId: natural,
     backend: z.string(),
     threads: natural,
+    /** Where this worker serves /metrics, as others find it; null: nowhere. */
+    metrics: hostAndPort.nullable(),
   }),
   /** Warmed up; may enter at the next change of membership. */
   z.object({ kind: z.literal('ready'), endpoint: z.string(), left: natural, state: stateIdentitySchema.nullable() }),

@@ -1,4 +1,5 @@
 import type { DescribedMetric, MetricRegistry } from '../../shared/metrics/metric-registry.ts'
+import { WorkerMetrics } from '../../worker/metrics/worker-metrics.ts'
 import { busyMetrics } from './metrics.ts'
 
 /** What the values of a label are. */
@@ -34,6 +35,7 @@ const labels: Readonly<Record<string, string>> = {
 /** docs/metrics.md. Throws where a label is not explained, or one that is explained is not there. */
 export function metricsDocument(): string {
   const coordinator = described(busyMetrics().registry)
+  const worker = described(new WorkerMetrics().registry)
   const own = (metric: DescribedMetric) => metric.name.startsWith('ringleader_')
   const parts = [
     '# Metrics',
@@ -49,15 +51,22 @@ export function metricsDocument(): string {
     '',
     ...table(coordinator.filter(own)),
     '',
+    '## Worker',
+    '',
+    '`/metrics` of each worker ([operations.md](operations.md)). The label `worker`, its id, comes from the discovery.',
+    '',
+    ...table(worker.filter(own)),
+    '',
     '## Process',
     '',
-    'Of Node.js and the operating system. The lag of the event loop tells whether the coordinator keeps up.',
+    'Of Node.js and the operating system, for coordinator and workers. The lag of the event loop tells whether the coordinator keeps up;',
+    'in a worker it is that of the thread that owns the sockets, not of the one that computes.',
     '',
     ...table(coordinator.filter((metric) => !own(metric))),
     '',
     '## Labels',
     '',
-    ...labelTable(coordinator),
+    ...labelTable([...coordinator, ...worker]),
     '',
   ]
   return parts.join('\n')

@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest'
 import { parse } from 'yaml'
 import { z } from 'zod'
 import { commands } from '../../cli/commands.ts'
+import { WorkerMetrics } from '../../worker/metrics/worker-metrics.ts'
 import { hasTool, root } from '../support/cli.ts'
 import { busyMetrics } from '../support/metrics.ts'
 
@@ -123,11 +124,18 @@ describe('provisioning', () => {
 })
 
 describe('Prometheus', () => {
-  it('scrapes the coordinator where it listens', () => {
+  it('scrapes the coordinator where it listens, and the workers that it tells of', () => {
     const { scrape_configs: jobs } = parse(text('prometheus/prometheus.yml')) as {
-      scrape_configs: { job_name: string; static_configs: { targets: string[] }[] }[]
+      scrape_configs: {
+        job_name: string
+        static_configs?: { targets: string[] }[]
+        http_sd_configs?: { url: string }[]
+      }[]
     }
-    expect(jobs.find((job) => job.job_name === 'ringleader')?.static_configs[0]?.targets).toEqual(['coordinator:9464'])
+    expect(jobs.find((job) => job.job_name === 'ringleader')?.static_configs?.[0]?.targets).toEqual(['coordinator:9464'])
+    expect(jobs.find((job) => job.job_name === 'ringleader-worker')?.http_sd_configs?.[0]?.url).toBe(
+      'http://coordinator:9464/sd/prometheus',
+    )
   })
 
   it.skipIf(!hasPromtool)('accepts the configuration', () => {
@@ -139,11 +147,11 @@ describe('Prometheus', () => {
     expect(status, stdout + stderr).toBe(0)
   })
 
-  it.skipIf(!hasPromtool)('accepts the metrics', async () => {
-    expect(spawnSync('promtool', ['check', 'metrics'], { input: await exposition(), encoding: 'utf8' })).toMatchObject({
-      status: 0,
-      stderr: '',
-    })
+  it.skipIf(!hasPromtool)('accepts the metrics, of the coordinator and of a worker', async () => {
+    for (const input of [await exposition(), await new WorkerMetrics().registry.metrics()])
+      expect(spawnSync('promtool', ['check', 'metrics'], { input, encoding: 'utf8' })).toMatchObject({
+        ...{ status: 0, stderr: '' },
+      })
   })
 })
 

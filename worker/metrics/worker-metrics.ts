@@ -1,0 +1,87 @@
+import { version } from '../../shared/core/version.ts'
+import { BoundedNames, MetricRegistry, stepBuckets } from '../../shared/metrics/metric-registry.ts'
+import { type CommittedStep, protocolVersion } from '../../shared/protocol/control.ts'
+
+/** How a worker stands, asked for whenever somebody scrapes. */
+export interface WorkerView {
+  readonly generation: number
+  /** −1: it is in no group. */
+  readonly rank: number
+  readonly step: number
+  readonly tensors: number
+  /** Commits that the coordinator has not noted yet. */
+  readonly unnotedSteps: number
+  readonly connected: boolean
+}
+
+/** What a worker measures of itself. Prometheus knows which one it is: the coordinator told it with the address. */
+export class WorkerMetrics {
+  readonly registry = new MetricRegistry()
+  readonly #steps
+  readonly #seconds
+  readonly #phaseSeconds
+  readonly #allReduceSeconds
+  readonly #allReduceBytes
+  readonly #phases = new BoundedNames()
+  #view: () => WorkerView = () => ({
+    ...{ generation: 0, rank: -1, step: 0, tensors: 0, unnotedSteps: 0, connected: false },
+  })
+
+  constructor() {
+    const { registry } = this
+    this.#steps = registry.counter('ringleader_rank_steps_total', 'Steps that this worker has committed')
+    this.#seconds = registry.histogram(
+      'ringleader_rank_step_seconds',
+      'Duration of a step on this worker',
+      stepBuckets,
+    )
+    this.#phaseSeconds = registry.histogram(
+      'ringleader_rank_step_phase_seconds',
+      'Parts of the duration of a step on this worker, one observation a step for each part',
+      stepBuckets,
+      ['phase'],
+    )
+    this.#allReduceSeconds = registry.counter(
+      'ringleader_rank_allreduce_seconds_total',
+      'Seconds in which this worker waited for all-reduce: a rank that waits little is the one that the others wait for',
+    )
+    this.#allReduceBytes = registry.counter(
+      'ringleader_rank_allreduce_sent_bytes_total',
+      'Bytes of gradients that this worker sent',
+    )
+    const told = (name: string, help: string, value: (view: WorkerView) => number) =>
+      registry.gauge(name, help, [], (gauge) => gauge.set(value(this.#view())))
+    told('ringleader_rank', 'Rank in the group; -1: in none yet', ({ rank }) => rank)
+    told('ringleader_rank_generation', 'Number of the group that this worker is in', ({ generation }) => generation)
+    told('ringleader_rank_step', 'Step whose state this worker holds', ({ step }) => step)
+    told('ringleader_rank_tensors', 'Tensors that this worker holds', ({ tensors }) => tensors)
+    told(
+      'ringleader_rank_unnoted_steps',
+      'Commits that the coordinator has not on its disk yet; a group that has very many of them waits',
+      ({ unnotedSteps }) => unnotedSteps,
+    )
+    told('ringleader_rank_connected', '1 while the coordinator is within reach, else 0', ({ connected }) =>
+      connected ? 1 : 0,
+    )
+    registry.info('ringleader_build_info', 'The program', {
+      ...{ version: version(), node: process.version, protocol: String(protocolVersion) },
+    })
+    // Beside the computation, so looked at less finely than in the coordinator.
+    registry.watchProcess(50)
+  }
+
+  watch(view: () => WorkerView): void {
+    this.#view = view
+  }
+
+  committed(steps: readonly CommittedStep[]): void {
+    for (const { seconds, phaseSeconds, allReduceSeconds, allReduceBytes } of steps) {
+      this.#steps.inc()
+      this.#seconds.observe(seconds)
+      for (const [phase, part] of Object.entries(phaseSeconds))
+        this.#phaseSeconds.observe({ phase: this.#phases.of(phase) }, part)
+      this.#allReduceSeconds.inc(allReduceSeconds)
+      this.#allReduceBytes.inc(allReduceBytes)
+    }
+  }
+}
