@@ -43,7 +43,7 @@ export class AllReduceWorker {
   constructor({ coordinator, workerId, dataBind, largestBytes, collective }: AllReduceWorkerOptions) {
     this.#collective = collective
     const counters = new SharedArrayBuffer(4 * counter.count)
-    const sockets = { coordinator, workerId, dataBind }
+    const sockets = { coordinator, workerId, dataBind, advertise: null, metrics: null }
     const thread = openThread({ ...sockets, connectTimeoutMs: 30_000, reconnectTimeoutMs: 30_000, counters })
     this.#link = new Link(thread, new Int32Array(counters))
     const memory = createSharedMemory(largestBytes + marginBytes)

@@ -15,88 +15,6 @@ const hasPromtool = hasTool('promtool', '--version')
 
 const exposition = () => busyMetrics().registry.metrics()
 
-const target = z.object({
-  refId: z.string(),
-  expr: z.string().min(1),
-  legendFormat: z.string(),
-  datasource: z.object({ uid: z.string().regex(/^\$\{datasource\}$/) }).loose(),
-})
-const dashboardSchema = z.object({
-  uid: z.literal('ringleader'),
-  title: z.literal('Ringleader'),
-  editable: z.literal(false),
-  schemaVersion: z.number().min(36),
-  templating: z.object({
-    list: z.array(
-      z
-        .object({
-          name: z.string(),
-          type: z.string(),
-          multi: z.boolean().optional(),
-          allValue: z.string().optional(),
-          refresh: z.number(),
-        })
-        .loose(),
-    ),
-  }),
-  panels: z.array(
-    z
-      .object({
-        id: z.number(),
-        title: z.string().min(1),
-        description: z.string().min(1),
-        type: z.enum(['timeseries', 'stat']),
-        targets: z.array(target).min(1),
-        fieldConfig: z.object({ defaults: z.object({ unit: z.string().min(1) }).loose() }).loose(),
-      })
-      .loose(),
-  ),
-})
-
-describe('the Grafana dashboard', () => {
-  const dashboard = dashboardSchema.parse(JSON.parse(text('grafana/dashboards/ringleader.json')))
-  const targets = dashboard.panels.flatMap(({ title, targets }) => targets.map(({ expr }) => ({ title, expr })))
-
-  it('names only metrics that the coordinator has', async () => {
-    const names = new Set([...(await exposition()).matchAll(/^([a-z_]+)(?:\{.*\})? /gm)].map(([, name]) => name))
-    for (const { title, expr } of targets) {
-      const used = [...expr.matchAll(/([a-z_]+)\{/g)].map(([, name]) => name)
-      expect(used.length, title).toBeGreaterThan(0)
-      for (const name of used) expect(names.has(name), `${title}: ${name}`).toBe(true)
-    }
-  })
-
-  it('follows the rules of dashboard-linter: variables, matchers, rates', () => {
-    const variables = new Map(dashboard.templating.list.map((variable) => [variable.name, variable]))
-    expect(variables.get('datasource')).toMatchObject({ type: 'datasource' })
-    for (const name of ['job', 'instance'])
-      expect(variables.get(name)).toMatchObject({ type: 'query', multi: true, allValue: '.+', refresh: 2 })
-    for (const { title, expr } of targets) {
-      for (const [, matchers] of expr.matchAll(/\{([^}]*)\}/g))
-        expect(matchers, title).toBe('job=~"$job", instance=~"$instance"')
-      for (const [, range] of expr.matchAll(/(?:rate|irate)\([^[]*\[([^\]]+)\]/g))
-        expect(range, title).toBe('$__rate_interval')
-      const counters = [...expr.matchAll(/(\w+\()?[a-z_]+_(?:total|bucket|sum|count)\{/g)]
-      for (const [, wrapper] of counters) expect(['rate(', 'increase('], `${title}: ${expr}`).toContain(wrapper)
-    }
-    expect(new Set(dashboard.panels.map(({ id }) => id)).size).toBe(dashboard.panels.length)
-  })
-
-  it('shows what the run is watched by', () => {
-    const titles = dashboard.panels.map(({ title }) => title)
-    expect(titles).toEqual(
-      expect.arrayContaining([
-        'Throughput',
-        'Losses',
-        'Gradient norms',
-        'World size',
-        'Step time',
-        'All-reduce traffic',
-      ]),
-    )
-  })
-})
-
 describe('provisioning', () => {
   it('names the data source and the folder of dashboards', () => {
     const datasource = z.strictObject({
@@ -132,7 +50,9 @@ describe('Prometheus', () => {
         http_sd_configs?: { url: string }[]
       }[]
     }
-    expect(jobs.find((job) => job.job_name === 'ringleader')?.static_configs?.[0]?.targets).toEqual(['coordinator:9464'])
+    expect(jobs.find((job) => job.job_name === 'ringleader')?.static_configs?.[0]?.targets).toEqual([
+      'coordinator:9464',
+    ])
     expect(jobs.find((job) => job.job_name === 'ringleader-worker')?.http_sd_configs?.[0]?.url).toBe(
       'http://coordinator:9464/sd/prometheus',
     )
@@ -145,6 +65,23 @@ describe('Prometheus', () => {
       { encoding: 'utf8' },
     )
     expect(status, stdout + stderr).toBe(0)
+  })
+
+  it.skipIf(!hasPromtool)('has rules that fire, and that keep quiet', () => {
+    const { status, stdout, stderr } = spawnSync('promtool', ['test', 'rules', 'rules.test.yml'], {
+      cwd: join(deploy, 'prometheus'),
+      encoding: 'utf8',
+    })
+    expect(status, stdout + stderr).toBe(0)
+  })
+
+  it('tests each of its rules', () => {
+    const { groups } = parse(text('prometheus', 'rules.yml')) as { groups: { rules: Record<string, string>[] }[] }
+    const cases = text('prometheus', 'rules.test.yml')
+    const rules = groups.flatMap((group) => group.rules)
+    expect(rules.length).toBeGreaterThan(10)
+    for (const { alert, record } of rules)
+      expect(cases).toMatch(`${alert ? 'alertname' : 'expr'}: ${alert ?? record}\n`)
   })
 
   it.skipIf(!hasPromtool)('accepts the metrics, of the coordinator and of a worker', async () => {
