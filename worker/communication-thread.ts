@@ -22,7 +22,8 @@ const port = parentPort
 const warn = (line: string) => void process.stderr.write(`ringleader ${line}\n`)
 const counters = new Int32Array(data.counters)
 const metrics = data.metrics && new WorkerMetrics()
-const scraped = data.metrics && metrics && (await openMetricsServer(data.metrics, data.advertise, () => metrics.registry.metrics()))
+const scraped =
+  data.metrics && metrics && (await openMetricsServer(data.metrics, data.advertise, () => metrics.registry.metrics()))
 const communicator = new Communicator({
   data,
   counters,

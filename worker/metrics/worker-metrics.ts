@@ -30,11 +30,7 @@ export class WorkerMetrics {
   constructor() {
     const { registry } = this
     this.#steps = registry.counter('ringleader_rank_steps_total', 'Steps that this worker has committed')
-    this.#seconds = registry.histogram(
-      'ringleader_rank_step_seconds',
-      'Duration of a step on this worker',
-      stepBuckets,
-    )
+    this.#seconds = registry.histogram('ringleader_rank_step_seconds', 'Duration of a step on this worker', stepBuckets)
     this.#phaseSeconds = registry.histogram(
       'ringleader_rank_step_phase_seconds',
       'Parts of the duration of a step on this worker, one observation a step for each part',
