@@ -7,7 +7,7 @@ import { WorkerMetrics } from '../../worker/metrics/worker-metrics.ts'
 import { root } from '../support/cli.ts'
 import { busyMetrics } from '../support/metrics.ts'
 
-const templated = z.object({ type: z.literal('prometheus'), uid: z.literal('${datasource}') })
+const templated = z.object({ type: z.literal('prometheus'), uid: z.literal('$datasource') })
 const target = z.object({
   refId: z.string(),
   expr: z.string().min(1),

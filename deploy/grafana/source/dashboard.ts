@@ -29,7 +29,7 @@ export const increase = (metric: string, matchers?: string) => `increase(${of(me
 export const quantile = (q: number, histogram: string, by = '') =>
   `histogram_quantile(${q}, sum by (${by}le) (${rate(`${histogram}_bucket`)}))`
 
-const datasource = { type: 'prometheus', uid: '${datasource}' }
+const datasource = { type: 'prometheus', uid: '$datasource' }
 
 /** The JSON that Grafana reads: stats in rows of six, charts in rows of two, in the order of the panels. */
 export function dashboardJson({ uid, title, description, panels }: Dashboard): string {
