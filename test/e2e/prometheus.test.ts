@@ -3,14 +3,13 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { describe, expect, it, vi } from 'vitest'
-import { dashboards } from '../../deploy/grafana/source/dashboards.ts'
 import { Cli, childrenOf, dieWithParent, hasTool, root } from '../support/cli.ts'
 import { temporaryFolder } from '../support/folder.ts'
 
 const hasPrometheus = hasTool('prometheus', '--version')
 
 describe.skipIf(!hasPrometheus)('a real Prometheus', () => {
-  it('finds workers by the configuration of deploy/ as they come and go, warns of a lost one, and knows what dashboards ask', async () => {
+  it('finds workers by the configuration of deploy/ as they come and go', async () => {
     const folder = temporaryFolder()
     const run = ['--workers', '3', '--steps', '100000', '--http', '127.0.0.1:0', '--run-dir', join(folder, 'run')]
     const train = new Cli(['train', ...run])
@@ -24,8 +23,6 @@ describe.skipIf(!hasPrometheus)('a real Prometheus', () => {
         .replaceAll('5s', '1s')
         .replace('localhost:9090', `127.0.0.1:${port}`),
     )
-    const rules = readFileSync(join(root, 'deploy/prometheus/rules.yml'), 'utf8')
-    writeFileSync(join(folder, 'rules.yml'), rules.replaceAll('[2m]', '[10s]'))
     const flags = [
       `--config.file=${join(folder, 'prometheus.yml')}`,
       `--storage.tsdb.path=${join(folder, 'data')}`,
@@ -62,16 +59,10 @@ describe.skipIf(!hasPrometheus)('a real Prometheus', () => {
         'histogram_quantile(0.95, sum by (le) (rate(ringleader_step_seconds_bucket{job="ringleader"}[10s])))',
         (seconds) => seconds > 0 && seconds < 60,
       )
-      const alarmed = async (name: string) => {
-        const { alerts } = (await get('alerts')) as { alerts: { labels: Record<string, string>; state: string }[] }
-        return alerts.some(({ labels, state }) => labels.alertname === name && state === 'firing')
-      }
-      expect(await alarmed('RingleaderWorkerLost')).toBe(false)
       const before = await workers()
       expect([...before.keys()].sort()).toEqual(['worker-0', 'worker-1', 'worker-2'])
       const victim = childrenOf(train.child.pid, 'worker-process')[0]
       if (victim !== undefined) process.kill(victim, 'SIGKILL')
-      await vi.waitFor(async () => expect(await alarmed('RingleaderWorkerLost')).toBe(true), slowly)
       // The one that was killed is gone; `train` starts it again, at another port.
       await vi.waitFor(async () => {
         const now = [...(await workers()).values()]
@@ -79,22 +70,6 @@ describe.skipIf(!hasPrometheus)('a real Prometheus', () => {
         expect(now.filter((url) => ![...before.values()].includes(url))).toHaveLength(1)
       }, slowly)
       await known('ringleader_incidents_total{job="ringleader",kind="dead"}', (count) => count === 1)
-      for (const { panels } of Object.values(dashboards))
-        for (const { title, queries } of panels) {
-          if (title in withoutData) continue
-          for (const { expr } of queries) {
-            const query = expr.replaceAll('$__rate_interval', '15s').replaceAll(/\$(job|instance)/g, '.+')
-            await vi.waitFor(async () => expect(await ask(query), `${title}: ${query}`).not.toEqual([]), slowly)
-          }
-        }
-      const { groups } = (await get('rules')) as {
-        groups: { rules: { name: string; type: string; health: string; lastError?: string }[] }[]
-      }
-      for (const { name, type, health, lastError } of groups.flatMap((group) => group.rules)) {
-        expect(health, `${name}: ${lastError}`).toBe('ok')
-        if (type === 'recording') expect(await ask(name), name).not.toEqual([])
-      }
-      await vi.waitFor(async () => expect(await alarmed('RingleaderWorkerLost')).toBe(false), slowly)
     } finally {
       prometheus.kill('SIGKILL')
     }
@@ -102,12 +77,6 @@ describe.skipIf(!hasPrometheus)('a real Prometheus', () => {
     expect((await train.finished).code).toBe(130)
   })
 })
-
-/** Panels that have no data in this run, and why. */
-const withoutData: Readonly<Record<string, string>> = {
-  Quality: 'no --evaluate-every: nothing is evaluated',
-  'Other figures of a step': 'a VAE tells losses and norms alone',
-}
 
 const slowly = { timeout: 60_000, interval: 500 }
 
