@@ -33,6 +33,7 @@ module.exports = {
       from: { pathNot: '^shared/metrics/metric-registry' },
       to: { path: 'node_modules/prom-client' },
     },
+    { name: 'pino-in-log', severity: 'error', from: { pathNot: '^shared/log/' }, to: { path: 'node_modules/pino' } },
     { name: 'yargs-in-cli', severity: 'error', from: { pathNot: '^cli/' }, to: { path: 'node_modules/yargs' } },
   ],
   options: {

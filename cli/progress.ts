@@ -26,7 +26,7 @@ export class Progress implements RunObserver {
   #drawn = 0
   #open = false
   /** What went wrong first; the rest may follow from it. */
-  firstFailure: string | null = null
+  firstFailure: { readonly workerId: string; readonly reason: string } | null = null
   readonly checkpoint: (step: number) => void
 
   /** `stored` is told of every checkpoint. */
@@ -63,8 +63,8 @@ export class Progress implements RunObserver {
     else if (this.#output.isTTY && this.#now() - this.#drawn >= redrawMs) this.#redraw(this.#text(step))
   }
 
-  incident(reason: string, failed = false): void {
-    if (failed) this.firstFailure ??= reason
+  incident(reason: string, lost?: string): void {
+    if (lost !== undefined) this.firstFailure ??= { workerId: lost, reason }
     this.#line(reason)
   }
 

@@ -72,7 +72,7 @@ export class RunFolder {
   readonly #unwritten = new Map<string, string>()
   readonly #trace: TraceFile
   #traceIsFull = false
-  #onEvent: (kind: string, fields: object) => void = () => {}
+  readonly #onEvent: ((kind: string, fields: object) => void)[] = []
 
   private constructor(path: string, about: Omit<RunFile, 'config'>) {
     this.path = path
@@ -137,12 +137,12 @@ export class RunFolder {
 
   event(kind: string, fields: object): void {
     this.#append('events.jsonl', { time: new Date().toISOString(), kind, ...fields })
-    this.#onEvent(kind, fields)
+    for (const handler of this.#onEvent) handler(kind, fields)
   }
 
   /** Told of every event that is written. */
   onEvent(handler: (kind: string, fields: object) => void): void {
-    this.#onEvent = handler
+    this.#onEvent.push(handler)
   }
 
   /** Adds events in Chrome's format to trace.json. What finds no room on the disk is lost: it is for looking at alone. */

@@ -212,7 +212,7 @@ export class RunRecord {
     const [{ kind, workerId, reason }, { step }] = incident
     this.metrics.incident(kind)
     this.run.folder.event('lost', { workerId, cause: kind, step, reason })
-    this.#observer.incident(`${workerId} is lost: ${reason}`, true)
+    this.#observer.incident(`${workerId} is lost: ${reason}`, workerId)
   }
 
   /** A worker computes for much longer than the others, or does so no more. */

@@ -9,8 +9,8 @@ export interface RunObserver {
   group(generation: number, worldSize: number, step: number): void
   committed(step: CommittedStep): void
   checkpoint(step: number): void
-  /** `failed`: a worker was lost. */
-  incident(reason: string, failed?: boolean): void
+  /** `lost`: the worker that was lost. */
+  incident(reason: string, lost?: string): void
 }
 
 /** summary.json */

@@ -11,6 +11,7 @@ import { ProcessLoad } from './process-load.ts'
 import type { ThreadData, ToThread } from './thread-messages.ts'
 import { traceGarbageCollection } from './trace/garbage-collection.ts'
 import { SharedTrace } from './trace/trace.ts'
+import { openWorkerLog } from './worker-log.ts'
 
 /**
  * Owns the sockets, answers heartbeats and runs the collectives, so that a long kernel of the main thread never looks
@@ -19,8 +20,9 @@ import { SharedTrace } from './trace/trace.ts'
 const data = workerData as ThreadData
 assert(parentPort, 'runs as a thread')
 const port = parentPort
-const warn = (line: string) => void process.stderr.write(`ringleader ${line}\n`)
 const counters = new Int32Array(data.counters)
+const { log, joins } = openWorkerLog(data.log, data.workerId, counters)
+const warn = (line: string) => log.warn(line)
 const metrics = data.metrics && new WorkerMetrics()
 const scraped =
   data.metrics && metrics && (await openMetricsServer(data.metrics, data.advertise, () => metrics.registry.metrics()))
@@ -42,6 +44,7 @@ const communicator = new Communicator({
   },
 })
 port.on('message', (message: ToThread) => {
+  if (message.kind === 'connected') joins(message.runId)
   if (message.kind === 'trace') traceGarbageCollection(new SharedTrace(0, message.memory).communication)
   communicator.handle(message)
 })

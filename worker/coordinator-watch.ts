@@ -1,4 +1,3 @@
-import { hostname } from 'node:os'
 import type { Clock } from '../shared/core/clock.ts'
 import { limits } from '../shared/core/limits.ts'
 import type { FromThread, ThreadData } from './thread-messages.ts'
@@ -97,7 +96,7 @@ export class CoordinatorWatch {
     if (now - this.#lastLook > 1000) this.#stoodStill = true
     else if (now - this.#lastHeard > silenceMs) this.#stoodStill = false
     this.#lastLook = now
-    const { coordinator, workerId, connectTimeoutMs, reconnectTimeoutMs } = this.#data
+    const { coordinator, connectTimeoutMs, reconnectTimeoutMs } = this.#data
     const waited = this.#clock.now() - this.#lastHeard
     const timeout = this.#everHeard ? reconnectTimeoutMs : connectTimeoutMs
     if (waited > timeout) {
@@ -111,7 +110,7 @@ export class CoordinatorWatch {
     if (!this.#everHeard) {
       if (waited <= 2000 * 2 ** this.#warned) return
       this.#warned++
-      return this.#warn(`worker ${workerId} on ${hostname()}: no coordinator at ${coordinator} yet, trying on`)
+      return this.#warn(`no coordinator at ${coordinator} yet, trying on`)
     }
     if (waited > silenceMs && !this.#silent) {
       this.#silent = true

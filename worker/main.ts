@@ -1,5 +1,5 @@
 import { hostname } from 'node:os'
-import { exitCode } from '../shared/core/errors.ts'
+import { exitCode, messageOf, RingleaderError } from '../shared/core/errors.ts'
 import { protocolVersion } from '../shared/protocol/control.ts'
 import { type BackendName, openBackend } from './backend/open-backend.ts'
 import { Link } from './link.ts'
@@ -10,6 +10,7 @@ import { sharedThreads } from './step/crew.ts'
 import { counter } from './thread-messages.ts'
 import { countGarbageCollection } from './trace/garbage-collection.ts'
 import { warmUpWith } from './warm-up.ts'
+import { openWorkerLog, type WorkerLogOptions } from './worker-log.ts'
 
 export interface WorkerOptions {
   readonly coordinator: string
@@ -22,6 +23,7 @@ export interface WorkerOptions {
   readonly advertise: string | null
   /** Where it serves /metrics; null: nowhere. */
   readonly metrics: MetricsPlace | null
+  readonly log: WorkerLogOptions
   readonly connectTimeoutMs: number
   /** So long does a worker go on without its coordinator, or wait for it, before it gives up. */
   readonly reconnectTimeoutMs: number
@@ -38,9 +40,13 @@ export interface RunningWorker {
 export function startWorker(options: WorkerOptions): RunningWorker {
   let session: Session | null = null
   let wanted: string | null = null
+  const counters = new SharedArrayBuffer(4 * counter.count)
+  const worker = openWorkerLog(options.log, options.workerId, new Int32Array(counters))
+  const { log } = worker
   const run = async (): Promise<number> => {
+    log.info('starts', { host: hostname(), processId: process.pid, threads: options.threads })
     const backend = await openBackend(options.backend, sharedThreads(options.threads).operations)
-    const counters = new SharedArrayBuffer(4 * counter.count)
+    log.info('has a backend', { backend: `${backend.name} ${backend.version}` })
     countGarbageCollection(new Int32Array(counters), counter.collectingMicros)
     const link = new Link(openThread({ ...options, counters }), new Int32Array(counters))
     session = new Session(link, warmUpWith(backend, options.backend, options.threads), options.advertise, {
@@ -57,19 +63,25 @@ export function startWorker(options: WorkerOptions): RunningWorker {
       threads: options.threads,
       metrics: null, // the communication thread knows
     })
+    session.logTo(worker)
     if (wanted !== null) session.drain(wanted)
     try {
       return await session.run()
     } catch (error) {
-      if (session.ended) return session.ended.failed ? exitCode.failed : exitCode.ok
-      throw error
+      if (!session.ended) throw error
+      log.info('ends', { reason: messageOf(error) })
+      return session.ended.failed ? exitCode.failed : exitCode.ok
     } finally {
       await session.close()
       await link.close()
     }
   }
   return {
-    done: run(),
+    done: run().catch((error: unknown) => {
+      const foreseen = error instanceof RingleaderError
+      log.error(messageOf(error), foreseen ? { code: error.code } : { err: error })
+      return foreseen ? error.exit : exitCode.failed
+    }),
     drain(reason) {
       wanted = reason
       session?.drain(reason)

@@ -1,4 +1,5 @@
 import { exitCode, messageOf, RingleaderError } from '../shared/core/errors.ts'
+import { type Log, silentLog } from '../shared/core/log.ts'
 import type { StateIdentity, ToCoordinator, ToWorker, Welcome } from '../shared/protocol/control.ts'
 import { advertised } from './advertised.ts'
 import { BlobClient } from './data/blob-client.ts'
@@ -6,6 +7,7 @@ import { type Formed, GroupOver, GroupRun, type WarmUp, type Workshop } from './
 import type { Link } from './link.ts'
 import type { CheckpointSender } from './step/checkpoint-sender.ts'
 import type { GroupPlan } from './thread-messages.ts'
+import type { WorkerLog } from './worker-log.ts'
 
 /** A worker's life: hello, warm up, then one group after the other until the run is over. */
 export class Session {
@@ -29,6 +31,8 @@ export class Session {
   #draining: string | null = null
   #sender: CheckpointSender | null = null
   #wake: () => void = () => {}
+  #log: Log = silentLog
+  #joins: WorkerLog['joins'] = () => {}
   /** Bits in the shared memory; null where there are none to go on with. */
   #holds: StateIdentity | null = null
 
@@ -48,6 +52,7 @@ export class Session {
       this.#finish(new RingleaderError('coordinator-lost', reason, { exit: exitCode.temporary }))
     })
     link.onConnection((connected) => {
+      this.#log.info(connected ? 'the coordinator is back' : 'the coordinator is out of reach; steps go on')
       this.#sender?.abandon() // of what was sent meanwhile, nothing may have arrived
       if (!connected) return
       this.#blobs.askAgain()
@@ -55,9 +60,16 @@ export class Session {
     })
   }
 
+  /** What happens to this worker is told there from now on. */
+  logTo({ log, joins }: WorkerLog): void {
+    this.#log = log
+    this.#joins = joins
+  }
+
   /** Leaves at the next step boundary; at once where it is in no group. */
   drain(reason: string): void {
     this.#draining = reason
+    this.#log.info('leaves at the next step boundary', { reason })
     this.#sayDrain()
     this.#wake()
   }
@@ -71,7 +83,10 @@ export class Session {
     const endpoint = this.#advertise ?? advertised(opened)
     this.#link.hello(this.#hello)
     const welcome = await this.#until(() => this.#welcome)
+    this.#joins(welcome.runId)
+    this.#log.info('is welcome', { model: welcome.config.model, dataset: welcome.config.dataset })
     const workshop = await Promise.race([this.#warm(welcome), this.#end])
+    this.#log.info('is warm', { endpoint })
     this.#link.welcomed(welcome.runId, welcome.heartbeatMs)
     let left = 0
     const ready = () => this.#link.send({ kind: 'ready', endpoint, left, state: this.#holds })
@@ -99,6 +114,8 @@ export class Session {
     const group = new GroupRun(this.#link, workshop, formed, this.#planOf(formed), this.#holds)
     this.#group = group
     const { generation } = formed
+    const { rank, peers, state, source } = formed
+    this.#log.info('joins a group', { joins: generation, rank, worldSize: peers.length, from: state.step, source })
     const wishes = () => ({ stop: this.#stopWanted, pause: this.#pauseWanted === generation })
     try {
       const result = await Promise.race([group.run(wishes), this.#end])
@@ -109,6 +126,7 @@ export class Session {
           ? { ...result, generation }
           : { kind: 'halted', generation, state: group.holds, cause: 'paused', reason: 'at a step boundary' },
       )
+      this.#log.info(result.kind === 'finished' ? 'finished' : 'halts at a step boundary')
       if (result.kind === 'finished') {
         const reason = await this.#until(() => group.aborted ?? this.#expelled)
         if (!this.#expelled) this.#halted(group, 'aborted', reason)
@@ -126,6 +144,7 @@ export class Session {
   }
 
   #halted(group: GroupRun, cause: 'failed' | 'aborted', reason: string): void {
+    this.#log.info('halts', { cause, reason })
     this.#link.send({ kind: 'halted', generation: group.generation, state: group.holds, cause, reason })
   }
 
@@ -143,6 +162,7 @@ export class Session {
   }
 
   #receive(message: ToWorker, bytes: Uint8Array | null): void {
+    if (message.kind !== 'pulse') this.#log.debug('hears', { message: message.kind })
     switch (message.kind) {
       case 'welcome':
         this.#welcome = message
@@ -168,6 +188,7 @@ export class Session {
         this.#welcome = null
         this.#formed = null
         this.#expelled = message.reason
+        this.#log.info('is expelled', { reason: message.reason, discard: message.discard })
         this.#discard ||= message.discard
         this.#sender?.abandon()
         this.#group?.abort(this.#group.generation, message.reason)

@@ -6,6 +6,7 @@ import type { HostFiles } from '../shared/protocol/file-lane.ts'
 import type { Wire } from '../shared/transport/transport.ts'
 import type { MetricsPlace } from './metrics/metrics-server.ts'
 import type { MemoryRegion } from './step/model-state.ts'
+import type { WorkerLogOptions } from './worker-log.ts'
 
 /** What the communication thread starts with. */
 export interface ThreadData {
@@ -15,6 +16,7 @@ export interface ThreadData {
   readonly advertise: string | null
   /** Null: nowhere. */
   readonly metrics: MetricsPlace | null
+  readonly log: WorkerLogOptions
   readonly connectTimeoutMs: number
   readonly reconnectTimeoutMs: number
   /** Shared counters: see `counter`. */

@@ -44,7 +44,8 @@ export class AllReduceWorker {
     this.#collective = collective
     const counters = new SharedArrayBuffer(4 * counter.count)
     const sockets = { coordinator, workerId, dataBind, advertise: null, metrics: null }
-    const thread = openThread({ ...sockets, connectTimeoutMs: 30_000, reconnectTimeoutMs: 30_000, counters })
+    const log = { level: 'warn', format: 'text' } as const
+    const thread = openThread({ ...sockets, log, connectTimeoutMs: 30_000, reconnectTimeoutMs: 30_000, counters })
     this.#link = new Link(thread, new Int32Array(counters))
     const memory = createSharedMemory(largestBytes + marginBytes)
     this.#memory = memory

@@ -79,7 +79,13 @@ class RunningTraining {
     this.#group = new LocalGroup({ backend, threads, quiet: true })
     this.#over = this.#group.run({
       request: { ...trainingRequest(training), runDir: folder },
-      ...{ bind: 'tcp://127.0.0.1:0', http: '127.0.0.1:0', httpFallBack: true, json: false },
+      ...{
+        bind: 'tcp://127.0.0.1:0',
+        http: '127.0.0.1:0',
+        httpFallBack: true,
+        json: false,
+        verbosity: 'quiet' as const,
+      },
       ...{ startWorkers: training.workers, faultMs: 10_000, tokenFile: null },
     })
     this.failed = this.#over.then((code) => {

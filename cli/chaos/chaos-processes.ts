@@ -36,7 +36,13 @@ export async function chaosOfProcesses(
   resolveConfig(request('faults').options)
   const chosen = backend === 'wasm' || !(await prepareNative(false)) ? 'wasm' : 'tensorflow'
   const run = (name: string, some: readonly Fault[]): Promise<ProcessRun> => {
-    const coordinator = { bind: 'tcp://127.0.0.1:0', http: '127.0.0.1:0', httpFallBack: true, json: false }
+    const coordinator = {
+      bind: 'tcp://127.0.0.1:0',
+      http: '127.0.0.1:0',
+      httpFallBack: true,
+      json: false,
+      verbosity: 'quiet' as const,
+    }
     const settings = { ...coordinator, startWorkers: workers, faultMs: faultTimeout(parsed), tokenFile: null }
     const runDir = join(base, name)
     return runProcesses({ backend: chosen, threads: 1 }, { ...settings, request: request(name), runDir }, some)

@@ -12,6 +12,7 @@ import {
   tokenFileFlag,
 } from '../run-options.ts'
 import { checkedAddress, isLoopback } from '../values.ts'
+import { verbosity, verbosityFlags } from '../verbosity.ts'
 
 export const defaultCoordinator = 'tcp://127.0.0.1:7117'
 
@@ -31,6 +32,7 @@ export const coordinatorCommand: Command = {
     'token-file': tokenFileFlag,
     'fault-timeout': faultTimeoutFlag,
     json: jsonFlag,
+    ...verbosityFlags,
     ...runFlags,
   },
   async run(parsed) {
@@ -46,11 +48,11 @@ export const coordinatorCommand: Command = {
       ...{ request, bind, http: String(parsed.http), httpFallBack: false, json: parsed.json === true },
       ...{ startWorkers: minWorkers, faultMs: faultTimeout(parsed) },
       tokenFile: tokenFile(parsed),
+      verbosity: verbosity(parsed),
     }
     return runCoordinator(settings, (coordinator) => {
-      process.stderr.write(
-        `ringleader: waiting for ${minWorkers} worker${minWorkers === 1 ? '' : 's'} at ${coordinator.endpoint}\n`,
-      )
+      const waiting = `waiting for ${minWorkers} worker${minWorkers === 1 ? '' : 's'} at ${coordinator.endpoint}`
+      if (settings.verbosity !== 'quiet') process.stderr.write(`ringleader: ${waiting}\n`)
       stopOnSignals(coordinator)
     })
   },

@@ -14,6 +14,7 @@ import {
   tokenFileFlag,
 } from '../run-options.ts'
 import { hostAndPort, wholeNumber } from '../values.ts'
+import { verbosity, verbosityFlags } from '../verbosity.ts'
 import { backendFlag, checkedBackend, checkedThreads, threadsFlag } from './worker.ts'
 
 export const trainCommand: Command = {
@@ -32,6 +33,7 @@ export const trainCommand: Command = {
     'token-file': tokenFileFlag,
     'fault-timeout': faultTimeoutFlag,
     json: jsonFlag,
+    ...verbosityFlags,
     ...runFlags,
   },
   async run(parsed) {
@@ -48,6 +50,7 @@ export const trainCommand: Command = {
       http,
       httpFallBack: parsed.http === undefined,
       json: parsed.json === true,
+      verbosity: verbosity(parsed),
       startWorkers: null,
       faultMs: faultTimeout(parsed),
       tokenFile: tokenFile(parsed),

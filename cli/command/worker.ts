@@ -4,8 +4,10 @@ import { exitCode } from '../../shared/core/errors.ts'
 import { type BackendName, backendNames } from '../../worker/backend/open-backend.ts'
 import { type RunningWorker, startWorker } from '../../worker/main.ts'
 import { besideData, type MetricsPlace } from '../../worker/metrics/metrics-server.ts'
+import { usesColor } from '../color.ts'
 import type { Command } from '../parse.ts'
 import { checkedAddress, hostAndPort, isLoopback, wholeNumber } from '../values.ts'
+import { verbosity, verbosityFlags } from '../verbosity.ts'
 import { defaultCoordinator } from './coordinator.ts'
 
 export const backendFlag = { type: 'string', describe: 'tensorflow, wasm or auto', default: 'auto' } as const
@@ -40,6 +42,8 @@ export const workerCommand: Command = {
       describe: 'seconds to go on, or to wait, when the coordinator is gone',
       default: 600,
     },
+    json: { type: 'boolean', describe: 'tell the log on stderr as one JSON object a line', default: false },
+    ...verbosityFlags,
   },
   async run(parsed) {
     const coordinator = checkedAddress('coordinator', String(parsed.coordinator))
@@ -59,6 +63,10 @@ export const workerCommand: Command = {
       dataBind,
       metrics: metricsPlace(parsed.metrics, dataBind),
       advertise: parsed.advertise === undefined ? null : checkedAddress('advertise', String(parsed.advertise)),
+      log: {
+        level: ({ quiet: 'error', normal: 'info', verbose: 'debug' } as const)[verbosity(parsed)],
+        format: parsed.json === true ? 'json' : usesColor(process.stderr) ? 'color' : 'text',
+      },
       connectTimeoutMs: seconds('connect-timeout', parsed.connectTimeout) * 1000,
       reconnectTimeoutMs: seconds('reconnect-timeout', parsed.reconnectTimeout) * 1000,
     })

@@ -6,8 +6,10 @@ import type { WorkerOptions } from '../../worker/main.ts'
 import { besideData } from '../../worker/metrics/metrics-server.ts'
 import { threadsPerWorker } from '../native-setup.ts'
 import type { CoordinatorSettings } from '../run-coordinator.ts'
+import { levelOf, type Verbosity } from '../verbosity.ts'
 import type { FromCoordinatorProcess, ToCoordinatorProcess, ToWorkerProcess } from './messages.ts'
 import { Restarts } from './restarts.ts'
+import { WorkerOutput } from './worker-output.ts'
 
 /** Where a worker finds the coordinator, listens, and is found. */
 export type WorkerPlace = Pick<WorkerOptions, 'coordinator' | 'dataBind' | 'advertise'>
@@ -21,6 +23,8 @@ interface LocalGroupSettings {
   place?(workerId: string, coordinator: string): Promise<WorkerPlace>
 }
 
+const shownWords = 200
+
 /** The processes of one `train`, watched over. They end with this one: their IPC channel closes. */
 export class LocalGroup {
   readonly #workers = new Map<string, ChildProcess>()
@@ -31,6 +35,7 @@ export class LocalGroup {
   #over = false
   #stopping = false
   #listening: FromCoordinatorProcess | null = null
+  #verbosity: Verbosity = 'normal'
   /** Ends of workers that no coordinator was there to hear of. */
   readonly #untold: ToCoordinatorProcess[] = []
 
@@ -40,6 +45,7 @@ export class LocalGroup {
 
   /** Runs until the run is over; a coordinator that is killed is started again on the same addresses. */
   async run(settings: CoordinatorSettings): Promise<number> {
+    this.#verbosity = settings.verbosity
     const ignoreSignals = this.#handleSignals()
     try {
       return await this.#runToTheEnd(settings)
@@ -126,8 +132,10 @@ export class LocalGroup {
     const plain = { coordinator: listening.endpoint, dataBind: 'tcp://127.0.0.1:0', advertise: null }
     const place = (await this.#settings.place?.(workerId, listening.endpoint)) ?? plain
     const worker = fork(new URL('./worker-process.js', import.meta.url), {
-      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
     })
+    assert(worker.stderr, 'its stderr is a pipe')
+    const output = new WorkerOutput(worker.stderr, listening.folder, workerId, this.#verbosity)
     this.#workers.set(workerId, worker)
     const restarts = this.#restarts.get(workerId) ?? new Restarts()
     this.#restarts.set(workerId, restarts)
@@ -135,6 +143,7 @@ export class LocalGroup {
     const options = {
       ...place,
       metrics: besideData(place.dataBind),
+      log: { level: levelOf(this.#verbosity), format: 'json' } as const,
       workerId,
       backend,
       threads: listening.threads ?? threads ?? threadsPerWorker(listening.startWorkers ?? listening.workers),
@@ -142,18 +151,25 @@ export class LocalGroup {
       reconnectTimeoutMs: 600_000,
     }
     worker.send({ kind: 'start', options } satisfies ToWorkerProcess)
-    void exited(worker).then((exit) => this.#workerExited({ workerId, processId: worker.pid ?? 0 }, exit, restarts))
+    void exited(worker).then((exit) =>
+      this.#workerExited({ workerId, processId: worker.pid ?? 0 }, exit, restarts, output),
+    )
   }
 
   #workerExited(
     { workerId, processId }: { workerId: string; processId: number },
     exit: Exit,
     restarts: Restarts,
+    output: WorkerOutput,
   ): void {
     this.#workers.delete(workerId)
     if (exit.code === 0 || this.#over) return
-    const reason =
-      exit.signal === null ? `its process exited with ${exit.code}` : `its process was ended by ${exit.signal}`
+    const how = exit.signal === null ? `exited with ${exit.code}` : `was ended by ${exit.signal}`
+    const { lastWords } = output // as far as they are read: the others must not wait
+    const words =
+      exit.signal === 'SIGKILL' || lastWords === null ? '' : `; its last words: ${lastWords.slice(0, shownWords)}`
+    const reason = `its process ${how}${words}`
+    output.ended(reason)
     this.#tell({ kind: 'workerExited', workerId, processId, reason })
     const delayMs = this.#stopping ? null : restarts.delayMs(performance.now(), exit.signal === 'SIGKILL')
     if (delayMs !== null) {
