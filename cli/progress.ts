@@ -1,4 +1,5 @@
 import type { RunObserver } from '../coordinator/summary.ts'
+import { scalarKind } from '../shared/core/scalar-kind.ts'
 import type { Schedule } from '../shared/core/schedule.ts'
 import type { CommittedStep } from '../shared/protocol/control.ts'
 
@@ -54,7 +55,7 @@ export class Progress implements RunObserver {
     this.#epochImages += step.images
     this.#secondsPerStep = this.#secondsPerStep === 0 ? step.seconds : 0.98 * this.#secondsPerStep + 0.02 * step.seconds
     for (const [name, value] of Object.entries(step.scalars)) {
-      if (name.endsWith('GradientNorm')) continue
+      if (scalarKind(name) !== 'loss') continue
       const { sum, count } = this.#sums.get(name) ?? { sum: 0, count: 0 }
       this.#sums.set(name, { sum: sum + value, count: count + 1 })
     }

@@ -109,6 +109,17 @@ export const runFlags = {
     describe: 'with --trace: steps after each change of membership that are shown in detail (default: 100)',
     group: 'Run:',
   },
+  'inspect-every': {
+    type: 'number',
+    describe:
+      'steps between looks at how stable the training is; 0: none (default: 8 in an epoch of a GAN, 2 of a VAE)',
+    group: 'Run:',
+  },
+  'on-instability': {
+    type: 'string',
+    describe: 'what an alarm about that leads to: warn, lower-lr, rollback or stop (default: warn)',
+    group: 'Run:',
+  },
   'evaluate-every': {
     type: 'number',
     describe: 'steps between evaluations, beside the training at low priority; 0: none (default: 0)',
@@ -212,6 +223,8 @@ export function runRequest(
     checkpointDtype: parsed.checkpointDtype,
     sampleEvery: parsed.sampleEvery,
     traceSteps: traceSteps(parsed),
+    inspectEvery: parsed.inspectEvery,
+    onInstability: parsed.onInstability,
     evaluateEvery: parsed.evaluateEvery,
     evaluateSamples: parsed.evaluateSamples,
     ...more,

@@ -15,16 +15,24 @@ export class Alarms {
     this.#observer = observer
   }
 
-  /** `reason` null: it is over. */
-  set(kind: string, reason: string | null): void {
+  /** It was told of by the coordinator before this one. */
+  inherit(kind: string): void {
+    this.#raised.add(kind)
+    this.#metrics.alarm(kind, true)
+  }
+
+  /** `reason` null: it is over. `about`: further fields of the event. */
+  set(kind: string, reason: string | null, about: object = {}): void {
+    if (this.#raised.has(kind) === (reason !== null)) return
     if (reason === null) {
-      if (this.#raised.delete(kind)) this.#metrics.alarm(kind, false)
+      this.#raised.delete(kind)
+      this.#metrics.alarm(kind, false)
+      this.#folder.event('alarm-over', { alarm: kind, ...about })
       return
     }
-    if (this.#raised.has(kind)) return
     this.#raised.add(kind)
     this.#metrics.alarm(kind, true)
     this.#observer.incident(`alarm: ${reason}`)
-    this.#folder.event('alarm', { alarm: kind, reason })
+    this.#folder.event('alarm', { alarm: kind, reason, ...about })
   }
 }

@@ -41,6 +41,8 @@ const changeable = new Set<keyof RunOptions>([
   'checkpointEvery',
   'checkpointDtype',
   'sampleEvery',
+  'inspectEvery',
+  'onInstability',
   'evaluateEvery',
   'evaluateSamples',
   'minWorkers',

@@ -27,16 +27,22 @@ export class RollBacks {
       const message = `${config.rollbacks} roll-backs did not help; write a lower --learning-rate`
       throw new RingleaderError('diverged', message)
     }
-    let step = this.#checkpoints.goBackTo(steps - skips)
-    if (step > 0 && step === this.#last) step = this.#checkpoints.goBackTo(step - 1)
-    this.#underWay = true
-    this.#last = step
+    const step = this.before(steps - skips + 1)
     config.rollbacks++
     folder.configure(config)
     const rate = config.rollbackRate ** config.rollbacks
     const reason = `${skips} steps in a row were skipped: back to step ${step}, at ${rate} of the learning rates`
     folder.event('rollback', { step, from: steps, skips, rate, reason })
     return { step, reason }
+  }
+
+  /** The last checkpoint before a step, or the one before that where the last roll-back went there in vain. Later ones are dropped. */
+  before(first: number): number {
+    let step = this.#checkpoints.goBackTo(first - 1)
+    if (step > 0 && step === this.#last) step = this.#checkpoints.goBackTo(step - 1)
+    this.#underWay = true
+    this.#last = step
+    return step
   }
 
   /** The run has gone back; true where it was for one of these. */

@@ -20,6 +20,7 @@ import { RollBacks } from './roll-backs.ts'
 import { algorithmOf } from './run-algorithm.ts'
 import type { Incident, WorldSize } from './run-folder.ts'
 import type { Ledger } from './schedule/ledger.ts'
+import { StabilityRecord } from './stability/stability-record.ts'
 import type { RunObserver, Summary } from './summary.ts'
 import { Tally } from './tally.ts'
 
@@ -46,6 +47,7 @@ export class RunRecord {
   readonly #rollBacks: RollBacks
   #backend = ''
   readonly goodput: Goodput
+  readonly stability: StabilityRecord
 
   constructor(run: PreparedRun, observer: RunObserver, now: number) {
     this.run = run
@@ -80,6 +82,7 @@ export class RunRecord {
     this.notes = new NotedTally(this.#tally, run.folder.journal, this.checkpoints.step, (trouble) =>
       this.#alarms.set('journal', trouble),
     )
+    this.stability = new StabilityRecord(this, this.#tally, this.notes, this.#alarms, this.#rollBacks)
   }
 
   /** Steps whose commit is on the disk. */
@@ -159,6 +162,7 @@ export class RunRecord {
     if (step.skipped)
       this.run.folder.event('skipped', { step: step.step, reason: 'the reduced gradient is not finite, or too large' })
     this.#observer.committed(step)
+    this.stability.tell()
   }
 
   /** `bytes`: float32 images [count, height, width, channels] in 0…1. */
@@ -173,11 +177,6 @@ export class RunRecord {
     const { folder } = this.run
     folder.event('diverged', { step, workerIds, weightsSha256: hash })
     if (this.checkpoints.step === step && this.checkpoints.weightsSha256 !== hash) this.checkpoints.goBackTo(step - 1)
-  }
-
-  /** Where to go back to, after too many skipped steps in a row; null where there is no need. */
-  rollBack(): { step: number; reason: string } | null {
-    return this.#rollBacks.due(this.ledger.steps, this.#tally.skips)
   }
 
   /** False where a checkpoint could not be stored: there is an alarm, and the training goes on. */

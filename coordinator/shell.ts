@@ -172,14 +172,14 @@ export class Shell {
         this.#trace?.heartbeat(workerId, message)
         return this.apply({ ...message, workerId })
       case 'committed':
-        for (const step of message.steps) {
-          if (!this.#counts(message.generation, step.step)) continue
+        for (const step of message.steps.filter((each) => this.#counts(message.generation, each.step))) {
           this.#record.committed(message.generation, step, this.#clock.now())
-          const { seconds } = step
-          this.apply({ kind: 'committed', workerId, generation: message.generation, step: step.step, seconds })
+          this.apply({ ...step, kind: 'committed', workerId, generation: message.generation })
         }
         this.#comparison.steps(workerId, message)
-        return this.#rollBack()
+        return this.#intervene()
+      case 'inspected':
+        return this.#counts(message.generation, message.step) ? this.#record.stability.inspected(message) : undefined
       case 'suspect':
         this.apply({ ...message, workerId, suspect: message.workerId })
         return this.#peers.send(message.workerId, { kind: 'pulse', step: 0, time: null }) // finds out whether it has a connection
@@ -214,10 +214,10 @@ export class Shell {
     return generation === this.#membership.generation || step <= this.#wentOnFrom
   }
 
-  /** After too many skipped steps in a row. */
-  #rollBack(): void {
-    const back = this.#record.rollBack()
-    if (back) this.apply({ kind: 'rollBack', ...back })
+  /** After too many skipped steps in a row, or an alarm. */
+  #intervene(): void {
+    const due = this.#record.stability.due()
+    if (due) this.apply(due)
   }
 
   #checkpoint(workerId: string, message: CheckpointMessage, bytes: Uint8Array | null): void {

@@ -1,11 +1,13 @@
 import { unknownTopology } from '../shared/collective/topology.ts'
+import { scalarKind } from '../shared/core/scalar-kind.ts'
 import type { Schedule } from '../shared/core/schedule.ts'
 import type { CommittedStep, StateIdentity } from '../shared/protocol/control.ts'
 import type { Topology } from '../shared/protocol/topology.ts'
 import type { Manifest } from './checkpoint/checkpoint-store.ts'
 import { nothing } from './goodput/parts.ts'
-import type { JournalRecord, Snapshot } from './journal/journal-record.ts'
+import type { Intervention, JournalRecord, Snapshot } from './journal/journal-record.ts'
 import { Ledger } from './schedule/ledger.ts'
+import { Stability } from './stability/stability.ts'
 
 /** What the committed steps add up to, and who committed them. Pure: replaying the same records gives the same tally. */
 export class Tally {
@@ -24,6 +26,9 @@ export class Tally {
   score: number | null = null
   /** Somebody has asked for a pause. */
   held = false
+  stability = new Stability()
+  /** What was decided and has not been done yet. */
+  intervention: Intervention | null = null
 
   constructor(schedule: Schedule, sampleCount: number, seed: number) {
     this.#schedule = schedule
@@ -59,8 +64,11 @@ export class Tally {
         this.skips = record.skips
         this.score = record.score
         this.held = record.held
+        this.stability = new Stability(record.stability)
+        this.intervention = record.intervention
         return true
       case 'formed':
+        if (this.intervention?.action !== 'stop') this.intervention = null
         this.generation = record.generation
         this.group = record.group
         this.started = false
@@ -77,6 +85,14 @@ export class Tally {
         this.ledger.resume(record.step, this.finishedEpochs(record.step))
         this.skips = 0
         this.score = null
+        this.stability.reset()
+        return true
+      case 'inspected':
+        this.stability.inspected(record.step, record.figures)
+        return true
+      case 'intervened':
+        this.intervention = record.intervention
+        this.stability.reset()
         return true
       case 'held':
         this.held = record.held
@@ -99,6 +115,7 @@ export class Tally {
       elapsed: { ...this.#elapsed, wallSeconds },
       losses: this.losses,
       ...{ skips: this.skips, score: this.score, held: this.held },
+      ...{ stability: this.stability.state, intervention: this.intervention },
     }
   }
 
@@ -115,6 +132,7 @@ export class Tally {
     this.state = { generation, step: step.step }
     this.skips = step.skipped ? this.skips + 1 : 0
     if (!step.skipped) this.#learned(losses(step.scalars))
+    this.stability.committed(step)
     return true
   }
 
@@ -130,5 +148,5 @@ export class Tally {
 const scoreWeight = 0.02
 
 function losses(scalars: Readonly<Record<string, number>>): Record<string, number> {
-  return Object.fromEntries(Object.entries(scalars).filter(([name]) => !name.endsWith('GradientNorm')))
+  return Object.fromEntries(Object.entries(scalars).filter(([name]) => scalarKind(name) === 'loss'))
 }

@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os'
 import type { Clock } from '../shared/core/clock.ts'
+import { due, inspectionEvery } from '../shared/core/due.ts'
 import { RingleaderError } from '../shared/core/errors.ts'
 import type { Schedule } from '../shared/core/schedule.ts'
 import type {
@@ -195,6 +196,7 @@ export class GroupRun {
       settle: (outcome) => this.#link.settle(outcome),
     }
     const leads = rank === 0
+    const inspected = inspectionEvery(config, schedule.stepsPerEpoch)
     let step = this.holds?.step ?? 0
     let stop = false
     let pause = false
@@ -218,6 +220,7 @@ export class GroupRun {
       this.#untold.push(result.committed)
       if (pause || last || lastOfEpoch || clock.now() - this.#toldAt >= this.#tellEveryMs) this.#tell()
       if (leads && (last || due(step, config.sampleEvery, lastOfEpoch))) await this.#sendSamples(step)
+      if (leads && step % inspected === 0) await this.#inspect(step)
       const asked = result.checkpoint || (config.evaluateEvery > 0 && step % config.evaluateEvery === 0)
       if (result.checkpoint) this.#saveWanted = false
       if (!last && (asked || due(step, config.checkpointEvery, lastOfEpoch))) await this.#checkpoint(step, leads)
@@ -279,6 +282,12 @@ export class GroupRun {
     })
   }
 
+  async #inspect(step: number): Promise<void> {
+    this.#tell()
+    const figures = await this.#workshop.trainer.inspect(step)
+    this.#link.send({ kind: 'inspected', generation: this.generation, step, figures })
+  }
+
   async #restore({ weights, optimizer, optimizerSteps }: Restore): Promise<void> {
     const { blobs } = this.#workshop
     const files = await Promise.all([blobs.fetchAll(weights), blobs.fetchAll(optimizer)])
@@ -289,9 +298,4 @@ export class GroupRun {
     this.holds = state
     this.#link.holds(state)
   }
-}
-
-/** At every multiple of `every` steps; at each end of an epoch where `every` is 0. */
-function due(step: number, every: number, lastOfEpoch: boolean): boolean {
-  return every > 0 ? step % every === 0 : lastOfEpoch
 }

@@ -60,7 +60,16 @@ export async function simulate(options: SimulateOptions): Promise<Simulated> {
   const runDir = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'ringleader-simulation-'))
   const joining = faults.filter(({ kind }) => kind === 'join').length
   const runOptions: RunOptions = {
-    ...{ model: 'gan', dataset: 'toy', steps, batchSize: 16, discriminatorUpdates: 3, seed, lanes: 16 },
+    ...{
+      model: 'gan',
+      dataset: 'toy',
+      inspectEvery: 0,
+      steps,
+      batchSize: 16,
+      discriminatorUpdates: 3,
+      seed,
+      lanes: 16,
+    },
     ...{ minWorkers: minWorkers ?? 1, maxWorkers: workers + joining, reproducible, algorithm, compression },
     ...{ maxGradientNorm: 1e12, checkpointEvery: 10 },
   }

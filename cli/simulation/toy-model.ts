@@ -44,6 +44,7 @@ export const toyModel: Model = {
     phase('generator', null),
   ],
   reconstruct: null,
+  divergence: null,
   generate: (_ops, _parameters, noise) => tensor(new Float32Array((noise.shape[0] ?? 0) * side * side)),
 }
 

@@ -7,7 +7,7 @@ export interface LoggedEvent {
 }
 
 /** What the page shows besides the log, and so keeps for longer. */
-const marks = new Set(['incident', 'evaluation', 'alarm'])
+const marks = new Set(['incident', 'evaluation', 'alarm', 'alarm-over'])
 /** Of a field; a thousand ranks' topology is not for reading. */
 const maxFieldCharacters = 1000
 

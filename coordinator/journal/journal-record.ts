@@ -3,10 +3,24 @@ import { committedStepSchema, stateIdentitySchema } from '../../shared/protocol/
 import { topologySchema } from '../../shared/protocol/topology.ts'
 import { coverageSchema, elapsedSchema } from '../checkpoint/checkpoint-store.ts'
 import { notedGoodputSchema } from '../goodput/parts.ts'
+import { stabilityStateSchema } from '../stability/stability.ts'
 
 const natural = z.number().int().min(0)
 
 const memberSchema = z.object({ workerId: z.string(), endpoint: z.string() })
+
+/** What was decided to do about an alarm. It is over when a group forms after it. */
+export const interventionSchema = z.object({
+  action: z.enum(['lower-lr', 'rollback', 'stop']),
+  illness: z.string(),
+  /** Step at which it was decided, and the one that the run goes on from. */
+  step: natural,
+  back: natural,
+  /** Times that the rates are lowered, this time included. */
+  rollbacks: natural,
+  reason: z.string(),
+})
+export type Intervention = z.infer<typeof interventionSchema>
 
 /** All of it: what the records before would add up to. */
 const snapshotSchema = z.object({
@@ -26,6 +40,8 @@ const snapshotSchema = z.object({
   skips: natural,
   score: z.number().nullable(),
   held: z.boolean().default(false),
+  stability: stabilityStateSchema,
+  intervention: interventionSchema.nullable(),
 })
 export type Snapshot = z.infer<typeof snapshotSchema>
 
@@ -51,5 +67,7 @@ export const journalRecordSchema = z.discriminatedUnion('kind', [
   /** Somebody has asked for a pause, or for its end. */
   z.object({ kind: z.literal('held'), held: z.boolean() }),
   z.object({ kind: z.literal('goodput'), goodput: notedGoodputSchema }),
+  z.object({ kind: z.literal('inspected'), step: natural, figures: z.record(z.string(), z.number()) }),
+  z.object({ kind: z.literal('intervened'), intervention: interventionSchema }),
 ])
 export type JournalRecord = z.infer<typeof journalRecordSchema>

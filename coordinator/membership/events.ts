@@ -30,6 +30,8 @@ export type MembershipEvent =
   | { kind: 'stored'; step: number }
   /** Back to the checkpoint of this step (0: to the seed), whatever anybody holds. */
   | { kind: 'rollBack'; step: number; reason: string }
+  /** Forms the group again at the next step boundary, with what it holds: something about the run has changed. */
+  | { kind: 'reform'; reason: string }
   | { kind: 'stopRequested' }
   /** Until `resumeRequested`, whatever happens meanwhile. */
   | { kind: 'pauseRequested' }

@@ -67,6 +67,8 @@ export function decide(state: Membership, event: MembershipEvent, now: number): 
       return still({ ...state, storedStep: event.step })
     case 'rollBack':
       return rollBack(state, event, now)
+    case 'reform':
+      return state.phase === 'running' && !state.stopping ? pause(state, event.reason, now) : still(state)
     case 'stopRequested':
       return stop(state, now)
     case 'pauseRequested':

@@ -98,6 +98,11 @@ export class Metrics {
     this.#outputs.alarm(kind, raised)
   }
 
+  /** What a look at the training gave. */
+  stability(figures: Readonly<Record<string, number>>): void {
+    this.#steps.stability(figures)
+  }
+
   evaluation(record: EvaluationRecord): void {
     this.#outputs.evaluation(record)
   }

@@ -1,7 +1,8 @@
 import { BoundedNames, type MetricRegistry } from '../../shared/metrics/metric-registry.ts'
 import type { EvaluationRecord } from '../evaluation-record.ts'
+import { illnessNames } from '../stability/illnesses.ts'
 
-const alarmKinds = ['files', 'journal', 'checkpoint', 'evaluation']
+const alarmKinds = ['files', 'journal', 'checkpoint', 'evaluation', ...illnessNames]
 
 /** What the run leaves behind, how good it is, and what somebody should see to. */
 export class OutputMetrics {

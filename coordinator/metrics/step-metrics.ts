@@ -60,7 +60,7 @@ export class StepMetrics {
     this.#norms = registry.gauge('ringleader_gradient_norm', 'L2 norm of the last reduced gradient', ['name'])
     this.#stability = registry.gauge(
       'ringleader_stability',
-      'Last value of any other scalar of a step, by its name in metrics.jsonl',
+      'Last value of any other scalar of a step, by its name in metrics.jsonl, and of a look at the training (docs/stability.md)',
       ['name'],
     )
     this.#step = registry.gauge('ringleader_step', 'Number of the last committed step')
@@ -90,6 +90,10 @@ export class StepMetrics {
     this.#step.set(step.step)
     this.#epoch.set(step.epoch)
     this.#imagesPerSecond.set(imagesPerSecond)
+  }
+
+  stability(figures: Readonly<Record<string, number>>): void {
+    for (const [name, value] of Object.entries(figures)) this.#stability.set({ name: this.#names.of(name) }, value)
   }
 
   recomputed(steps: number): void {

@@ -21,7 +21,7 @@ export function makeCurves(article, find) {
   return (data) => {
     const names = [...data.columns.keys()]
     const isLoss = /** @param {string} name */ (name) =>
-      !/^phase\/|Norm$|^(seconds|allReduceBytes|imagesPerSecond)$/.test(name)
+      !/^phase\/|(Norm|Ratio|Accuracy)$|^(seconds|allReduceBytes|imagesPerSecond)$/.test(name)
     if (data.steps.length > 0) {
       losses.draw(
         data.steps,

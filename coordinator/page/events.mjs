@@ -73,7 +73,8 @@ export function drawIncidents({ events }, find) {
  * @param {(selector: string) => HTMLElement} find
  */
 export function drawAlarms({ events }, find) {
-  const alarms = events.filter(({ kind }) => kind === 'alarm').slice(-3)
+  const over = new Map(events.flatMap(({ kind, alarm, id }) => (kind === 'alarm-over' ? [[alarm, id]] : [])))
+  const alarms = events.filter(({ kind, alarm, id }) => kind === 'alarm' && id > (over.get(alarm) ?? 0)).slice(-3)
   const section = find('.alarms')
   section.hidden = alarms.length === 0
   const text = alarms.map(({ time, alarm, reason }) => `${clock(time)} ${String(alarm)}: ${String(reason)}`)

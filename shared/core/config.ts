@@ -15,6 +15,8 @@ export const algorithmChoices = ['auto', 'direct', 'ring', 'tree', 'hierarchical
 /** They add in an order that depends on the number of workers, or on their hosts. */
 const unordered: readonly string[] = ['ring', 'tree', 'hierarchical']
 
+export const instabilityActions = ['warn', 'lower-lr', 'rollback', 'stop'] as const
+
 /** One run's configuration: complete, validated, stored as config.json and sent to every worker. */
 export const runConfigSchema = z.strictObject({
   /** Name of the model. */
@@ -67,7 +69,7 @@ export const runConfigSchema = z.strictObject({
   maxSkips: z.number().int().min(0),
   /** Factor on all learning rates at each roll-back. */
   rollbackRate: positive.max(1),
-  /** Roll-backs so far; set by the run. */
+  /** Times that the rates were lowered so far, by a roll-back or without; set by the run. */
   rollbacks: z.number().int().min(0),
   /** Newest checkpoints that are kept, besides the best. */
   keepCheckpoints: count.max(1000),
@@ -76,6 +78,10 @@ export const runConfigSchema = z.strictObject({
   sampleEvery: z.number().int().min(0),
   /** Steps of each generation that trace.json shows in detail; 0: no trace. */
   traceSteps: z.number().int().min(0).max(limits.traceSteps).default(0),
+  /** Steps between looks at what the model makes; 0: none, null: so many in an epoch as fit the model. */
+  inspectEvery: z.number().int().min(0).nullable().default(null),
+  /** What an alarm about the training itself leads to (docs/stability.md). */
+  onInstability: z.enum(instabilityActions).default('warn'),
   /** Steps between evaluations, each with a checkpoint; 0: none. */
   evaluateEvery: z.number().int().min(0).default(0),
   /** Images that an evaluation generates. */
@@ -119,6 +125,8 @@ const shared = {
   checkpointEvery: 0,
   sampleEvery: 0,
   traceSteps: 0,
+  inspectEvery: null,
+  onInstability: 'warn',
   evaluateEvery: 0,
   evaluateSamples: 10_000,
   minWorkers: 1,
@@ -159,6 +167,10 @@ export function resolveConfig(options: RunOptions): RunConfig {
       `--algorithm ${config.algorithm} adds in an order that depends on the number of workers; with --reproducible write --algorithm auto`,
     )
   }
+  if (config.reproducible && config.onInstability === 'lower-lr')
+    throw usage(
+      '--on-instability lower-lr acts when a message arrives; with --reproducible write --on-instability warn, rollback or stop',
+    )
   if (config.algorithm === 'hierarchical' && config.wire === 'tcp')
     throw usage('--algorithm hierarchical finds hosts by their shared memory; with it write --wire auto')
   completeCompression(config)

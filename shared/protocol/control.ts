@@ -141,6 +141,13 @@ const toCoordinatorSchema = z.discriminatedUnion('kind', [
   }),
   z.object({ kind: z.literal('checkpointEnd'), step: natural }),
   z.object({ kind: z.literal('samples'), step: natural, count: natural }),
+  /** What a look at the samples and latent vectors gave after a step (docs/stability.md). */
+  z.object({
+    kind: z.literal('inspected'),
+    generation: natural,
+    step: natural,
+    figures: z.record(z.string(), z.number()),
+  }),
   z.object({
     kind: z.literal('finished'),
     generation: natural,

@@ -145,6 +145,17 @@ describe('membership', () => {
     expect(over.effects.at(-1)).toMatchObject({ kind: 'refuse', code: 'run-over' })
   })
 
+  it('forms again with what it holds where something about the run has changed', () => {
+    const play = new Play(2).running('a', 'b').committed(9)
+    play.on({ kind: 'reform', reason: 'lower rates' })
+    expect(play.effects.at(-1)).toMatchObject({ kind: 'pause', generation: 1, reason: 'lower rates' })
+    const told = play.effects.length
+    play.on({ kind: 'reform', reason: 'lower rates' })
+    expect(play.effects).toHaveLength(told)
+    play.halted('a', 10).halted('b', 10)
+    expect(play.formed).toMatchObject({ generation: 2, quorum: { state: { generation: 1, step: 10 } } })
+  })
+
   it('rolls back to a checkpoint, whatever anybody holds, and what comes back from before is void', () => {
     const play = new Play(2).running('a', 'b').committed(9)
     play.on({ kind: 'rollBack', step: 4, reason: 'steps were skipped' })

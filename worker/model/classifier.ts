@@ -21,5 +21,5 @@ export function classifier(spec: ModelSpec): Model {
       return { loss: ops.scale(ops.softmaxCrossEntropy(logits, labels), 1 / globalRows), scalars: {} }
     },
   }
-  return { spec, phases: () => [phase], generate: null, reconstruct: null }
+  return { spec, phases: () => [phase], generate: null, reconstruct: null, divergence: null }
 }

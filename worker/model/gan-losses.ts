@@ -65,6 +65,27 @@ export function generatorLoss(ops: Ops, loss: Loss, logits: Tensor): Tensor {
   }
 }
 
+/**
+ * How many rows the discriminator is right about, from its logits [rows, 1], to be divided by the rows: the real ones above its threshold and
+ * the fakes below, 0 for a probability or a hinge, halfway between the targets for LSGAN. A critic (WGAN) has no threshold: for it, the
+ * pairs whose real row it puts above the fake one, an estimate of the area under the ROC curve.
+ */
+export function rightRows(
+  ops: Ops,
+  loss: Loss,
+  real: Tensor,
+  fake: Tensor,
+  target: number,
+): Readonly<Record<string, Tensor>> {
+  const positive = (x: Tensor) => ops.sum(ops.sigmoid(ops.scale(x, 1e6)))
+  if (loss === 'wgan' || loss === 'wgan-gp') return { pairAccuracy: positive(ops.sub(real, fake)) }
+  const threshold = constant(ops, loss === 'lsgan' ? target / 2 : 0)
+  return { realAccuracy: positive(ops.sub(real, threshold)), fakeAccuracy: positive(ops.sub(threshold, fake)) }
+}
+
+export const accuracyNames = (loss: Loss): string[] =>
+  loss === 'wgan' || loss === 'wgan-gp' ? ['pairAccuracy'] : ['realAccuracy', 'fakeAccuracy']
+
 /** The discriminator as a function of what it sees, in the operations that it is given. */
 export type Discriminator = (ops: Ops, parameters: Parameters, x: Tensor) => Tensor
 

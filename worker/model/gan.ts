@@ -3,7 +3,16 @@ import type { Hyperparameters } from '../../shared/model/hyperparameters.ts'
 import { averageOf, type ModelSpec } from '../../shared/model/spec.ts'
 import type { Ops, Parameters, Tensor } from '../backend/backend.ts'
 import { falling } from './annealing.ts'
-import { type Discriminator, fakeLoss, generatorLoss, gradientPenalty, r1Penalty, realLoss } from './gan-losses.ts'
+import {
+  accuracyNames,
+  type Discriminator,
+  fakeLoss,
+  generatorLoss,
+  gradientPenalty,
+  r1Penalty,
+  realLoss,
+  rightRows,
+} from './gan-losses.ts'
 import type { Draw, Model, Phase, PhaseInputs, Prepare } from './model.ts'
 import { applySequential } from './network.ts'
 import { networkOf } from './network-of.ts'
@@ -44,7 +53,7 @@ export function gan(spec: ModelSpec, config: Hyperparameters): Model {
       ...(level > 0 ? { realNoise: normal(pixels), fakeNoise: normal(pixels) } : {}),
       ...(penalty > 0 ? { alpha: { size: 1, distribution: 'uniform' } } : {}),
     },
-    scalars: ['realLoss', 'fakeLoss', ...(penalty > 0 || r1 > 0 ? ['penalty'] : [])],
+    scalars: ['realLoss', 'fakeLoss', ...accuracyNames(loss), ...(penalty > 0 || r1 > 0 ? ['penalty'] : [])],
     evaluate(ops, parameters, inputs) {
       const { images, draws, labels, rows, globalRows } = inputs
       assert(images, 'a discriminator reads images')
@@ -53,9 +62,14 @@ export function gan(spec: ModelSpec, config: Hyperparameters): Model {
       const fake = seen(ops, made, draws.fakeNoise, level, inputs)
       const both = labels && ops.concatRows(labels, labels)
       const logits = judge(ops, withLabels(parameters, both), ops.concatRows(real, fake))
-      const onReal = ops.scale(realLoss(ops, loss, ops.rows(logits, 0, rows), config.realTarget), 1 / globalRows)
-      const onFake = ops.scale(fakeLoss(ops, loss, ops.rows(logits, rows, rows)), 1 / globalRows)
-      const plain = { loss: ops.add(onReal, onFake), scalars: { realLoss: onReal, fakeLoss: onFake } }
+      const [realLogits, fakeLogits] = [ops.rows(logits, 0, rows), ops.rows(logits, rows, rows)]
+      const onReal = ops.scale(realLoss(ops, loss, realLogits, config.realTarget), 1 / globalRows)
+      const onFake = ops.scale(fakeLoss(ops, loss, fakeLogits), 1 / globalRows)
+      const right = Object.entries(rightRows(ops, loss, realLogits, fakeLogits, config.realTarget)).map(
+        ([name, count]) => [name, ops.scale(count, 1 / globalRows)] as const,
+      )
+      const scalars = { realLoss: onReal, fakeLoss: onFake, ...Object.fromEntries(right) }
+      const plain = { loss: ops.add(onReal, onFake), scalars }
       const terms: Tensor[] = []
       const own = withLabels(parameters, labels)
       if (penalty > 0 && draws.alpha)
@@ -96,6 +110,7 @@ export function gan(spec: ModelSpec, config: Hyperparameters): Model {
       return ops.scale(ops.sub(image, ops.input(Float32Array.of(low), [1])), 1 / (high - low))
     },
     reconstruct: null,
+    divergence: null,
   }
 }
 

@@ -58,6 +58,8 @@ export interface Model {
    * it makes none.
    */
   readonly generate: ((ops: Ops, parameters: Parameters, noise: Tensor, labels: Tensor | null) => Tensor) | null
+  /** KL from the prior, by image and latent dimension [rows, latentSize], in nats; null: it is no VAE. */
+  readonly divergence: ((ops: Ops, parameters: Parameters, images: Tensor, labels: Tensor | null) => Tensor) | null
   /** Images in 0…1 from the mean of what images [count, pixels] in the pixel range may have been made of; null: it cannot. */
   readonly reconstruct: ((ops: Ops, parameters: Parameters, images: Tensor, labels: Tensor | null) => Tensor) | null
 }

@@ -31,9 +31,8 @@ export function vae(spec: ModelSpec, config: Hyperparameters): Model {
       const logVariance = encoded.get('logVariance') as Tensor
       const z = ops.add(mean, ops.mul(noise, ops.exp(ops.scale(logVariance, 0.5))))
       const logits = applySequential(ops, decoder, parameters, z, labels)
-      const one = ops.input(new Float32Array([1]), [1])
       const reconstruction = ops.scale(ops.bernoulli(logits, images), 1 / globalRows)
-      const divergence = ops.sub(ops.sub(ops.add(ops.exp(logVariance), ops.square(mean)), one), logVariance)
+      const divergence = twiceDivergence(ops, mean, logVariance)
       const kl = ops.scale(ops.sum(divergence), 0.5 / globalRows)
       const cost = config.freeBits > 0 ? freeOfCost(ops, divergence, config.freeBits, rows, globalRows) : kl
       const weighted = beta === 1 ? cost : ops.scale(cost, beta)
@@ -48,7 +47,18 @@ export function vae(spec: ModelSpec, config: Hyperparameters): Model {
       const mean = applyNetwork(ops, encoder, parameters, images, labels).get('mean') as Tensor
       return ops.sigmoid(applySequential(ops, decoder, parameters, mean, labels))
     },
+    divergence(ops, parameters, images, labels) {
+      const encoded = applyNetwork(ops, encoder, parameters, images, labels)
+      const [mean, logVariance] = [encoded.get('mean') as Tensor, encoded.get('logVariance') as Tensor]
+      return ops.scale(twiceDivergence(ops, mean, logVariance), 0.5)
+    },
   }
+}
+
+/** 2 KL(N(μ, σ²) ‖ N(0, 1)) of every value. */
+function twiceDivergence(ops: Ops, mean: Tensor, logVariance: Tensor): Tensor {
+  const one = ops.input(Float32Array.of(1), [1])
+  return ops.sub(ops.sub(ops.add(ops.exp(logVariance), ops.square(mean)), one), logVariance)
 }
 
 /**

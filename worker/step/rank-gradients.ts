@@ -82,20 +82,20 @@ export class RankGradients {
   }
 
   /**
-   * Euclidean norm of the reduced gradient of these networks. The same bits for any number of threads. `squared`: the sums of squares
-   * are there already.
+   * Sum of squares of the reduced gradient of each of these networks. The same bits for any number of threads. `squared`: those of the
+   * blocks are there already.
    */
-  async norm(networks: readonly string[], squared: boolean): Promise<number> {
+  async squares(networks: readonly string[], squared: boolean): Promise<Map<string, number>> {
     const known = squared || this.#squared
-    let sum = 0
+    const squares = new Map<string, number>()
     for (const network of networks) {
       const crew = this.#crewFor(network)
       const own = (threads: number) => squaresOf(this.#state, network, 0, threads)
       if (crew && !known) await crew.run({ kind: 'squares', network }, () => own(crew.size))
       else if (!known) own(1)
-      sum += sumOfSquares(this.#state, network)
+      squares.set(network, sumOfSquares(this.#state, network))
     }
-    return Math.sqrt(sum)
+    return squares
   }
 
   async update(name: string, update: Update): Promise<void> {

@@ -5,6 +5,7 @@ import type { Schedule } from '../../shared/core/schedule.ts'
 import type { CommittedStep } from '../../shared/protocol/control.ts'
 import { traceKind } from '../../shared/protocol/trace-record.ts'
 import type { Backend, BoundParameters } from '../backend/backend.ts'
+import { Inspection } from '../evaluate/inspection.ts'
 import type { Model, Phase } from '../model/model.ts'
 import { clipGradients, finishUpdate } from '../optimizer/constraints.ts'
 import { learningRate, nextUpdate } from '../optimizer/optimizer.ts'
@@ -18,6 +19,7 @@ import { PhaseReduction } from './phase-reduction.ts'
 import { type Mates, RankGradients } from './rank-gradients.ts'
 import { type SampleSource, StepInputs } from './step-inputs.ts'
 import { type StepPhase, Stopwatch } from './stopwatch.ts'
+import { WeightWatch } from './weight-watch.ts'
 
 /** What a rank asks the others to do after this step. */
 export interface Votes {
@@ -62,10 +64,12 @@ export class Trainer {
   readonly #backend: Backend
   readonly #inputs: StepInputs
   readonly #gradients: RankGradients
+  readonly #weights: WeightWatch
   readonly #schedule: Schedule
   readonly #clock: Clock
   readonly #trace: Trace
   readonly #bound: BoundParameters
+  readonly #inspection: Inspection
 
   constructor(
     config: RunConfig,
@@ -87,9 +91,11 @@ export class Trainer {
     this.#clock = clock
     this.#trace = trace
     this.#bound = backend.bind(state.allSlots())
+    this.#inspection = new Inspection(config, model, state, backend, this.#bound, this.#inputs)
     const { sampleBytes } = source
     const lanes = new LaneGradients(config, state, backend, this.#bound, this.#inputs, sampleBytes, model.spec)
     this.#gradients = new RankGradients(config, state, lanes, source, mates)
+    this.#weights = new WeightWatch(state)
   }
 
   /** Computes, reduces, checks and commits step number `step` (0-based). On an error the state is as before. */
@@ -111,6 +117,7 @@ export class Trainer {
     let skipped = false
     try {
       await this.#gradients.begin(phases, plan, group)
+      this.#weights.begin(step)
       watch.lap('prepare')
       for (const [index, phase] of phases.entries()) {
         at = index
@@ -133,12 +140,13 @@ export class Trainer {
         agreed.checkpoint ||= (tails[tail.checkpointVote] ?? 0) > 0
         agreed.host = tails[tail.hostVote] === group.worldSize
         agreed.spare = tails[tail.spareVote] === group.worldSize
-        const norm = await this.#gradients.norm(phase.updates, reduction.squared)
+        const squares = await this.#gradients.squares(phase.updates, reduction.squared)
+        const norm = Math.sqrt([...squares.values()].reduce((sum, square) => sum + square, 0))
         if (!(norm <= this.#config.maxGradientNorm)) {
           skipped = true // the same bits on every rank, so every rank skips
           break
         }
-        this.#scalars(report.scalars, phase, tails, norm)
+        this.#scalars(report.scalars, phase, tails, squares, norm)
         clipGradients(this.#config, this.#state, phase.updates, norm)
         if (index < phases.length - 1) for (const name of phase.updates) this.#backup(name, touched)
         for (const name of phase.updates) await this.#update(name, step)
@@ -152,7 +160,8 @@ export class Trainer {
       this.#gradients.end()
     }
     group.settle(skipped ? 'restore' : 'keep')
-    if (skipped) {
+    if (!skipped) Object.assign(report.scalars, this.#weights.end())
+    else {
       this.#rollback(touched)
       report.batches = []
       for (const range of plan.batches) report.batches.push(sampleChecksum(this.#inputs.ids(plan.epoch, range)))
@@ -190,6 +199,14 @@ export class Trainer {
     return generateImages(this.#model, this.#state, this.#backend, this.#bound, count, seed)
   }
 
+  /** What the model makes after so many steps, in figures (docs/stability.md). */
+  async inspect(steps: number): Promise<Record<string, number>> {
+    const { epoch, batches } = this.#schedule.plan(steps - 1)
+    const [range] = batches
+    this.#bound.refresh(this.#state.averages.map(({ name }) => name))
+    return range ? this.#inspection.figures(epoch, this.#inputs.ids(epoch, range)) : {}
+  }
+
   #vote(phase: Phase, votes: Votes): void {
     const tails = this.#state.tail(phase.updates[0] ?? '', 0)
     tails[tail.stopVote] = votes.stop ? 1 : 0
@@ -199,9 +216,16 @@ export class Trainer {
     tails[tail.spareVote] = votes.spare ? 1 : 0
   }
 
-  #scalars(into: Record<string, number>, phase: Phase, tails: Float32Array, norm: number): void {
+  #scalars(
+    into: Record<string, number>,
+    phase: Phase,
+    tails: Float32Array,
+    squares: ReadonlyMap<string, number>,
+    norm: number,
+  ): void {
     into[`${phase.name}Loss`] = tails[tail.loss] ?? Number.NaN
     for (const [position, name] of phase.scalars.entries()) into[name] = tails[tail.scalars + position] ?? Number.NaN
+    for (const [name, square] of squares) into[`${name}GradientNorm`] = Math.sqrt(square)
     into[`${phase.name}GradientNorm`] = norm
   }
 

@@ -1,0 +1,43 @@
+import type { ModelState, NetworkState } from './model-state.ts'
+
+/** Steps between two looks at the weights: at each of them, three passes over the weights. */
+export const weightsEvery = 10
+
+/**
+ * How large the weights of each network are and how much of that a step moves: ‖w‖₂ and ‖w′ − w‖₂ / ‖w‖₂, which is about 1e-3 where
+ * the rate fits (Karpathy, CS231n, "Ratio of weights:updates"). Every few steps, the same on every rank.
+ */
+export class WeightWatch {
+  readonly #state: ModelState
+  #watches = false
+
+  constructor(state: ModelState) {
+    this.#state = state
+  }
+
+  /** Before the first update of step number `step`. The weights go where a backup of this step has them too. */
+  begin(step: number): void {
+    this.#watches = step % weightsEvery === 0
+    if (!this.#watches) return
+    for (const { backup, weights, count } of this.#state.networks.values())
+      this.#state.floats(backup, count).set(this.#state.floats(weights, count))
+  }
+
+  /** After the last update, once the step cannot fail any more: the backup's weights are overwritten. */
+  end(): Record<string, number> {
+    if (!this.#watches) return {}
+    return Object.fromEntries([...this.#state.networks.values()].flatMap((network) => this.#measure(network)))
+  }
+
+  #measure({ name, backup, weights, count }: NetworkState): [string, number][] {
+    const { kernel } = this.#state
+    const norm = (offset: number) => Math.sqrt(kernel.sumSquares(offset, count))
+    const before = norm(backup)
+    kernel.scale(backup, count, -1)
+    kernel.add(backup, weights, count)
+    return [
+      [`${name}WeightNorm`, norm(weights)],
+      [`${name}UpdateRatio`, before > 0 ? norm(backup) / before : 0],
+    ]
+  }
+}
