@@ -2,9 +2,14 @@ import type { Metrics } from './metrics/metrics.ts'
 import type { RunFolder } from './run-folder.ts'
 import type { RunObserver } from './summary.ts'
 
+export interface RaisedAlarm {
+  readonly alarm: string
+  readonly reason: string
+}
+
 /** What somebody should see to; each is told once, until what caused it is over. */
 export class Alarms {
-  readonly #raised = new Set<string>()
+  readonly #raised = new Map<string, string>()
   readonly #folder: RunFolder
   readonly #metrics: Metrics
   readonly #observer: RunObserver
@@ -15,9 +20,13 @@ export class Alarms {
     this.#observer = observer
   }
 
+  get raised(): RaisedAlarm[] {
+    return [...this.#raised].map(([alarm, reason]) => ({ alarm, reason }))
+  }
+
   /** It was told of by the coordinator before this one. */
-  inherit(kind: string): void {
-    this.#raised.add(kind)
+  inherit(kind: string, reason: string): void {
+    this.#raised.set(kind, reason)
     this.#metrics.alarm(kind, true)
   }
 
@@ -30,7 +39,7 @@ export class Alarms {
       this.#folder.event('alarm-over', { alarm: kind, ...about })
       return
     }
-    this.#raised.add(kind)
+    this.#raised.set(kind, reason)
     this.#metrics.alarm(kind, true)
     this.#observer.incident(`alarm: ${reason}`)
     this.#folder.event('alarm', { alarm: kind, reason, ...about })

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import type { Alarms } from './alarms.ts'
 import type { Metrics } from './metrics/metrics.ts'
 import type { RunFolder } from './run-folder.ts'
 
@@ -16,11 +17,13 @@ export class EvaluationRecords {
   readonly all: EvaluationRecord[]
   readonly #folder: RunFolder
   readonly #metrics: Metrics
+  readonly #alarms: Alarms
 
-  constructor(folder: RunFolder, metrics: Metrics, earlier: readonly EvaluationRecord[]) {
+  constructor(folder: RunFolder, metrics: Metrics, alarms: Alarms, earlier: readonly EvaluationRecord[]) {
     this.all = [...earlier]
     this.#folder = folder
     this.#metrics = metrics
+    this.#alarms = alarms
     const last = earlier.at(-1)
     if (last) metrics.evaluation(last)
   }
@@ -29,11 +32,10 @@ export class EvaluationRecords {
     this.all.push(record)
     this.#folder.event('evaluation', record)
     this.#metrics.evaluation(record)
-    this.#metrics.alarm('evaluation', false)
+    this.#alarms.set('evaluation', null)
   }
 
   failed(step: number, reason: string): void {
-    this.#folder.event('alarm', { alarm: 'evaluation', step, reason })
-    this.#metrics.alarm('evaluation')
+    this.#alarms.set('evaluation', reason, { step })
   }
 }

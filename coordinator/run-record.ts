@@ -4,7 +4,7 @@ import { encodeImageGrid } from '../shared/core/image-grid.ts'
 import { makeSchedule, type Schedule } from '../shared/core/schedule.ts'
 import type { CommittedStep, StateIdentity } from '../shared/protocol/control.ts'
 import type { Topology } from '../shared/protocol/topology.ts'
-import { Alarms } from './alarms.ts'
+import { Alarms, type RaisedAlarm } from './alarms.ts'
 import type { CheckpointMessage } from './checkpoint/checkpoint-intake.ts'
 import { type Manifest, stepName } from './checkpoint/checkpoint-store.ts'
 import { Checkpoints } from './checkpoint/checkpoints.ts'
@@ -63,7 +63,7 @@ export class RunRecord {
     const history = run.folder.history()
     this.#worldSizes = history.worldSizes
     this.#incidents = history.incidents
-    this.evaluations = new EvaluationRecords(run.folder, this.metrics, history.evaluations)
+    this.evaluations = new EvaluationRecords(run.folder, this.metrics, this.#alarms, history.evaluations)
     if (run.takeover) for (const record of run.takeover) this.#tally.apply(record)
     else if (run.checkpoint) this.#tally.resume(run.checkpoint.manifest)
     this.#tally.generation = this.generation
@@ -98,6 +98,10 @@ export class RunRecord {
   sync(): void {
     this.notes.note({ kind: 'goodput', goodput: this.goodput.noted })
     this.notes.sync(this.checkpoints.step)
+  }
+
+  get alarms(): RaisedAlarm[] {
+    return this.#alarms.raised
   }
 
   get ledger(): Ledger {

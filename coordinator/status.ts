@@ -40,6 +40,7 @@ export function statusOf(
       standing,
       ...pace(workerId),
     })),
+    alarms: record.alarms,
     goodput: record.goodput.figures,
     samples: run.dataset.train.count,
     coverage: ledger.coverage().slice(-shownEpochs),

@@ -3,16 +3,10 @@ import type { Clock } from '../shared/core/clock.ts'
 import { due, inspectionEvery } from '../shared/core/due.ts'
 import { RingleaderError } from '../shared/core/errors.ts'
 import type { Schedule } from '../shared/core/schedule.ts'
-import type {
-  CommittedStep,
-  Restore,
-  StateIdentity,
-  ToCoordinator,
-  ToWorker,
-  Welcome,
-} from '../shared/protocol/control.ts'
+import type { Restore, StateIdentity, ToCoordinator, ToWorker, Welcome } from '../shared/protocol/control.ts'
 import { runTag } from '../shared/protocol/frame.ts'
 import type { Backend } from './backend/backend.ts'
+import { CommitReport } from './commit-report.ts'
 import type { BlobClient } from './data/blob-client.ts'
 import { HostReduction } from './host-reduction.ts'
 import type { Link } from './link.ts'
@@ -49,11 +43,6 @@ export interface Workshop {
 export type WarmUp = (welcome: Welcome, link: Link, blobs: BlobClient) => Workshop | Promise<Workshop>
 
 const storeAgainMs = 2000
-/** Fast steps are told of together: a message for each would cost the coordinator more than all else. */
-const tellEveryMs = 50
-/** So many ranks are enough to tell soon; of more, each tells as much more rarely, so that all of them tell no more often. */
-const promptRanks = 4
-const tellSlowlyMs = 5000
 /** Steps between comparisons of all replicas by their hashes, besides those at checkpoints. */
 const compareEvery = 100
 
@@ -77,14 +66,12 @@ export class GroupRun {
   readonly #formed: Formed
   readonly #plan: GroupPlan
   readonly #notes: Notes
+  readonly #commits: CommitReport
   /** Undefined: all ranks are not known to be on this host. */
   #host: HostReduction | null | undefined
   #wake: () => void = () => {}
   #started = false
   #saveWanted = false
-  /** Committed, and not told yet. */
-  #untold: CommittedStep[] = []
-  #toldAt = Number.NEGATIVE_INFINITY
 
   constructor(link: Link, workshop: Workshop, formed: Formed, plan: GroupPlan, holds: StateIdentity | null) {
     this.generation = formed.generation
@@ -94,6 +81,7 @@ export class GroupRun {
     this.#formed = formed
     this.#plan = plan
     this.#notes = new Notes(workshop.clock, workshop.trace?.compute ?? null)
+    this.#commits = new CommitReport(link, workshop.clock, formed)
     workshop.trace?.begin(formed.generation)
     workshop.welcome.config.rollbacks = formed.rollbacks
   }
@@ -123,7 +111,7 @@ export class GroupRun {
       await this.#notes.around('catch up', {}, () => this.#catchUp())
       return await this.#steps(wishes)
     } catch (error) {
-      this.#tell()
+      this.#commits.tell()
       if (error instanceof RingleaderError && error.code === 'collective') throw new GroupOver(error.message)
       throw error
     } finally {
@@ -217,8 +205,7 @@ export class GroupRun {
       this.#link.tensors(backend.tensorCount())
       const last = stop || step === schedule.totalSteps
       const { lastOfEpoch } = schedule.plan(step - 1)
-      this.#untold.push(result.committed)
-      if (pause || last || lastOfEpoch || clock.now() - this.#toldAt >= this.#tellEveryMs) this.#tell()
+      this.#commits.add(result.committed, pause || last || lastOfEpoch)
       if (leads && (last || due(step, config.sampleEvery, lastOfEpoch))) await this.#sendSamples(step)
       if (leads && step % inspected === 0) await this.#inspect(step)
       const asked = result.checkpoint || (config.evaluateEvery > 0 && step % config.evaluateEvery === 0)
@@ -246,23 +233,9 @@ export class GroupRun {
     return this.#host ?? null
   }
 
-  /** The first word of a commit counts, and ranks that have not told yet still do when the others are lost. */
-  get #tellEveryMs(): number {
-    const { rank, peers } = this.#formed
-    return rank < promptRanks ? tellEveryMs : Math.min(tellSlowlyMs, (tellEveryMs * peers.length) / promptRanks)
-  }
-
-  #tell(): void {
-    const steps = this.#untold
-    if (steps.length === 0) return
-    this.#untold = []
-    this.#toldAt = this.#workshop.clock.now()
-    this.#link.send({ kind: 'committed', generation: this.generation, steps })
-  }
-
   /** Tells the hash of the weights, for comparison; `send`: and the state itself, to be stored. */
   #checkpoint(step: number, send: boolean): Promise<void> {
-    this.#tell()
+    this.#commits.tell()
     return this.#notes.around('checkpoint', { step: step - 1 }, async () => {
       const { state, sender } = this.#workshop
       const hash = weightsSha256(state)
@@ -273,7 +246,7 @@ export class GroupRun {
   }
 
   #sendSamples(step: number): Promise<void> {
-    this.#tell()
+    this.#commits.tell()
     return this.#notes.around('samples', { step: step - 1 }, async () => {
       const images = await this.#workshop.trainer.samples(100)
       if (!images) return
@@ -282,10 +255,12 @@ export class GroupRun {
     })
   }
 
-  async #inspect(step: number): Promise<void> {
-    this.#tell()
-    const figures = await this.#workshop.trainer.inspect(step)
-    this.#link.send({ kind: 'inspected', generation: this.generation, step, figures })
+  #inspect(step: number): Promise<void> {
+    this.#commits.tell()
+    return this.#notes.around('inspection', { step: step - 1 }, async () => {
+      const figures = await this.#workshop.trainer.inspect(step)
+      this.#link.send({ kind: 'inspected', generation: this.generation, step, figures })
+    })
   }
 
   async #restore({ weights, optimizer, optimizerSteps }: Restore): Promise<void> {

@@ -36,7 +36,7 @@ async function fetchStatus(url: string): Promise<Record<string, unknown>> {
 }
 
 function table(status: Record<string, unknown>): string {
-  const { workers, ...rest } = status
+  const { workers, alarms, ...rest } = status
   const lines = Object.entries(rest).map(([key, value]) => `${key.padEnd(16)}${told(value)}`)
   const rows = (Array.isArray(workers) ? workers : []).map(
     (worker: Record<string, unknown>) =>
@@ -44,7 +44,8 @@ function table(status: Record<string, unknown>): string {
         .map(([key, value]) => `${key} ${String(value)}`)
         .join('  ')}`,
   )
-  return `${[...lines, 'workers', ...rows].join('\n')}\n`
+  const raised = (Array.isArray(alarms) ? alarms : []).map((alarm) => `alarm           ${told(alarm)}`)
+  return `${[...lines, ...raised, 'workers', ...rows].join('\n')}\n`
 }
 
 /** A choice with its reason in a line. */

@@ -11,6 +11,7 @@ const statusSchema = z.looseObject({
   generation: z.number().optional(),
   worldSize: z.number().optional(),
   algorithm: z.looseObject({ name: z.string() }).optional(),
+  alarms: z.array(z.looseObject({ alarm: z.string(), reason: z.string() })).default([]),
   workers: z
     .array(
       z.looseObject({

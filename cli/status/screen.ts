@@ -36,7 +36,7 @@ export function screen(view: RunView, { columns, rows }: ScreenSize, color: bool
 
 function header({ status, columns: series, points }: RunView, width: number): Line[] {
   if (!status) return [{ text: 'waiting for the first word …' }]
-  const { runId, model, dataset, phase, step, totalSteps, epoch, generation, worldSize, algorithm } = status
+  const { runId, model, dataset, phase, step, totalSteps, epoch, generation, worldSize, algorithm, alarms } = status
   const last = (name: string) => series.get(name)?.at(-1) ?? null
   const seconds = last('seconds')
   const left = seconds === null || points === 0 ? '' : `   ETA ${duration(seconds * (totalSteps - step))}`
@@ -55,6 +55,7 @@ function header({ status, columns: series, points }: RunView, width: number): Li
       text: `[${'='.repeat(filled)}${'.'.repeat(barWidth - filled)}] step ${step} of ${totalSteps}   epoch ${epoch}${left}`,
     },
     { text: vitals.join('   ') },
+    ...alarms.map(({ alarm, reason }): Line => ({ text: `${alarm}: ${reason}`, style: 'bad' })),
   ]
 }
 

@@ -72,9 +72,12 @@ export function drawIncidents({ events }, find) {
  * @param {RunData} data
  * @param {(selector: string) => HTMLElement} find
  */
-export function drawAlarms({ events }, find) {
-  const over = new Map(events.flatMap(({ kind, alarm, id }) => (kind === 'alarm-over' ? [[alarm, id]] : [])))
-  const alarms = events.filter(({ kind, alarm, id }) => kind === 'alarm' && id > (over.get(alarm) ?? 0)).slice(-3)
+export function drawAlarms({ events, status }, find) {
+  const newest = new Map(events.flatMap((event) => (/^alarm/.test(event.kind) ? [[event.alarm, event]] : [])))
+  const raised = status?.alarms?.map(({ alarm }) => alarm)
+  const alarms = [...newest.values()].filter(
+    ({ kind, alarm }) => kind === 'alarm' && (!raised || raised.includes(String(alarm))),
+  )
   const section = find('.alarms')
   section.hidden = alarms.length === 0
   const text = alarms.map(({ time, alarm, reason }) => `${clock(time)} ${String(alarm)}: ${String(reason)}`)
@@ -92,7 +95,7 @@ export function drawLog({ events }, find) {
       .reverse()
       .map(({ id: _, topology: _links, time, kind, ...fields }) => {
         const item = element('li')
-        const bad = ['lost', 'alarm', 'incident', 'slow', 'diverged', 'skipped'].includes(kind)
+        const bad = ['lost', 'alarm', 'incident', 'slow', 'diverged', 'skipped', 'intervention'].includes(kind)
         item.append(timeElement(time), element('span', kind, bad ? 'bad' : ''), element('span', told(fields)))
         return item
       }),

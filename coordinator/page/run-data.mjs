@@ -5,7 +5,7 @@
  * @typedef {{ epoch: number, distinct: number, duplicates: number, missing: number }} Coverage
  * @typedef {{ model: string, dataset: string, phase: string, held?: boolean, reason?: string, generation?: number, worldSize?: number,
  *   step: number, totalSteps: number, epoch: number, workers?: Worker[], coverage?: Coverage[],
- *   goodput?: import('./goodput.mjs').Goodput,
+ *   alarms?: { alarm: string, reason: string }[], goodput?: import('./goodput.mjs').Goodput,
  *   algorithm?: { name: string, reason: string } }} Status
  * @typedef {{ from: number, steps: number[], columns: Record<string, Column> }} SeriesUpdate
  * @typedef {{ status?: Status, series?: SeriesUpdate, events?: LoggedEvent[], samples?: number[] }} Update

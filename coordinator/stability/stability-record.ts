@@ -37,7 +37,7 @@ export class StabilityRecord {
       notes.sync(checkpoints.step)
       this.tell()
     })
-    for (const { illness } of tally.stability.alarms) alarms.inherit(illness)
+    for (const { illness, reason } of tally.stability.alarms) alarms.inherit(illness, reason)
   }
 
   /** The tally has learnt something: alarms that are raised, and those that are over. */

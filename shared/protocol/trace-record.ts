@@ -17,6 +17,7 @@ export const traceKinds = [
   { name: 'send', form: 'span' },
   { name: 'receive', form: 'span' },
   { name: 'fetch state', form: 'async' },
+  { name: 'inspection', form: 'span' },
 ] as const satisfies readonly { name: string; form: 'span' | 'instant' | 'async' }[]
 
 export type TraceName = (typeof traceKinds)[number]['name']

@@ -1,3 +1,4 @@
+import { illnessNames } from '../../coordinator/stability/illnesses.ts'
 import type { DescribedMetric, MetricRegistry } from '../../shared/metrics/metric-registry.ts'
 import { WorkerMetrics } from '../../worker/metrics/worker-metrics.ts'
 import { busyMetrics } from './metrics.ts'
@@ -11,7 +12,7 @@ const labels: Readonly<Record<string, string>> = {
   dataset: '`--dataset`',
   figure: 'by its name in [evaluation.md](evaluation.md)',
   host: 'name of the worker’s host',
-  kind: 'of an incident: `dead`, `silent`, `stalled`, `left`, `diverged`, `apart`; of an alarm: `files`, `journal`, `checkpoint`, `evaluation`, and those of the run’s stability; of a garbage collection: `major`, `minor`, `incremental`, `weakcb`',
+  kind: `of an incident: \`dead\`, \`silent\`, \`stalled\`, \`left\`, \`diverged\`, \`apart\`; of an alarm: \`files\`, \`journal\`, \`checkpoint\`, \`evaluation\`, and of the training ([stability.md](stability.md)) ${illnessNames.map((name) => `\`${name}\``).join(', ')}; of a garbage collection: \`major\`, \`minor\`, \`incremental\`, \`weakcb\``,
   major: 'of the version',
   minor: 'of the version',
   model: '`--model`',

@@ -1,11 +1,15 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
+import { Alarms } from '../../coordinator/alarms.ts'
 import { EvaluationRecords } from '../../coordinator/evaluation-record.ts'
 import { Metrics } from '../../coordinator/metrics/metrics.ts'
 import { RunFolder } from '../../coordinator/run-folder.ts'
+import type { RunObserver } from '../../coordinator/summary.ts'
 import { resolveConfig } from '../../shared/core/config.ts'
 import { temporaryFolder } from '../support/folder.ts'
+
+const silent: RunObserver = { group() {}, committed() {}, checkpoint() {}, incident() {} }
 
 it('evaluations are told in events and metrics, failed ones by an alarm, and are there in the next sitting', async () => {
   const path = join(temporaryFolder(), 'run')
@@ -13,7 +17,12 @@ it('evaluations are told in events and metrics, failed ones by an alarm, and are
   const config = resolveConfig({ model: 'gan' })
   const folder = RunFolder.create(path, { formatVersion: 1, runId: 'x', dataDir: null, images, config })
   const metrics = new Metrics({ runId: 'x', config })
-  const records = new EvaluationRecords(folder, metrics, folder.history().evaluations)
+  const records = new EvaluationRecords(
+    folder,
+    metrics,
+    new Alarms(folder, metrics, silent),
+    folder.history().evaluations,
+  )
   const [first, second] = [10, 20].map((step) => ({ step, classifier: 'ab12', figures: { fid: step / 4, modes: 9 } }))
   if (first) records.add(first)
   records.failed(15, 'killed')
@@ -28,6 +37,6 @@ it('evaluations are told in events and metrics, failed ones by an alarm, and are
   const { evaluations } = RunFolder.open(path).folder.history()
   expect(evaluations).toEqual([first, second])
   const later = new Metrics({ runId: 'x', config })
-  new EvaluationRecords(folder, later, evaluations)
+  new EvaluationRecords(folder, later, new Alarms(folder, later, silent), evaluations)
   expect(await later.registry.metrics()).toContain('ringleader_evaluation_step 20\n')
 })

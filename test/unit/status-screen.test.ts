@@ -28,7 +28,11 @@ describe('a sparkline', () => {
 
 describe('the screen of a run', () => {
   const view = updated(emptyView, {
-    status: { ...status, workers: [worker(0), worker(1, 'compute')] },
+    status: {
+      ...status,
+      workers: [worker(0), worker(1, 'compute')],
+      alarms: [{ alarm: 'mode-collapse', reason: 'samples are alike' }],
+    },
     series: {
       from: 0,
       steps: [10, 20],
@@ -49,6 +53,7 @@ describe('the screen of a run', () => {
     expect(all).toMatch(/vaeLoss +█▁ +1$/m)
     expect(all).toMatch(/worker +rank[^\n]+\nworker-1 [^\n]+compute *\nworker-0/)
     expect(all).toContain('10:11:12  worker-1 dead at step 12: 1 + 20 + 300 ms  ended by SIGKILL')
+    expect(all).toMatch(/^mode-collapse: samples are alike$/m)
     expect(all).toContain('10:11:13  files: no room')
     expect(all).not.toContain('\x1b')
   })
