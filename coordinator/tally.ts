@@ -88,7 +88,7 @@ export class Tally {
         this.stability.reset()
         return true
       case 'inspected':
-        this.stability.inspected(record.step, record.figures)
+        this.stability.inspected(record.step, record.figures, this.#schedule.stepsPerEpoch)
         return true
       case 'intervened':
         this.intervention = record.intervention

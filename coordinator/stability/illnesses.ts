@@ -20,9 +20,9 @@ export const illnesses = {
     says: (value) => `${percent(value)} of a loss's variation is one wave; lower the learning rates`,
   },
   'mode-collapse': {
-    rule: { raise: 0.35, clear: 0.45, raiseAfter: 6, clearAfter: 2 },
+    rule: { raise: 0.5, clear: 0.65, raiseAfter: 7, clearAfter: 2 },
     says: (value) =>
-      `samples have ${percent(value)} of the variety of training images at most; take another loss or recipe, or --packing`,
+      `samples have ${percent(value)} of the variety that they had, or ought to have; take another loss or recipe, or --packing`,
   },
   'posterior-collapse': {
     rule: { raise: 0.05, clear: 0.1, raiseAfter: 2, clearAfter: 1 },

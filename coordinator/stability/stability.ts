@@ -15,6 +15,10 @@ export const stabilityStateSchema = z.object({
   ),
   smoothed: numbers,
   lowest: numbers,
+  /** Of what looks at the samples gave. */
+  highest: numbers,
+  /** Step of the last look that counted. */
+  lookedAt: z.number(),
   /** Last values of the loss whose spectrum is looked at. */
   window: z.array(z.number()),
   steps: z.number(),
@@ -36,10 +40,25 @@ const objectiveFactor = 2
 const gameFactor = 100
 /** Below this loss on real images and fakes a discriminator is not only right but sure (Chintala et al. 2016, tip 10: a loss towards 0). */
 const sureLoss = 0.02
+/** Beyond it a loss counts as this much, or one huge loss at the beginning would be remembered for hundreds of steps. */
+const unsureLoss = 1
+/** Looks that count are so much of an epoch apart at least: every training begins with samples that are alike. */
+const looksApart = 1 / 8
+/** Variety of samples by that of the data, and of classes, that a generator has to have had for a fall to half of it to be counted from there. */
+const leastDiversity = 0.4
+const leastEntropy = 0.6
 /** Where a discriminator has just begun, it is often right for a while. */
 const settlingSteps = 20
 
-const freshState = (): StabilityState => ({ illnesses: {}, smoothed: {}, lowest: {}, window: [], steps: 0 })
+const freshState = (): StabilityState => ({
+  illnesses: {},
+  smoothed: {},
+  lowest: {},
+  highest: {},
+  lookedAt: 0,
+  window: [],
+  steps: 0,
+})
 
 /** Watches over a training by its committed steps and what looks at its samples gave. Pure: the same steps give the same alarms. */
 export class Stability {
@@ -80,9 +99,29 @@ export class Stability {
       this.#observe('oscillation', step, dominantWave(state.window).share)
   }
 
-  inspected(step: number, { diversity, classEntropy = 0, activeShare }: Readonly<Record<string, number>>): void {
-    if (diversity !== undefined) this.#observe('mode-collapse', step, Math.max(diversity, classEntropy))
+  inspected(step: number, figures: Readonly<Record<string, number>>, stepsPerEpoch: number): void {
+    if (step - this.#state.lookedAt < looksApart * stepsPerEpoch) return
+    this.#state.lookedAt = step
+    const { diversity, classEntropy = 0, activeShare } = figures
+    // The samples of a VAE are alike for longer; it is ill where its latents say nothing.
     if (activeShare !== undefined) this.#observe('posterior-collapse', step, activeShare)
+    else if (diversity !== undefined) this.#observe('mode-collapse', step, this.#variety(diversity, classEntropy))
+  }
+
+  /** The smaller of the samples' diversity and class entropy, each by the highest that it was. */
+  #variety(diversity: number, classEntropy: number): number {
+    const highestDiversity = this.#highest('diversity', diversity)
+    const highestEntropy = this.#highest('classEntropy', classEntropy)
+    return Math.min(
+      diversity / Math.max(leastDiversity, highestDiversity),
+      highestEntropy < leastEntropy ? 1 : classEntropy / highestEntropy,
+    )
+  }
+
+  #highest(name: string, value: number): number {
+    const highest = Math.max(value, this.#state.highest[name] ?? 0)
+    this.#state.highest[name] = highest
+    return highest
   }
 
   /** What is known of the training as a whole, for an event beside what a look at the samples gave. */
@@ -118,7 +157,7 @@ export class Stability {
     const accuracy = both ? (realAccuracy + fakeAccuracy) / 2 : pairAccuracy
     if (accuracy === undefined) return
     const smoothed = this.#smooth('accuracy', accuracy, slowly)
-    const loss = this.#smooth('surety', realLoss + fakeLoss, slowly)
+    const loss = this.#smooth('surety', Math.min(unsureLoss, realLoss + fakeLoss), slowly)
     // A critic may be as good as it can: its slope does not vanish (Arjovsky et al. 2017, section 3).
     if (both && this.#state.steps > settlingSteps)
       this.#observe('discriminator-too-strong', step, loss < sureLoss ? smoothed : 0)

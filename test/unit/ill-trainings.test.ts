@@ -19,7 +19,7 @@ async function alarms(options: RunOptions, steps: number, every: number): Promis
   for (let step = 0; step < steps; step++) {
     const { committed } = await trainer.step(step, alone, noVotes)
     stability.committed(committed)
-    if ((step + 1) % every === 0) stability.inspected(step + 1, await trainer.inspect(step + 1))
+    if ((step + 1) % every === 0) stability.inspected(step + 1, await trainer.inspect(step + 1), 10)
   }
   return stability.alarms.map(({ illness }) => illness)
 }
