@@ -99,6 +99,11 @@ export const runFlags = {
     group: 'Run:',
   },
   'sample-every': { type: 'number', describe: 'steps between sample grids (default: each epoch)', group: 'Run:' },
+  tensorboard: {
+    type: 'boolean',
+    describe: 'write event files for TensorBoard in the run folder (default: false)',
+    group: 'Run:',
+  },
   trace: {
     type: 'boolean',
     describe: 'write trace.json, a timeline of all workers for Perfetto (default: false)',
@@ -222,6 +227,7 @@ export function runRequest(
     checkpointEvery: parsed.checkpointEvery,
     checkpointDtype: parsed.checkpointDtype,
     sampleEvery: parsed.sampleEvery,
+    tensorboard: parsed.tensorboard,
     traceSteps: traceSteps(parsed),
     inspectEvery: parsed.inspectEvery,
     onInstability: parsed.onInstability,

@@ -7,6 +7,7 @@ import type { PreparedRun } from './prepare-run.ts'
 import { RunRecord } from './run-record.ts'
 import { Shell, type ShellOptions } from './shell.ts'
 import type { RunObserver, Summary } from './summary.ts'
+import { openTensorboard } from './tensorboard/tensorboard.ts'
 
 export interface CoordinatorOptions {
   /** Address for workers, such as tcp://127.0.0.1:7117 (port 0: any free one). */
@@ -51,6 +52,7 @@ export async function startCoordinator(
     await server.close()
     throw error
   })
+  openTensorboard(run, record.ledger.steps)
   run.folder.event('start', {
     runId: run.runId,
     step: record.ledger.steps,

@@ -57,6 +57,7 @@ const changeable = new Set<keyof RunOptions>([
   'wire',
   'accumulate',
   'traceSteps',
+  'tensorboard',
 ])
 
 /** Options that it may change when told so: the weights go on, the way they are trained does not. */

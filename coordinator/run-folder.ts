@@ -72,6 +72,8 @@ export class RunFolder {
   readonly #unwritten = new Map<string, string>()
   readonly #trace: TraceFile
   #traceIsFull = false
+  readonly #onMetrics: ((line: object) => void)[] = []
+  readonly #onSamples: ((step: number, png: Uint8Array) => void)[] = []
   readonly #onEvent: ((kind: string, fields: object) => void)[] = []
 
   private constructor(path: string, about: Omit<RunFile, 'config'>) {
@@ -156,10 +158,22 @@ export class RunFolder {
 
   metrics(line: object): void {
     this.#append('metrics.jsonl', line)
+    for (const handler of this.#onMetrics) handler(line)
+  }
+
+  /** Told of every line of metrics. */
+  onMetrics(handler: (line: object) => void): void {
+    this.#onMetrics.push(handler)
   }
 
   samples(step: number, png: Uint8Array): void {
     this.#try(() => writeFileAtomic(join(this.path, 'samples', `${stepName(step)}.png`), png))
+    for (const handler of this.#onSamples) handler(step, png)
+  }
+
+  /** Told of every sample grid. */
+  onSamples(handler: (step: number, png: Uint8Array) => void): void {
+    this.#onSamples.push(handler)
   }
 
   summary(summary: object): void {

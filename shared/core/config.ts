@@ -77,6 +77,8 @@ export const runConfigSchema = z.strictObject({
   checkpointEvery: z.number().int().min(0),
   sampleEvery: z.number().int().min(0),
   /** Steps of each generation that trace.json shows in detail; 0: no trace. */
+  /** Event files for TensorBoard are written. */
+  tensorboard: z.boolean().default(false),
   traceSteps: z.number().int().min(0).max(limits.traceSteps).default(0),
   /** Steps between looks at what the model makes; 0: none, null: so many in an epoch as fit the model. */
   inspectEvery: z.number().int().min(0).nullable().default(null),
@@ -124,6 +126,7 @@ const shared = {
   keepCheckpoints: 3,
   checkpointEvery: 0,
   sampleEvery: 0,
+  tensorboard: false,
   traceSteps: 0,
   inspectEvery: null,
   onInstability: 'warn',

@@ -110,6 +110,8 @@ export const limits = {
   /** A reader with more than this still to be sent is passed over; after so many seconds it is cut off. */
   pageWaitingBytes: 256 << 10,
   pagePassedOver: 60,
+  /** Event file for TensorBoard. */
+  tensorboardBytes: 512 << 20,
   /** A log in the run's folder, which then is begun anew; one older is kept beside it. */
   logBytes: 4 << 20,
   /** A line of somebody else's words in it. */
