@@ -56,7 +56,7 @@ async function openBoard(folder: string) {
   /** What a plugin answers, once the files are read. */
   const ask = <Answer>(path: string) =>
     vi.waitFor(async () => {
-      const response = await fetch(`${address}data/plugin/${path}`)
+      const response = await fetch(`${address}data/plugin/${path}`, { signal: AbortSignal.timeout(5000) })
       expect(response.status).toBe(200)
       const answer = (await response.json()) as Answer
       expect(Object.keys(answer as object).length).toBeGreaterThan(0)
