@@ -1,6 +1,6 @@
 import type { RunConfig } from './config.ts'
 
-/** Looks in an epoch: a GAN collapses within one; a look costs about a step of a VAE on two cores (docs/stability.md). */
+/** Looks in an epoch: a GAN collapses within one; all of them take about 2 % of it (docs/stability.md). */
 const looksPerEpoch = { gan: 8, vae: 2, classifier: 0 } as const
 
 /** Steps between two looks at what a model makes; infinite: none. */

@@ -118,6 +118,26 @@ describe('alarms', () => {
     expect(watched(200, () => ({ pairAccuracy: 1 })).alarms).toEqual([])
   })
 
+  /** The generator's loss of the Dirac-GAN, trained by alternating gradient descent (Mescheder et al. 2018, section 2), with R1 or without. */
+  const diracGan = (r1: number) => {
+    const rate = 0.3
+    const slope = (t: number) => 1 / (1 + Math.exp(t)) // of f(t) = −log(1 + exp(−t))
+    let [generator, discriminator] = [1, 1]
+    return (step: number) => {
+      discriminator += rate * (-slope(-generator * discriminator) * generator - r1 * discriminator)
+      generator += rate * slope(generator * discriminator) * discriminator
+      const generatorLoss = Math.log(1 + Math.exp(-generator * discriminator))
+      return { generatorLoss: generatorLoss + 1e-3 * jitter(step), generatorGradientNorm: 1 }
+    }
+  }
+
+  it('tell a game that goes round in circles, and not one that comes to rest', () => {
+    const circles = watched(600, diracGan(0))
+    expect(names(circles)).toEqual(['oscillation'])
+    expect(circles.figures().oscillationPeriod).toBeGreaterThan(10)
+    expect(watched(600, diracGan(1)).alarms).toEqual([])
+  })
+
   it('tell a loss that swings', () => {
     const swinging = (step: number) => ({ ...healthyGan(step), generatorLoss: 2 + Math.sin(step / 3) })
     expect(names(watched(600, swinging))).toEqual(['oscillation'])
