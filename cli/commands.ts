@@ -12,6 +12,7 @@ import { generateCommand } from './command/generate.ts'
 import { pruneCommand } from './command/prune.ts'
 import { setupCommand } from './command/setup.ts'
 import { statusCommand } from './command/status.ts'
+import { sweepCommand } from './command/sweep.ts'
 import { trainCommand } from './command/train.ts'
 import { viewCommand } from './command/view.ts'
 import { workerCommand } from './command/worker.ts'
@@ -23,6 +24,7 @@ export const commands: readonly Command[] = [
   workerCommand,
   generateCommand,
   evaluateCommand,
+  sweepCommand,
   pruneCommand,
   statusCommand,
   viewCommand,

@@ -1,5 +1,6 @@
 import { writeFileSync } from 'node:fs'
 import { messageOf, RingleaderError } from '../../shared/core/errors.ts'
+import { escaped, svg, text } from '../svg.ts'
 import { sizeName } from './sizes.ts'
 
 export interface PlotLine {
@@ -55,12 +56,7 @@ export function plotCurves(all: readonly Curve[], axes: Axes): string {
     text(385, 425, 'middle', axes.xTitle),
     text(frame.left, 18, 'start', axes.title),
   ]
-  return [
-    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${size.width} ${size.height}" font-family="sans-serif" font-size="12">`,
-    `<rect width="${size.width}" height="${size.height}" fill="white"/>`,
-    ...parts,
-    '</svg>\n',
-  ].join('\n')
+  return svg(size, parts)
 }
 
 function logScale(values: readonly number[]) {
@@ -89,14 +85,6 @@ function horizontal(y: number, label: string): string {
 
 function vertical(x: number, label: string): string {
   return `<path d="M${x.toFixed(1)} ${frame.top}V${frame.bottom}" stroke="#eee"/>${text(x, frame.bottom + 18, 'middle', label)}`
-}
-
-function text(x: number, y: number, anchor: string, content: string): string {
-  return `<text x="${x.toFixed(1)}" y="${y.toFixed(1)}" text-anchor="${anchor}">${escaped(content)}</text>`
-}
-
-function escaped(content: string): string {
-  return content.replaceAll('&', '&amp;').replaceAll('<', '&lt;')
 }
 
 export function writePlot(path: string, svg: string): void {

@@ -19,6 +19,8 @@ interface LocalGroupSettings {
   readonly threads: number | null
   /** Nothing but errors is printed. */
   readonly quiet?: boolean
+  /** Descriptor of a file that the coordinator prints to, instead of here. */
+  readonly output?: number
   /** Another network than plain loopback. */
   place?(workerId: string, coordinator: string): Promise<WorkerPlace>
 }
@@ -69,13 +71,10 @@ export class LocalGroup {
   }
 
   async #coordinate(settings: CoordinatorSettings): Promise<Exit> {
+    const { quiet, output } = this.#settings
+    const shown = output ?? (quiet ? 'ignore' : 'inherit')
     const coordinator = fork(new URL('./coordinator-process.js', import.meta.url), {
-      stdio: [
-        'ignore',
-        this.#settings.quiet ? 'ignore' : 'inherit',
-        this.#settings.quiet ? 'ignore' : 'inherit',
-        'ipc',
-      ],
+      stdio: ['ignore', shown, shown, 'ipc'],
     })
     this.#coordinator = coordinator
     coordinator.send({ kind: 'start', settings } satisfies ToCoordinatorProcess)

@@ -1,7 +1,8 @@
 import { writeEvaluation } from '../../coordinator/checkpoint/checkpoint-store.ts'
 import type { EvaluationRecord, EvaluationRecords } from '../../coordinator/evaluation-record.ts'
 import type { PreparedRun } from '../../coordinator/prepare-run.ts'
-import type { EvaluatedCheckpoint } from '../evaluate-folder.ts'
+import type { RunConfig } from '../../shared/core/config.ts'
+import type { EvaluatedCheckpoint, FolderRequest } from '../evaluate-folder.ts'
 import { Evaluations } from './evaluations.ts'
 
 /** The seed of all evaluations of all runs, so that they compare. */
@@ -17,10 +18,7 @@ export function evaluationsOf(
 ): Evaluations {
   return new Evaluations({
     ...{ checkpoints: folder.checkpoints, every: config.evaluateEvery, totalSteps },
-    request: {
-      ...{ dataset: config.dataset, dataDir: folder.dataDir, samples: config.evaluateSamples, seed, importanceSamples },
-      ...{ classifier: null, backend: 'auto', threads: 1 },
-    },
+    request: evaluationRequest(config, folder.dataDir),
     done(evaluated) {
       const record = recordOf(evaluated)
       writeEvaluation(evaluated.checkpoint, evaluated)
@@ -40,8 +38,17 @@ export function evaluationsOf(
   })
 }
 
+/** What an evaluation of a run is asked for. */
+export function evaluationRequest(
+  { dataset, evaluateSamples }: RunConfig,
+  dataDir: string | null,
+): Omit<FolderRequest, 'checkpoint'> {
+  const asked = { dataset, dataDir, samples: evaluateSamples, seed, importanceSamples }
+  return { ...asked, classifier: null, backend: 'auto', threads: 1 }
+}
+
 /** All figures that are one number. */
-function recordOf({ step, classifier, samples, likelihood }: EvaluatedCheckpoint): EvaluationRecord {
+export function recordOf({ step, classifier, samples, likelihood }: EvaluatedCheckpoint): EvaluationRecord {
   const all = {
     ...samples,
     ...likelihood,

@@ -197,10 +197,14 @@ export function writeEvaluation(folder: string, evaluation: object): void {
   if (existsSync(folder)) writeFileAtomic(join(folder, evaluationFile), `${JSON.stringify(evaluation, null, 2)}\n`)
 }
 
-function readFid(folder: string): number | null {
+/** What `writeEvaluation` put there; null: nothing. */
+export function readEvaluation(folder: string): unknown {
   const path = join(folder, evaluationFile)
-  if (!existsSync(path)) return null
-  const found = evaluationSchema.safeParse(parsedOrNull(readFileSync(path, 'utf8')))
+  return existsSync(path) ? parsedOrNull(readFileSync(path, 'utf8')) : null
+}
+
+function readFid(folder: string): number | null {
+  const found = evaluationSchema.safeParse(readEvaluation(folder))
   return found.success ? found.data.samples.fid : null
 }
 

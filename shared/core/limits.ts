@@ -118,4 +118,8 @@ export const limits = {
   logLineCharacters: 4000,
   /** Body of a request to do something: a name. */
   actionBytes: 4096,
+  /** Trials of a sweep, options that it searches, and values of one: more are a typing error, or months of training. */
+  sweepTrials: 1000,
+  sweepOptions: 12,
+  sweepValues: 100,
 } as const

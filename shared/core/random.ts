@@ -13,6 +13,7 @@ export const randomStream = {
   soundPhases: 11,
   labels: 15,
   draws: 16,
+  sweep: 17,
 } as const
 
 /** Counter-based: draw i of a key is a pure function of (seed, stream, step, lane, i). */
