@@ -73,6 +73,5 @@ export function inRange({ from, to, scale, whole }: Range, fraction: number): nu
     scale === 'log'
       ? Math.exp(Math.log(from) + fraction * (Math.log(last) - Math.log(from)))
       : from + fraction * (last - from)
-  if (whole) return Math.min(to, Math.floor(value))
-  return Math.min(to, Math.max(from, Number(value.toPrecision(4))))
+  return Math.min(to, Math.max(from, whole ? Math.floor(value) : Number(value.toPrecision(4))))
 }
