@@ -146,7 +146,7 @@ export class Sweep {
     const code = await withLog(log, (output) =>
       new LocalGroup({ backend, threads, output }).run({
         ...{ request, bind: 'tcp://127.0.0.1:0', http: '127.0.0.1:0', httpFallBack: true, json: false },
-        ...{ startWorkers: null, faultMs, tokenFile: null },
+        ...{ verbosity: 'quiet', startWorkers: null, faultMs, tokenFile: null },
       }),
     )
     const after = trialState(runDir)

@@ -1,4 +1,4 @@
-import { closeSync, existsSync, openSync, readFileSync } from 'node:fs'
+import { closeSync, existsSync, openSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { newestCheckpoint } from '../../coordinator/checkpoint/checkpoint-store.ts'
 import { RunFolder } from '../../coordinator/run-folder.ts'
@@ -43,13 +43,14 @@ function readSummary(runDir: string): TrialSummary | null {
   return existsSync(path) ? (JSON.parse(readFileSync(path, 'utf8')) as TrialSummary) : null
 }
 
-/** Runs something with the descriptor of a file that it appends to. */
+/** Runs something with the descriptor of a file that it appends to; an empty one does not stay. */
 export async function withLog<Result>(path: string, run: (descriptor: number) => Promise<Result>): Promise<Result> {
   const descriptor = openSync(path, 'a')
   try {
     return await run(descriptor)
   } finally {
     closeSync(descriptor)
+    if (statSync(path).size === 0) rmSync(path)
   }
 }
 
