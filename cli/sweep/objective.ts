@@ -47,18 +47,21 @@ const totals = z.object({ imagesPerSecond: z.number(), wallSeconds: z.number() }
 
 /**
  * A metric of a run that was trained to its end: of its summary, or a scalar of metrics.jsonl as the mean over the last 100
- * lines. Null: none of them is finite.
+ * lines. Null: none of them is finite, or
+ * all steps were skipped.
  */
 export function runMetric(from: string, objective: string, runDir: string, summary: object | null): number | null {
   const whole = totals.safeParse(summary)
   if (whole.success && (objective === 'imagesPerSecond' || objective === 'wallSeconds')) return whole.data[objective]
   const lines = readJsonLines(join(runDir, 'metrics.jsonl')).slice(-meanOfSteps)
-  const names = Object.keys(lines.at(-1) ?? {}).filter((name) => !['time', 'step', 'epoch'].includes(name))
-  const there = names.filter((name) => typeof lines.at(-1)?.[name] !== 'object' || lines.at(-1)?.[name] === null)
-  if (lines.length > 0 && !there.includes(objective))
+  const steps = lines.filter(({ skipped }) => skipped !== true) // a skipped step has no scalars
+  const there = Object.entries(steps.at(-1) ?? {}).flatMap(([name, value]) =>
+    ['time', 'step', 'epoch', 'skipped'].includes(name) || (typeof value === 'object' && value !== null) ? [] : [name],
+  )
+  if (steps.length > 0 && !there.includes(objective))
     throw usage(
       `${from}: objective ${objective}: a run of this model has no such metric; write one of ${[...there, 'wallSeconds'].join(', ')}, or a figure of evaluate`,
     )
-  const values = lines.map((line) => line[objective]).filter((value) => typeof value === 'number')
+  const values = steps.map((line) => line[objective]).filter((value) => typeof value === 'number')
   return values.length > 0 ? values.reduce((sum, value) => sum + value, 0) / values.length : null
 }

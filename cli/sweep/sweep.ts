@@ -163,7 +163,7 @@ export class Sweep {
     const { objective, from } = this.#settings
     if (!isEvaluated(objective)) {
       const value = runMetric(from, objective, this.#runDir(trial), state.summary)
-      return value ?? { reason: `${objective} is not finite` }
+      return value ?? { reason: `${objective} has no finite value in the last steps` }
     }
     const stored = readEvaluation(state.checkpoint) as EvaluatedCheckpoint | null
     const evaluated = stored ?? (await this.#evaluate(trial, state))

@@ -19,10 +19,10 @@ describe('sweep', () => {
     writeFileSync(file, `objective: vaeLoss\noptions: {steps: 15, batch-size: 32}\n${search}`)
     const sweep = () => ringleader('sweep', file, '--out', out, '--workers', '2', '--json')
     const first = await sweep()
-    expect(first.code).toBe(0)
+    expect([first.code, first.stderr]).toEqual([0, expect.stringContaining('trial 4 of 4')])
     const rows = byNumber(told(first.stdout))
     expect(rows.map(({ status }) => status)).toEqual(['completed', 'failed', 'completed', 'failed'])
-    expect(rows[1]?.reason).toMatch(/roll-backs did not help/)
+    expect(rows[1]?.reason).toMatch(/roll-backs did not help|no finite value/) // whichever is first
     expect(told(first.stdout).best).toBe(1) // 15 steps at 1e-5 learn nothing
     expect(rows[0]?.value).toBeLessThan(rows[2]?.value ?? 0)
     const losses = readLines(join(out, 'trial-001/metrics.jsonl')).map(({ vaeLoss }) => Number(vaeLoss))

@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs'
+import { appendFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
@@ -138,6 +138,11 @@ describe('the objective', () => {
     expect(runMetric('s.yaml', 'vaeLoss', folder, null)).toBe((50 + 149) / 2)
     expect(() => runMetric('s.yaml', 'vaeLos', folder, null)).toThrow(/no such metric; write one of vaeLoss/)
     expect(() => runMetric('s.yaml', 'step', folder, null)).toThrow(/no such metric/)
+    const skipped = Array.from({ length: 99 }, (_, index) => ({ step: 151 + index, skipped: true }))
+    appendFileSync(join(folder, 'metrics.jsonl'), skipped.map((line) => `${JSON.stringify(line)}\n`).join(''))
+    expect(runMetric('s.yaml', 'vaeLoss', folder, null)).toBe(149)
+    appendFileSync(join(folder, 'metrics.jsonl'), '{"step":250,"skipped":true}\n')
+    expect(runMetric('s.yaml', 'vaeLoss', folder, null)).toBeNull()
     const summary = { imagesPerSecond: 7, wallSeconds: 2 }
     expect(runMetric('s.yaml', 'imagesPerSecond', folder, summary)).toBe(7)
   })
