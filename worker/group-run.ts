@@ -192,12 +192,22 @@ export class GroupRun {
       await this.#link.mayStep
       if (this.aborted !== null) throw new GroupOver(this.aborted)
       const own = this.#openHost()
-      const votes = { ...wishes(), checkpoint: this.#saveWanted, host: own !== null, spare }
+      const votes = {
+        ...wishes(),
+        checkpoint: this.#saveWanted,
+        host: own !== null,
+        spare,
+        factors: trainer.takesFactors,
+      }
       const at: { step: number; group: Group } = { step, group: { ...group, host } }
       trace?.step()
       const result = await this.#notes.around('step', at, () => trainer.step(at.step, at.group, votes))
       if (own && result.host)
-        host ??= { allReduce: this.#notes.reducing((...bucket) => own.allReduce(...bucket)), overlaps: result.spare }
+        host ??= {
+          allReduce: this.#notes.reducing((...bucket) => own.allReduce(...bucket)),
+          gather: (...bucket) => own.gather(...bucket),
+          ...{ overlaps: result.spare, factors: result.factors },
+        }
       step = result.committed.step
       stop = result.stop
       pause = result.pause

@@ -1,5 +1,5 @@
 import { chooseOnOneHost } from '../shared/collective/algorithm.ts'
-import { AllReduceGroup } from '../shared/collective/all-reduce.ts'
+import { AllReduceGroup, type AllReduceReport } from '../shared/collective/all-reduce.ts'
 import { nodesOfRanks } from '../shared/collective/lanes.ts'
 import { reduceMemory } from '../shared/collective/reduce-memory.ts'
 import { RingleaderError } from '../shared/core/errors.ts'
@@ -66,11 +66,22 @@ export class HostReduction {
   }
 
   /** As Link.allReduce; nothing is compressed here. */
-  async allReduce(...[step, bucket, offsets, count, exact, settled]: HostBucket): Promise<number> {
+  allReduce(...[step, bucket, offsets, count, exact, settled]: HostBucket): Promise<number> {
+    const floats = offsets.map((offset) => offset / 4)
+    return this.#finish(this.#group.allReduce(step, bucket, floats, count, exact, settled))
+  }
+
+  /** As HostGroup.gather. Call the result to wait for it. */
+  gather(step: number, bucket: number, offset: number, count: number): () => Promise<number> {
+    const begun = this.#group.allGather(step, bucket, offset / 4, count)
+    begun.catch(() => {}) // whoever finishes it hears of it
+    return () => this.#finish(begun)
+  }
+
+  async #finish(collective: Promise<AllReduceReport>): Promise<number> {
     Atomics.add(this.#counters, counter.entered, 1)
     let over = false
-    const floats = offsets.map((offset) => offset / 4)
-    const reduction = this.#group.allReduce(step, bucket, floats, count, exact, settled).finally(() => {
+    const reduction = collective.finally(() => {
       over = true
     })
     reduction.catch(() => {}) // awaited below

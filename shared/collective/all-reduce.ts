@@ -6,6 +6,7 @@ import type { Payload, Transport } from '../transport/transport.ts'
 import type { Algorithm } from './algorithm.ts'
 import { DirectReduction } from './direct.ts'
 import { ExchangeReduction } from './exchange.ts'
+import { GatherReduction } from './gather.ts'
 import { HierarchicalReduction } from './hierarchical.ts'
 import type { LaneNode } from './lanes.ts'
 import { type BucketView, plane, type Reduction, type Settled } from './reduction.ts'
@@ -117,12 +118,34 @@ export class AllReduceGroup {
       const view = this.#view(offsets, count, send, settled)
       const reduction = new reductions[algorithm(bytes)](view)
       const operation: Operation = { key, bucket: view, reduction, compressed, bytes: 0, resolve, reject }
-      this.#operations.set(key, operation)
-      this.#work(() => {
-        reduction.begin()
-        this.#takeEarly(operation)
-        this.#finish(operation)
-      })
+      this.#begin(operation)
+    })
+  }
+
+  /**
+   * Brings the parts of all ranks together, `count` elements in all, of one size and in rank order; this rank's is in its place. Not
+   * compressed. Rejects as `allReduce` does.
+   */
+  allGather(step: number, bucket: number, offset: number, count: number): Promise<AllReduceReport> {
+    if (this.#aborted) return Promise.reject(this.#aborted)
+    this.entered++
+    const key = `${step}/${bucket}`
+    assert(!this.#operations.has(key), `bucket ${bucket} of step ${step} is gathered twice`)
+    return new Promise((resolve, reject) => {
+      const send: BucketView['send'] = (...frame) => this.#send(operation, step, bucket, [offset], ...frame)
+      const view = this.#view([offset], count, send, () => {})
+      const reduction = new GatherReduction(view)
+      const operation: Operation = { key, bucket: view, reduction, compressed: null, bytes: 0, resolve, reject }
+      this.#begin(operation)
+    })
+  }
+
+  #begin(operation: Operation): void {
+    this.#operations.set(operation.key, operation)
+    this.#work(() => {
+      operation.reduction.begin()
+      this.#takeEarly(operation)
+      this.#finish(operation)
     })
   }
 

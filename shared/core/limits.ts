@@ -14,6 +14,9 @@ export const limits = {
   maxLatentSize: 4096,
   /** Gradients wait for their neighbours up to so many bytes: a smaller bucket costs more to send than it gains. */
   bucketBytes: 1 << 20,
+  /** Of a gradient of so many bytes the factors may travel in its place, and a rank makes pieces of so many of it. */
+  wideBytes: 8 << 20,
+  factorPieceBytes: 1 << 20,
   /** Bytes of one data message: large enough to amortise ZeroMQ's cost, small enough to pipeline. */
   segmentBytes: 2 << 20,
   /** Segments on the way from one rank to another in a direct all-reduce: while one is added, the next comes. */

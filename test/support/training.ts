@@ -74,7 +74,14 @@ export const alone: Group = {
   host: null,
   settle: () => {},
 }
-export const noVotes: Votes = { stop: false, pause: false, checkpoint: false, host: false, spare: false }
+export const noVotes: Votes = {
+  stop: false,
+  pause: false,
+  checkpoint: false,
+  host: false,
+  spare: false,
+  factors: false,
+}
 
 /** Ranks of one process: a reduction is done when the last rank has come to it. */
 export function localGroups(states: readonly ModelState[]): Group[] {

@@ -102,6 +102,20 @@ export interface GradientTarget {
    * the phase, by which they take turns.
    */
   readonly turns?: { readonly words: Int32Array; readonly first: number }
+  /** Set where, in place of a gradient that is aᵀ · dy, these two are wanted; a backend may write the gradient all the same. */
+  readonly factors?: Factors | null
+}
+
+/** a [rows, inputs] and dy [rows, outputs]; 64-byte aligned. */
+export interface Factors {
+  readonly rows: number
+  readonly a: Float32Array
+  readonly dy: Float32Array
+}
+
+export interface Rows {
+  readonly start: number
+  readonly count: number
 }
 
 /** Words of each target. */
@@ -120,13 +134,21 @@ export interface Backend {
   bind(views: readonly ParameterView[]): BoundParameters
   /**
    * Runs `evaluate`, writes d loss / d parameter into each target, and returns the scalars, `loss` among them. `ready` is told
-   * of each target as soon as its gradient is there, while the others are still computed.
+   * of each target as soon as its gradient is there, while the others are still computed; `factored`, if its factors are instead.
    */
   gradients<T extends GradientTarget>(
     evaluate: () => Evaluation,
     targets: readonly T[],
     ready?: (target: T) => void,
+    factored?: (target: T) => void,
   ): Promise<Record<string, number>>
+  /**
+   * Rows [start, start + count) of aᵀ · dy to the beginning of `into`, for each piece in turn; `made` is told of each before the next comes. Left out,
+   * like the next one, by backends that write no factors.
+   */
+  productRows?(factors: Factors, into: Float32Array, pieces: readonly Rows[], made: (piece: Rows) => void): void
+  /** ‖aᵀ · dy‖². */
+  productSquares?(factors: Factors): number
   /** Computes one tensor without gradients and reads it. */
   compute(run: () => Tensor): Promise<Float32Array>
   /** Computes one tensor without gradients and keeps it until it is released. */

@@ -17,8 +17,9 @@ export interface Bucket {
 /**
  * The buckets of a phase, of at least so many bytes, in the order in which the backward pass fills them: from the last layer to the first. The tail, with the
  * losses and votes that are known at the end, travels with the first layer of the first network.
+ * A gradient of which the factors may travel (`factored`) has a bucket of its own.
  */
-export function bucketsOf(state: ModelState, phase: Phase, bucketBytes: number): Bucket[] {
+export function bucketsOf(state: ModelState, phase: Phase, bucketBytes: number, factored: boolean): Bucket[] {
   const buckets: Bucket[] = []
   for (const name of [...phase.updates].reverse()) {
     const slots = state.slots.filter(({ network }) => network === name)
@@ -28,7 +29,8 @@ export function bucketsOf(state: ModelState, phase: Phase, bucketBytes: number):
     for (const [index, slot] of [...slots.entries()].reverse()) {
       taken.unshift(slot)
       const start = slot.weights.byteOffset - base
-      if (index > 0 && end - start < bucketBytes) continue
+      const edge = factored && [slots[index - 1], slot].some((near) => near && state.factors.has(near.name))
+      if (index > 0 && end - start < bucketBytes && !edge) continue
       const hasTail = index === 0 && name === phase.updates[0]
       const offset = hasTail ? -tail.floats * 4 : start
       buckets.push({ id: buckets.length, network: name, offset, count: (end - offset) / 4, slots: taken, hasTail })

@@ -5,6 +5,7 @@ import { type BatchRange, type LaneRange, lanesOfRank, rowsOfLane, type StepPlan
 import { labelClasses, type ModelSpec } from '../../shared/model/spec.ts'
 import { type Backend, type BoundParameters, type Tensor, turnsEach } from '../backend/backend.ts'
 import type { Phase } from '../model/model.ts'
+import { factorsOf } from './factors.ts'
 import { type ModelState, tail } from './model-state.ts'
 import { Preparation } from './preparation.ts'
 import type { StepInputs } from './step-inputs.ts'
@@ -16,6 +17,9 @@ export interface Share {
   readonly worldSize: number
   readonly pieces: number
 }
+
+/** Told of a parameter whose factors are in their room, each rank having so many rows. */
+export type Factored = (parameter: string, rows: number) => void
 
 /** A rank's share of the gradients of a step, phase by phase, in the flat buffer. */
 export class LaneGradients {
@@ -91,7 +95,8 @@ export class LaneGradients {
   /**
    * Computes a piece of this rank's share of a phase and returns in how many partial sums the rank's share lies. Fast: one micro-batch
    * after the other, added up in the part of the piece, and `ready` is told of each parameter whose gradient is there. Reproducible, in
-   * one piece: lane after lane, added up in the order of the lane tree as far as the halves are here.
+   * one piece: lane after lane, added up in the order of the lane tree as far as the halves are here. `factored`: told, in place of `ready`, of
+   * gradients whose factors are in their room; null: none is wanted.
    */
   async compute(
     phase: Phase,
@@ -101,11 +106,14 @@ export class LaneGradients {
     piece: number,
     watch: Stopwatch,
     ready: (parameter: string) => void,
+    factored: Factored | null = null,
   ): Promise<number> {
     const batches = this.#parts(share, piece)
     const [range, joins] = [rangeOf(phase, plan), this.joins(phase, plan, share)]
+    const factorRows = factored && batches.length === 1 ? this.#equalRows(range, share) : null
+    const wanted = factored && factorRows !== null ? { told: factored, rows: factorRows, rank: share.rank } : null
     const evaluate = (lanes: LaneRange, part: number, told: typeof ready) =>
-      this.#evaluate(phase, index, plan, range, lanes, part, joins, watch, told)
+      this.#evaluate(phase, index, plan, range, lanes, part, joins, watch, told, wanted)
     if (!this.#config.reproducible) {
       for (const [number, lanes] of batches.entries()) {
         const tell = number === batches.length - 1 ? ready : () => {}
@@ -157,6 +165,16 @@ export class LaneGradients {
     )
   }
 
+  /** Rows of this rank's share, where every rank has as many; else null. */
+  #equalRows(range: BatchRange | null, { worldSize }: Share): number | null {
+    const counts = Array.from({ length: worldSize }, (_, rank) => {
+      const { first, last } = this.#rows(lanesOfRank(rank, worldSize, this.#config.lanes), range)
+      return last - first
+    })
+    const [rows = 0] = counts
+    return rows > 0 && counts.every((count) => count === rows) ? rows : null
+  }
+
   /** Samples of the whole share. */
   samplesOf(phase: Phase, plan: StepPlan, { rank, worldSize }: Share): number[] {
     const range = rangeOf(phase, plan)
@@ -194,6 +212,7 @@ export class LaneGradients {
     joins: boolean,
     watch: Stopwatch,
     ready: (parameter: string) => void,
+    wanted: { readonly told: Factored; readonly rows: number; readonly rank: number } | null,
   ): Promise<boolean> {
     const globalRows = this.#globalRows(range)
     const { first, last } = this.#rows(lanes, range)
@@ -217,6 +236,7 @@ export class LaneGradients {
         parameter: parameters.get(slot.name) as Tensor,
         gradient: slot.gradients[joins ? 0 : part] ?? new Float32Array(0),
         ...(joins ? { turns: { words: this.#state.turns, first: place * turnsEach } } : {}),
+        factors: wanted && factorsOf(this.#state, slot.name, wanted.rows, wanted.rank),
       }))
     const scalars = await this.#backend.gradients(
       () => {
@@ -234,6 +254,7 @@ export class LaneGradients {
       },
       targets,
       ({ name }) => ready(name),
+      ({ name }) => wanted?.told(name, wanted.rows),
     )
     watch.lap('backward')
     tails[tail.loss] = scalars.loss ?? Number.NaN

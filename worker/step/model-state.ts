@@ -25,6 +25,7 @@ export const tail = {
   hostVote: 23,
   spareVote: 24,
   checkpointVote: 25,
+  factorsVote: 26,
 } as const
 
 /** A tensor of the flat weights. */
@@ -44,6 +45,17 @@ export interface ParameterSlot extends WeightSlot {
 export interface MemoryRegion {
   readonly offset: number
   readonly bytes: number
+}
+
+/** Byte offsets of the factors of all rows of a batch: activations [rows, inputs], d loss / d product [rows, outputs]. */
+export interface FactorRoom {
+  readonly inputs: number
+  readonly outputs: number
+  readonly a: number
+  readonly dy: number
+  /** Room for a piece of the product, of so many rows. */
+  readonly piece: number
+  readonly pieceRows: number
 }
 
 export interface NetworkState {
@@ -87,6 +99,11 @@ export class ModelState {
   readonly ownSumScratch: MemoryRegion
   /** Room for compressed gradients and for what they lose; null where they are not compressed. */
   compression: CompressionPlan | null = null
+
+  /** Room for the factors of wide gradients, by parameter (factors.ts). */
+  readonly factors = new Map<string, FactorRoom>()
+
+  readonly #blank = new Set<string>()
 
   /** Words by which threads take turns at a gradient, `turnsEach` for each slot (backend.ts). */
   readonly turns: Int32Array
@@ -160,6 +177,29 @@ export class ModelState {
       ...{ offset: first - tail.floats * 4, bytes: (count + tail.floats) * 4 },
     }))
     this.compression = planCompression(options, this.arena, reduced)
+  }
+
+  /** Takes the room that factors of all ranks need, for batches of so many rows, where they are smaller than the gradient. */
+  factorize(batchSize: number): void {
+    for (const { name, shape, size } of this.slots) {
+      const [inputs = 0, outputs = 0] = shape
+      const floats = batchSize * (inputs + outputs)
+      if (shape.length !== 2 || size * 4 < limits.wideBytes || size % 16 !== 0 || 2 * floats > size) continue
+      const room = (extent: number) => this.arena.allocate(batchSize * extent * 4)
+      const pieceRows = Math.max(16, Math.floor(limits.factorPieceBytes / 4 / outputs / 16) * 16)
+      const piece = this.arena.allocate(pieceRows * outputs * 4)
+      this.factors.set(name, { inputs, outputs, a: room(inputs), dy: room(outputs), piece, pieceRows })
+    }
+  }
+
+  /** The gradient of this parameter is 0 until one is written again: it is made of its factors. */
+  blank({ name, gradients: [gradient] }: ParameterSlot): void {
+    if (!this.#blank.has(name)) gradient?.fill(0)
+    this.#blank.add(name)
+  }
+
+  written(name: string): void {
+    this.#blank.delete(name)
   }
 
   network(name: string): NetworkState {

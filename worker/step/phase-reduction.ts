@@ -1,8 +1,11 @@
+import { assert } from '../../shared/core/errors.ts'
 import { limits } from '../../shared/core/limits.ts'
 import { bucketsPerPhase } from '../../shared/protocol/frame.ts'
 import type { Phase } from '../model/model.ts'
 import { type Bucket, bucketsOf } from './buckets.ts'
+import { FactoredGradient } from './factors.ts'
 import type { Group, HostGroup } from './group.ts'
+import type { Factored } from './lane-gradients.ts'
 import { type ModelState, tail } from './model-state.ts'
 import { SettledSquares } from './settled-squares.ts'
 
@@ -18,6 +21,8 @@ export class PhaseReduction {
   readonly #overlaps: boolean
   readonly #waiting: Map<Bucket, Set<string>>
   readonly #sent: Promise<number>[] = []
+  /** Gradients that are not written. */
+  readonly factored: FactoredGradient[] = []
   /** By network. */
   readonly #squares: ReadonlyMap<string, SettledSquares>
 
@@ -28,7 +33,12 @@ export class PhaseReduction {
     this.#index = index
     this.#squares = new Map(phase.updates.map((network) => [network, new SettledSquares(state, network)]))
     this.#overlaps = group.host?.overlaps ?? true
-    const buckets = bucketsOf(state, phase, this.#overlaps ? limits.bucketBytes : Number.POSITIVE_INFINITY)
+    const buckets = bucketsOf(
+      state,
+      phase,
+      this.#overlaps ? limits.bucketBytes : Number.POSITIVE_INFINITY,
+      this.#factors,
+    )
     this.#waiting = new Map(buckets.map((bucket) => [bucket, new Set(bucket.slots.map(({ name }) => name))]))
   }
 
@@ -44,7 +54,27 @@ export class PhaseReduction {
       if (missing.delete(parameter) && missing.size === 0 && !bucket.hasTail) void this.#send(bucket, 1, this.#group)
   }
 
-  /** All gradients are there, each in so many partial sums. Settles with the bytes that this rank sent. */
+  /** Told of factors that are there in place of a gradient; null: none are wanted. */
+  get takeFactors(): Factored | null {
+    const { host, worldSize } = this.#group
+    if (!this.#factors || !host) return null
+    return (parameter, rows) => {
+      const bucket = [...this.#waiting.keys()].find(({ slots: [slot] }) => slot?.name === parameter)
+      const [slot] = bucket?.slots ?? []
+      assert(bucket && slot, 'a gradient of which the factors travel has a bucket of its own')
+      this.#waiting.delete(bucket)
+      const place = { step: this.#step, index: this.#index, worldSize, rows }
+      this.factored.push(new FactoredGradient(this.#state, host, slot, place))
+      this.#squares.get(bucket.network)?.settled(bucket.offset / 4, bucket.count, true)
+    }
+  }
+
+  /** Main threads reduce, of workers that can all do so. */
+  get #factors(): boolean {
+    return !this.#overlaps && this.#group.host?.factors === true
+  }
+
+  /** All gradients are there, each in so many partial sums, or their factors. Settles with the bytes that this rank sent. */
   async rest(parts: number): Promise<number> {
     const { host } = this.#group
     for (const bucket of [...this.#waiting.keys()]) {
@@ -52,11 +82,13 @@ export class PhaseReduction {
       const sent = this.#send(bucket, parts, here ?? this.#group)
       if (here) await sent
     }
+    for (const gradient of this.factored) this.#sent.push(gradient.all())
     return (await Promise.all(this.#sent)).reduce((sum, bytes) => sum + bytes, 0)
   }
 
   #send(bucket: Bucket, parts: number, { allReduce }: Pick<HostGroup, 'allReduce'>): Promise<number> {
     this.#waiting.delete(bucket)
+    for (const { name } of bucket.slots) this.#state.written(name)
     const { gradients } = this.#state.network(bucket.network)
     const offsets = gradients.slice(0, parts).map((offset) => offset + bucket.offset)
     const number = this.#index * bucketsPerPhase + bucket.id

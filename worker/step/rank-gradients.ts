@@ -1,10 +1,12 @@
 import type { RunConfig } from '../../shared/core/config.ts'
 import { lanesOfRank, type StepPlan } from '../../shared/core/schedule.ts'
+import type { Backend } from '../backend/backend.ts'
 import type { Phase } from '../model/model.ts'
-import type { Update } from '../optimizer/optimizer.ts'
+import { runUpdate, type Update } from '../optimizer/optimizer.ts'
 import type { Crew } from './crew.ts'
+import type { FactoredGradient } from './factors.ts'
 import type { Group } from './group.ts'
-import type { LaneGradients, Share } from './lane-gradients.ts'
+import type { Factored, LaneGradients, Share } from './lane-gradients.ts'
 import type { ModelState } from './model-state.ts'
 import type { SharedRows } from './shared-rows.ts'
 import { addPieces, addTails, squaresOf, sumOfSquares, updatePart } from './slices.ts'
@@ -24,13 +26,22 @@ const sharedFloats = 1 << 16
 export class RankGradients {
   readonly #config: RunConfig
   readonly #state: ModelState
+  readonly #backend: Backend
   readonly #lanes: LaneGradients
   readonly #source: SampleSource
   readonly #mates: Mates | null
   /** The sums of squares are there already: what was merged is the whole sum. */
   #squared = false
 
-  constructor(config: RunConfig, state: ModelState, lanes: LaneGradients, source: SampleSource, mates: Mates | null) {
+  constructor(
+    config: RunConfig,
+    state: ModelState,
+    backend: Backend,
+    lanes: LaneGradients,
+    source: SampleSource,
+    mates: Mates | null,
+  ) {
+    this.#backend = backend
     this.#config = config
     this.#state = state
     this.#lanes = lanes
@@ -58,11 +69,13 @@ export class RankGradients {
     group: Group,
     watch: Stopwatch,
     ready: (parameter: string) => void,
+    factored: Factored | null,
   ): Promise<number> {
     const share = this.#share(group)
-    const own = (told: typeof ready) => this.#lanes.compute(phase, index, plan, share, 0, watch, told)
+    const own = (...told: [typeof ready, (Factored | null)?]) =>
+      this.#lanes.compute(phase, index, plan, share, 0, watch, ...told)
     this.#squared = false
-    if (share.pieces === 1 || !this.#mates) return own(ready)
+    if (share.pieces === 1 || !this.#mates) return own(ready, factored)
     const { crew, rows } = this.#mates
     await rows.fill(this.#source, this.#lanes.samplesOf(phase, plan, share))
     const joins = this.#lanes.joins(phase, plan, share)
@@ -85,7 +98,11 @@ export class RankGradients {
    * Sum of squares of the reduced gradient of each of these networks. The same bits for any number of threads. `squared`: those of the
    * blocks are there already.
    */
-  async squares(networks: readonly string[], squared: boolean): Promise<Map<string, number>> {
+  async squares(
+    networks: readonly string[],
+    squared: boolean,
+    factored: readonly FactoredGradient[],
+  ): Promise<Map<string, number>> {
     const known = squared || this.#squared
     const squares = new Map<string, number>()
     for (const network of networks) {
@@ -93,16 +110,34 @@ export class RankGradients {
       const own = (threads: number) => squaresOf(this.#state, network, 0, threads)
       if (crew && !known) await crew.run({ kind: 'squares', network }, () => own(crew.size))
       else if (!known) own(1)
-      squares.set(network, sumOfSquares(this.#state, network))
+      const wide = factored.filter(({ slot }) => slot.network === network)
+      squares.set(
+        network,
+        wide.reduce((sum, gradient) => sum + gradient.sumSquares(this.#backend), sumOfSquares(this.#state, network)),
+      )
     }
     return squares
   }
 
-  async update(name: string, update: Update): Promise<void> {
+  /** `factored`: gradients that are not written. */
+  async update(name: string, update: Update, factored: readonly FactoredGradient[]): Promise<void> {
+    const wide = factored.filter(({ slot }) => slot.network === name)
+    if (wide.length > 0) return this.#updateAround(update, wide)
     const crew = this.#crewFor(name)
     const own = (threads: number) => updatePart(this.#state, update, 0, threads)
     if (crew) await crew.run({ kind: 'update', update }, () => own(crew.size))
     else own(1)
+  }
+
+  #updateAround(update: Update, wide: readonly FactoredGradient[]): void {
+    let done = 0
+    for (const gradient of wide) {
+      const first = (gradient.slot.weights.byteOffset - update.weights) / 4
+      runUpdate(this.#state.kernel, update, done, first - done)
+      gradient.update(this.#backend, update)
+      done = first + gradient.slot.size
+    }
+    runUpdate(this.#state.kernel, update, done, update.count - done)
   }
 
   #crewFor(network: string): Crew | null {

@@ -1,6 +1,6 @@
 import { blockFloats, blocksOf } from './blocks.ts'
 import type { ModelState } from './model-state.ts'
-import { squareBlock } from './slices.ts'
+import { blankBlock, squareBlock } from './slices.ts'
 
 /**
  * Sums of squares of a reduced gradient, of each block as soon as all of it is final, while it is in the core's cache: from
@@ -19,17 +19,21 @@ export class SettledSquares {
     this.#network = network
     this.#count = state.network(network).count
     this.#blocks = blocksOf(this.#count)
-    this.#missing = Array.from({ length: this.#blocks }, (_, block) =>
-      Math.min(blockFloats, this.#count - block * blockFloats),
-    )
+    this.#missing = Array.from({ length: this.#blocks }, (_, block) => this.#lengthOf(block))
+  }
+
+  #lengthOf(block: number): number {
+    return Math.min(blockFloats, this.#count - block * blockFloats)
   }
 
   get complete(): boolean {
     return this.#blocks === 0
   }
 
-  /** These floats of the gradient are final; each is told once. What lies before its first is the tail's. */
-  settled(first: number, count: number): void {
+  /**
+   * These floats of the gradient are final, or 0 and not even to be read; each is told once. What lies before its first is the tail's.
+   */
+  settled(first: number, count: number, blank = false): void {
     const end = Math.min(first + count, this.#count)
     for (let from = Math.max(0, first); from < end; ) {
       const block = Math.floor(from / blockFloats)
@@ -37,7 +41,8 @@ export class SettledSquares {
       const missing = (this.#missing[block] ?? 0) - (until - from)
       this.#missing[block] = missing
       if (missing === 0) {
-        squareBlock(this.#state, this.#network, block)
+        if (blank && until - from === this.#lengthOf(block)) blankBlock(this.#state, this.#network, block)
+        else squareBlock(this.#state, this.#network, block)
         this.#blocks--
       }
       from = until

@@ -64,6 +64,12 @@ export function squareBlock(state: ModelState, network: string, block: number): 
   new Float64Array(state.memory.buffer, squares, blocksOf(count))[block] = sum
 }
 
+/** The same of a block that is 0. */
+export function blankBlock(state: ModelState, network: string, block: number): void {
+  const { count, squares } = state.network(network)
+  new Float64Array(state.memory.buffer, squares, blocksOf(count))[block] = 0
+}
+
 export function updatePart(state: ModelState, update: Update, number: number, threads: number): void {
   const { first, count } = sliceOf(update.count, number, threads)
   if (count > 0) runUpdate(state.kernel, update, first, count)

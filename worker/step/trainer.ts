@@ -11,6 +11,7 @@ import { clipGradients, finishUpdate } from '../optimizer/constraints.ts'
 import { learningRate, nextUpdate } from '../optimizer/optimizer.ts'
 import { maskGradients, pruneNetwork } from '../optimizer/pruning.ts'
 import { noTrace, type Trace } from '../trace/trace.ts'
+import type { FactoredGradient } from './factors.ts'
 import type { Group } from './group.ts'
 import { generateImages } from './images.ts'
 import { LaneGradients } from './lane-gradients.ts'
@@ -30,6 +31,8 @@ export interface Votes {
   readonly host: boolean
   /** There is a core beside that of each rank. */
   readonly spare: boolean
+  /** This rank can make its part of wide gradients out of all ranks' factors. */
+  readonly factors: boolean
 }
 
 export interface StepResult {
@@ -42,6 +45,7 @@ export interface StepResult {
   /** True on every rank alike where all said so. */
   readonly host: boolean
   readonly spare: boolean
+  readonly factors: boolean
 }
 
 const phaseKinds = {
@@ -94,7 +98,7 @@ export class Trainer {
     this.#inspection = new Inspection(config, model, state, backend, this.#bound, this.#inputs)
     const { sampleBytes } = source
     const lanes = new LaneGradients(config, state, backend, this.#bound, this.#inputs, sampleBytes, model.spec)
-    this.#gradients = new RankGradients(config, state, lanes, source, mates)
+    this.#gradients = new RankGradients(config, state, backend, lanes, source, mates)
     this.#weights = new WeightWatch(state)
   }
 
@@ -113,7 +117,7 @@ export class Trainer {
       images: 0,
       bytes: 0,
     }
-    const agreed = { stop: false, pause: false, checkpoint: false, host: false, spare: false }
+    const agreed = { stop: false, pause: false, checkpoint: false, host: false, spare: false, factors: false }
     let skipped = false
     try {
       await this.#gradients.begin(phases, plan, group)
@@ -123,8 +127,14 @@ export class Trainer {
         at = index
         const range = phase.batch === null ? null : (plan.batches[phase.batch] ?? null)
         const reduction = new PhaseReduction(this.#state, group, step, phase, index)
-        const parts = await this.#gradients.compute(phase, index, plan, group, watch, (parameter) =>
-          reduction.ready(parameter),
+        const parts = await this.#gradients.compute(
+          phase,
+          index,
+          plan,
+          group,
+          watch,
+          (parameter) => reduction.ready(parameter),
+          reduction.takeFactors,
         )
         this.#vote(phase, votes)
         report.bytes += await reduction.rest(parts)
@@ -140,7 +150,8 @@ export class Trainer {
         agreed.checkpoint ||= (tails[tail.checkpointVote] ?? 0) > 0
         agreed.host = tails[tail.hostVote] === group.worldSize
         agreed.spare = tails[tail.spareVote] === group.worldSize
-        const squares = await this.#gradients.squares(phase.updates, reduction.squared)
+        agreed.factors = tails[tail.factorsVote] === group.worldSize
+        const squares = await this.#gradients.squares(phase.updates, reduction.squared, reduction.factored)
         const norm = Math.sqrt([...squares.values()].reduce((sum, square) => sum + square, 0))
         if (!(norm <= this.#config.maxGradientNorm)) {
           skipped = true // the same bits on every rank, so every rank skips
@@ -149,7 +160,7 @@ export class Trainer {
         this.#scalars(report.scalars, phase, tails, squares, norm)
         clipGradients(this.#config, this.#state, phase.updates, norm)
         if (index < phases.length - 1) for (const name of phase.updates) this.#backup(name, touched)
-        for (const name of phase.updates) await this.#update(name, step)
+        for (const name of phase.updates) await this.#update(name, step, reduction.factored)
         watch.lap('optimizer')
       }
     } catch (error) {
@@ -186,6 +197,19 @@ export class Trainer {
     }
   }
 
+  /** Whether this rank can make its part of wide gradients out of all ranks' factors. */
+  get takesFactors(): boolean {
+    const { reproducible, accumulate, clipGradientValue, clipGradientNorm, prune, algorithm } = this.#config
+    const plain =
+      !reproducible &&
+      accumulate === 1 &&
+      clipGradientValue === 0 &&
+      clipGradientNorm === 0 &&
+      Object.keys(prune).length === 0
+    const able = this.#backend.productRows !== undefined && this.#backend.takesTurns && this.#state.factors.size > 0
+    return able && plain && algorithm === 'auto'
+  }
+
   /** The weights in the shared memory were replaced. */
   refresh(): void {
     this.#bound.refresh(this.#state.allSlots().map((slot) => slot.name))
@@ -214,6 +238,7 @@ export class Trainer {
     tails[tail.checkpointVote] = votes.checkpoint ? 1 : 0
     tails[tail.hostVote] = votes.host ? 1 : 0
     tails[tail.spareVote] = votes.spare ? 1 : 0
+    tails[tail.factorsVote] = votes.factors ? 1 : 0
   }
 
   #scalars(
@@ -229,11 +254,11 @@ export class Trainer {
     into[`${phase.name}GradientNorm`] = norm
   }
 
-  async #update(name: string, step: number): Promise<void> {
+  async #update(name: string, step: number, factored: readonly FactoredGradient[]): Promise<void> {
     const rate = learningRate(this.#config, name, step, this.#schedule.stepsPerEpoch)
     const network = this.#state.network(name)
     maskGradients(this.#config, this.#state, name)
-    await this.#gradients.update(name, nextUpdate(this.#config, network, rate))
+    await this.#gradients.update(name, nextUpdate(this.#config, network, rate), factored)
     pruneNetwork(this.#config, this.#state, name, step, this.#schedule.totalSteps)
     finishUpdate(this.#config, this.#state, network)
     this.#bound.refresh(this.#state.slots.filter((slot) => slot.network === name).map((slot) => slot.name))

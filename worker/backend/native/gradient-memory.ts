@@ -1,5 +1,5 @@
 import type { Primitives } from '../../autodiff/primitives.ts'
-import { type GradientTarget, turnsEach } from '../backend.ts'
+import { type Factors, type GradientTarget, type Rows, turnsEach } from '../backend.ts'
 import type { Eager, Handle } from './eager.ts'
 
 /** Where a gradient goes. */
@@ -51,7 +51,7 @@ export class GradientMemory {
     const [first = new Float32Array(0), second] = targets.map(({ gradient }) => gradient)
     const turns = targets.map((target) => target.turns)
     const into = second ? this.#whole(first, second) : first
-    const [rows = 0, n = 0] = a.shape
+    const [, n = 0] = a.shape
     if (!into) {
       const both = p.matMul(a, dy, true, false)
       this.write(first, p.rows(both, 0, n - 1), turns[0])
@@ -65,16 +65,67 @@ export class GradientMemory {
     for (const [piece, view] of this.#viewsOf(into, [n, m], pieceRows).entries()) {
       const start = piece * pieceRows
       const size = Math.min(pieceRows, n - start)
-      const columns = this.#eager.run('Slice', [
-        a.id,
-        this.#eager.constant('int', [0, start], [2]),
-        this.#eager.constant('int', [rows, size], [2]),
-      ])
+      const columns = this.#columns(a, start, size)
       const product = p.matMul(columns, dy, true, false)
       this.#update(view, product, turns[0], piece)
       this.#eager.free(columns)
       this.#eager.free(product)
     }
+  }
+
+  /** False where they are of another shape than is wanted, or this memory is not TensorFlow's. */
+  writeFactors({ rows, a: intoA, dy: intoDy }: Factors, a: Handle, dy: Handle): boolean {
+    if (!this.#aliased || ![intoA, intoDy].every(isAligned) || a.shape[0] !== rows) return false
+    if (rows * (a.shape[1] ?? 0) !== intoA.length || rows * (dy.shape[1] ?? 0) !== intoDy.length) return false
+    for (const [into, value] of [
+      [intoA, a],
+      [intoDy, dy],
+    ] as const) {
+      const view = this.#eager.float(into, [1, ...value.shape])
+      this.#update(view, value, undefined, 0)
+      this.#eager.free(view)
+    }
+    return true
+  }
+
+  /** As Backend.productRows. */
+  productRows(
+    { rows, ...factors }: Factors,
+    into: Float32Array,
+    pieces: readonly Rows[],
+    made: (piece: Rows) => void,
+    p: Primitives<Handle>,
+  ): void {
+    const eager = this.#eager
+    const [n, m] = [factors.a.length / rows, factors.dy.length / rows]
+    const a = eager.float(factors.a, [rows, n])
+    const dy = eager.float(factors.dy, [rows, m])
+    for (const piece of pieces) {
+      const { start, count } = piece
+      const columns = this.#columns(a, start, count)
+      const product = p.matMul(columns, dy, true, false)
+      const view = eager.float(into.subarray(0, count * m), [1, count, m])
+      this.#update(view, product, undefined, 0)
+      for (const handle of [columns, product, view]) eager.free(handle)
+      made(piece)
+    }
+  }
+
+  productSquares({ rows, ...factors }: Factors, p: Primitives<Handle>): number {
+    const gram = (values: Float32Array) => {
+      const factor = this.#eager.float(values, [rows, values.length / rows])
+      return p.matMul(factor, factor, false, true)
+    }
+    const products = this.#eager.read(p.mul(gram(factors.a), gram(factors.dy)))
+    return Math.max(
+      0,
+      products.reduce((sum, product) => sum + product, 0),
+    )
+  }
+
+  #columns(a: Handle, start: number, count: number): Handle {
+    const constant = (values: readonly number[]) => this.#eager.constant('int', values, [2])
+    return this.#eager.run('Slice', [a.id, constant([0, start]), constant([a.shape[0] ?? 0, count])])
   }
 
   #whole(first: Float32Array, second: Float32Array): Float32Array | null {

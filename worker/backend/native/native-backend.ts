@@ -16,7 +16,11 @@ export function makeNativeBackend(binding: Binding, version: string): Backend {
   const memory = new GradientMemory(eager)
   const value = (tensor: Tensor) => traced<Handle>(tensor).value
   /** Writes what the tape finds to where it belongs. */
-  const sink = <G extends GradientTarget>(targets: readonly G[], ready: (target: G) => void) => {
+  const sink = <G extends GradientTarget>(
+    targets: readonly G[],
+    ready: (target: G) => void,
+    factored: (target: G) => void,
+  ) => {
     const some = (...indices: (number | undefined)[]) =>
       indices.flatMap((index) => (index === undefined ? [] : (targets[index] ?? [])))
     return {
@@ -28,6 +32,8 @@ export function makeNativeBackend(binding: Binding, version: string): Backend {
       },
       product(index: number, a: Handle, dy: Handle, bias?: number) {
         const written = some(index, bias)
+        const [kernel] = written
+        if (kernel?.factors && bias === undefined && memory.writeFactors(kernel.factors, a, dy)) return factored(kernel)
         memory.writeProduct(written, a, dy, primitives)
         for (const target of written) ready(target)
       },
@@ -42,11 +48,11 @@ export function makeNativeBackend(binding: Binding, version: string): Backend {
       product.op = math === 'bf16' ? 'BatchMatMulV2' : 'MatMul'
     },
     bind: (views) => bindParameters({ eager, tape, memory, joined }, views),
-    gradients(evaluate, targets, ready = () => {}) {
+    gradients(evaluate, targets, ready = () => {}, factored = () => {}) {
       const scalars = eager.scope(
         () => {
           const parameters = targets.map(({ parameter }) => traced<Handle>(parameter))
-          const { loss, scalars: others } = tape.gradients(evaluate, parameters, sink(targets, ready))
+          const { loss, scalars: others } = tape.gradients(evaluate, parameters, sink(targets, ready, factored))
           const named = Object.entries({ loss, ...others })
           return Object.fromEntries(named.map(([key, scalar]) => [key, eager.read(value(scalar))[0] ?? Number.NaN]))
         },
@@ -54,6 +60,16 @@ export function makeNativeBackend(binding: Binding, version: string): Backend {
       )
       return Promise.resolve(scalars)
     },
+    productRows: (factors, into, pieces, made) =>
+      eager.scope(
+        () => memory.productRows(factors, into, pieces, made, primitives),
+        () => [],
+      ),
+    productSquares: (factors) =>
+      eager.scope(
+        () => memory.productSquares(factors, primitives),
+        () => [],
+      ),
     compute: (run) =>
       Promise.resolve(
         eager.scope(
