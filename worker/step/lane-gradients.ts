@@ -1,5 +1,6 @@
 import { type LaneNode, mergeHalves } from '../../shared/collective/lanes.ts'
 import type { RunConfig } from '../../shared/core/config.ts'
+import { limits } from '../../shared/core/limits.ts'
 import { sampleChecksum } from '../../shared/core/sample-checksum.ts'
 import { type BatchRange, type LaneRange, lanesOfRank, rowsOfLane, type StepPlan } from '../../shared/core/schedule.ts'
 import { labelClasses, type ModelSpec } from '../../shared/model/spec.ts'
@@ -110,7 +111,7 @@ export class LaneGradients {
   ): Promise<number> {
     const batches = this.#parts(share, piece)
     const [range, joins] = [rangeOf(phase, plan), this.joins(phase, plan, share)]
-    const factorRows = factored && batches.length === 1 ? this.#equalRows(range, share) : null
+    const factorRows = factored && batches.length === 1 ? this.#factorRows(range, share) : null
     const wanted = factored && factorRows !== null ? { told: factored, rows: factorRows, rank: share.rank } : null
     const evaluate = (lanes: LaneRange, part: number, told: typeof ready) =>
       this.#evaluate(phase, index, plan, range, lanes, part, joins, watch, told, wanted)
@@ -165,14 +166,15 @@ export class LaneGradients {
     )
   }
 
-  /** Rows of this rank's share, where every rank has as many; else null. */
-  #equalRows(range: BatchRange | null, { worldSize }: Share): number | null {
+  /** Rows of this rank's share, where every rank has as many and those of the others are not too many to multiply too; else null. */
+  #factorRows(range: BatchRange | null, { worldSize }: Share): number | null {
     const counts = Array.from({ length: worldSize }, (_, rank) => {
       const { first, last } = this.#rows(lanesOfRank(rank, worldSize, this.#config.lanes), range)
       return last - first
     })
     const [rows = 0] = counts
-    return rows > 0 && counts.every((count) => count === rows) ? rows : null
+    const worthwhile = rows > 0 && rows * (worldSize - 1) <= limits.factorRows
+    return worthwhile && counts.every((count) => count === rows) ? rows : null
   }
 
   /** Samples of the whole share. */
