@@ -57,6 +57,7 @@ describe('train', () => {
       'join',
       'generation',
       'algorithm',
+      'stability', // a look at half of the epoch
       'checkpoint',
       'end',
     ])
@@ -179,6 +180,8 @@ describe('train', () => {
       '16',
       '--workers',
       '1',
+      '--inspect-every', // the first look loads the classifier, which stays
+      '100',
       '--run-dir',
       folder,
       '--http',
