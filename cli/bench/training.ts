@@ -29,12 +29,12 @@ const warmUpSteps = 5
 const lookMs = 50
 /** Longer than a measurement; above this number metrics.jsonl would be thinned out (coordinator/run-record.ts). */
 const endlessSteps = 100_000
-/** Checkpoints and sample grids, which would take part of the time that is measured: none but at the end. */
+/** Checkpoints and sample grids, which would take part of the time that is measured: none but at the end. Looks at stability: none. */
 const never = 1_000_000_000
 
 /** The options of `train`, with nothing beside the steps. */
 export function trainingRequest({ workers, threads, options }: Training): RunRequest {
-  const quiet = { steps: endlessSteps, checkpointEvery: never, sampleEvery: never }
+  const quiet = { steps: endlessSteps, checkpointEvery: never, sampleEvery: never, inspectEvery: 0 }
   const bound = options.reproducible === true ? { threads } : {}
   return runRequest({ ...options, ...quiet }, false, { minWorkers: workers, maxWorkers: workers, ...bound })
 }
