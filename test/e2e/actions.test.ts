@@ -79,16 +79,20 @@ describe.skipIf(!hasChromium)('a run is steered from the page in a real Chromium
     await page.getByRole('button', { name: 'Checkpoint now' }).click()
     await vi.waitFor(() => expect(eventsOf(folder, 'checkpoint')).toHaveLength(2), patience)
 
+    const full = () => eventsOf(folder, 'generation').filter(({ worldSize }) => worldSize === 2)
+    const before = full().length
     const [victim = 0] = childrenOf(train.child.pid, 'worker-process')
     process.kill(victim, 'SIGKILL')
     await page.waitForSelector('.incidents li', { timeout: 60_000 })
     expect(await page.textContent('.incidents li')).toMatch(/dead at step [\d,]+: [\d,]+ ms \(/)
     expect(await page.locator('.incidents li .bar span').count()).toBe(3)
+    await vi.waitFor(() => expect(full().length).toBeGreaterThan(before), patience) // it is in the group again
     await vi.waitFor(async () => expect(await page.locator('.workers tbody tr').count()).toBe(2), patience)
     await phaseIs(page, 'running')
 
     page.on('dialog', (question) => question.accept())
     await page.getByRole('button', { name: 'Drain worker-1' }).click()
+    await vi.waitFor(async () => expect(await page.textContent('.actions')).toContain('worker-1 leaves'), patience)
     await vi.waitFor(() => expect(eventsOf(folder, 'left')).toMatchObject([{ workerId: 'worker-1' }]), patience)
     await vi.waitFor(async () => expect(await page.locator('.workers tbody tr').count()).toBe(1), patience)
     await page.getByRole('button', { name: 'Drain worker-0' }).click()
