@@ -45,6 +45,8 @@ export type WarmUp = (welcome: Welcome, link: Link, blobs: BlobClient) => Worksh
 const storeAgainMs = 2000
 /** Steps between comparisons of all replicas by their hashes, besides those at checkpoints. */
 const compareEvery = 100
+/** Reductions of a rank that has no others. */
+const solo = { allReduce: () => Promise.resolve(0), gather: () => () => Promise.resolve(0), overlaps: false } as const
 
 /** The group cannot go on; this worker can. */
 export class GroupOver extends Error {}
@@ -172,15 +174,13 @@ export class GroupRun {
     const { config } = welcome
     const { rank, peers, generation } = this.#formed
     const spare = availableParallelism() >= peers.length * (threads + 1)
-    let host: HostGroup | null = null
+    const alone = peers.length === 1 && !state.compression
+    let host: HostGroup | null = alone ? { ...solo, factors: trainer.takesFactors } : null
     const group: Omit<Group, 'host'> = {
       generation,
       rank,
       worldSize: peers.length,
-      allReduce:
-        peers.length === 1 && !state.compression
-          ? () => Promise.resolve(0)
-          : this.#notes.leaving((...bucket) => this.#link.allReduce(...bucket)),
+      allReduce: alone ? solo.allReduce : this.#notes.leaving((...bucket) => this.#link.allReduce(...bucket)),
       settle: (outcome) => this.#link.settle(outcome),
     }
     const leads = rank === 0

@@ -45,7 +45,7 @@ it('a healthy VAE raises none', async () => {
 })
 
 describe('what is measured', () => {
-  it('weight norms and update ratios, every tenth step; gradient norms of each network', async () => {
+  it('weight norms and update ratios, every twentieth step; gradient norms of each network', async () => {
     const { trainer, state } = makeTrainer(backend, { model: 'vae' }, source)
     const norm = () =>
       Math.sqrt(

@@ -147,8 +147,11 @@ export interface Backend {
    * like the next one, by backends that write no factors.
    */
   productRows?(factors: Factors, into: Float32Array, pieces: readonly Rows[], made: (piece: Rows) => void): void
-  /** ‖aᵀ · dy‖². */
-  productSquares?(factors: Factors): number
+  /**
+   * What these rows i add to ‖aᵀ · dy‖² = Σ (a · aᵀ) ∘ (dy · dyᵀ), both of which are symmetric: elements (i, j) with j ≥ the first of them, those right of
+   * the square on the diagonal twice.
+   */
+  productSquares?(factors: Factors, rows: Rows): number
   /** Computes one tensor without gradients and reads it. */
   compute(run: () => Tensor): Promise<Float32Array>
   /** Computes one tensor without gradients and keeps it until it is released. */

@@ -8,9 +8,10 @@ import { type Command, commandBytes, type MateData, signal } from './crew.ts'
 import { LaneGradients } from './lane-gradients.ts'
 import { ModelState, scratchBytesOf } from './model-state.ts'
 import { SharedRows } from './shared-rows.ts'
-import { addPieces, squaresOf, updatePart } from './slices.ts'
+import { addPieces } from './slices.ts'
 import { StepInputs } from './step-inputs.ts'
 import { Stopwatch } from './stopwatch.ts'
+import { squaresPart, updatePart } from './update-part.ts'
 
 /** So long a thread looks for the next command before it sleeps. */
 const spinMs = 0.3
@@ -27,6 +28,7 @@ const state = new ModelState(model.spec, scratchBytesOf(model, config.batchSize)
   memory,
   own: data.own,
 })
+for (const [parameter, room] of data.factors) state.factors.set(parameter, room)
 const schedule = makeSchedule(config, data.sampleCount)
 const rows = new SharedRows(state, data)
 const inputs = new StepInputs(config, state, rows, model.spec)
@@ -57,15 +59,16 @@ async function run(command: Command): Promise<void> {
         number,
         new Stopwatch(systemClock, () => {}),
         () => {},
+        command.factors ? () => {} : null,
       )
       return
     }
     case 'merge':
       return addPieces(state, command, number, threads)
     case 'squares':
-      return squaresOf(state, command.network, number, threads)
+      return squaresPart(state, backend, command, number, threads)
     case 'update':
-      return updatePart(state, command.update, number, threads)
+      return updatePart(state, backend, command, number, threads)
     default:
       command satisfies never
   }

@@ -6,7 +6,9 @@ import type { ImageShape } from '../../shared/core/image-grid.ts'
 import type { BackendName } from '../backend/open-backend.ts'
 import type { Update } from '../optimizer/optimizer.ts'
 import { rest } from '../patience.ts'
+import type { WideGradient } from './factors.ts'
 import type { Share } from './lane-gradients.ts'
+import type { FactorRoom } from './model-state.ts'
 
 /** Threads that compute beside each other; further threads of a worker go to the operations of each. */
 const mostThreads = 4
@@ -20,12 +22,17 @@ export function sharedThreads(threads: number): { readonly compute: number; read
 /** What all threads of a worker do at once, each its part; thread 0 is the main thread. */
 export type Command =
   | ({ readonly kind: 'begin'; readonly step: number } & Share)
-  | ({ readonly kind: 'compute'; readonly step: number; readonly phase: number } & Share)
+  | ({ readonly kind: 'compute'; readonly step: number; readonly phase: number; readonly factors: boolean } & Share)
   /** Adds up what the threads have computed. */
   | { readonly kind: 'merge'; readonly network: string; readonly pieces: number; readonly squares: boolean }
-  /** Squares of the gradient, block by block. */
-  | { readonly kind: 'squares'; readonly network: string }
-  | { readonly kind: 'update'; readonly update: Update }
+  /** Squares of the gradient, block by block, but where they are known. */
+  | ({ readonly kind: 'squares'; readonly network: string; readonly known: boolean } & Wide)
+  | ({ readonly kind: 'update'; readonly update: Update } & Wide)
+
+interface Wide {
+  /** Gradients that are not written, in the order of the weights. */
+  readonly wide: readonly WideGradient[]
+}
 
 /** What a thread starts with. */
 export interface MateData {
@@ -44,6 +51,7 @@ export interface MateData {
   readonly own: number
   readonly rows: number
   readonly labels: number
+  readonly factors: ReadonlyMap<string, FactorRoom>
   readonly signals: SharedArrayBuffer
   readonly text: SharedArrayBuffer
 }

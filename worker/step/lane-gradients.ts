@@ -4,7 +4,7 @@ import { limits } from '../../shared/core/limits.ts'
 import { sampleChecksum } from '../../shared/core/sample-checksum.ts'
 import { type BatchRange, type LaneRange, lanesOfRank, rowsOfLane, type StepPlan } from '../../shared/core/schedule.ts'
 import { labelClasses, type ModelSpec } from '../../shared/model/spec.ts'
-import { type Backend, type BoundParameters, type Tensor, turnsEach } from '../backend/backend.ts'
+import type { Backend, BoundParameters, Tensor } from '../backend/backend.ts'
 import type { Phase } from '../model/model.ts'
 import { factorsOf } from './factors.ts'
 import { type ModelState, tail } from './model-state.ts'
@@ -111,8 +111,9 @@ export class LaneGradients {
   ): Promise<number> {
     const batches = this.#parts(share, piece)
     const [range, joins] = [rangeOf(phase, plan), this.joins(phase, plan, share)]
-    const factorRows = factored && batches.length === 1 ? this.#factorRows(range, share) : null
-    const wanted = factored && factorRows !== null ? { told: factored, rows: factorRows, rank: share.rank } : null
+    const single = batches.length === 1 && (share.pieces === 1 || joins)
+    const factorRows = factored && single ? this.#factorRows(range, share) : null
+    const wanted = factored && factorRows !== null ? { told: factored, rows: factorRows } : null
     const evaluate = (lanes: LaneRange, part: number, told: typeof ready) =>
       this.#evaluate(phase, index, plan, range, lanes, part, joins, watch, told, wanted)
     if (!this.#config.reproducible) {
@@ -214,7 +215,7 @@ export class LaneGradients {
     joins: boolean,
     watch: Stopwatch,
     ready: (parameter: string) => void,
-    wanted: { readonly told: Factored; readonly rows: number; readonly rank: number } | null,
+    wanted: { readonly told: Factored; readonly rows: number } | null,
   ): Promise<boolean> {
     const globalRows = this.#globalRows(range)
     const { first, last } = this.#rows(lanes, range)
@@ -231,14 +232,15 @@ export class LaneGradients {
     watch.lap('input')
     const { ops } = this.#backend
     const parameters = this.#bound.tensors
-    const targets = [...this.#state.slots.entries()]
-      .filter(([, slot]) => phase.updates.includes(slot.network) && slot.role !== 'singularVector')
-      .map(([place, slot]) => ({
+    const { turns } = this.#state
+    const targets = this.#state.slots
+      .filter((slot) => phase.updates.includes(slot.network) && slot.role !== 'singularVector')
+      .map((slot) => ({
         name: slot.name,
         parameter: parameters.get(slot.name) as Tensor,
         gradient: slot.gradients[joins ? 0 : part] ?? new Float32Array(0),
-        ...(joins ? { turns: { words: this.#state.turns, first: place * turnsEach } } : {}),
-        factors: wanted && factorsOf(this.#state, slot.name, wanted.rows, wanted.rank),
+        ...(joins ? { turns: { words: turns, first: this.#state.turnOf(slot.name) } } : {}),
+        factors: wanted && factorsOf(this.#state, slot.name, { start: first, count: rows }),
       }))
     const scalars = await this.#backend.gradients(
       () => {
@@ -256,7 +258,10 @@ export class LaneGradients {
       },
       targets,
       ({ name }) => ready(name),
-      ({ name }) => wanted?.told(name, wanted.rows),
+      ({ name }) => {
+        if (joins) Atomics.add(turns, this.#state.turnOf(name), 1)
+        wanted?.told(name, wanted.rows)
+      },
     )
     watch.lap('backward')
     tails[tail.loss] = scalars.loss ?? Number.NaN

@@ -53,9 +53,11 @@ export interface FactorRoom {
   readonly outputs: number
   readonly a: number
   readonly dy: number
-  /** Room for a piece of the product, of so many rows. */
-  readonly piece: number
+  /** Room for a piece of the product, of so many rows, of each thread. */
+  readonly pieces: readonly number[]
   readonly pieceRows: number
+  /** For parts of the sum of squares, float64 (factors.ts). */
+  readonly squares: number
 }
 
 export interface NetworkState {
@@ -179,17 +181,24 @@ export class ModelState {
     this.compression = planCompression(options, this.arena, reduced)
   }
 
-  /** Takes the room that factors of all ranks need, for batches of so many rows, where they are smaller than the gradient. */
-  factorize(batchSize: number): void {
+  /** Takes the room that factors of all ranks need, for batches of so many rows, where they are smaller than the gradient, and so many threads. */
+  factorize(batchSize: number, threads: number): void {
     for (const { name, shape, size } of this.slots) {
       const [inputs = 0, outputs = 0] = shape
       const floats = batchSize * (inputs + outputs)
-      if (shape.length !== 2 || size * 4 < limits.wideBytes || size % 16 !== 0 || 2 * floats > size) continue
+      const aligned = [inputs, outputs].every((extent) => extent % 16 === 0) // so is each row
+      if (shape.length !== 2 || size * 4 < limits.wideBytes || !aligned || 2 * floats > size) continue
       const room = (extent: number) => this.arena.allocate(batchSize * extent * 4)
       const pieceRows = Math.max(16, Math.floor(limits.factorPieceBytes / 4 / outputs / 16) * 16)
-      const piece = this.arena.allocate(pieceRows * outputs * 4)
-      this.factors.set(name, { inputs, outputs, a: room(inputs), dy: room(outputs), piece, pieceRows })
+      const pieces = Array.from({ length: threads }, () => this.arena.allocate(pieceRows * outputs * 4))
+      const squares = this.arena.allocate(64)
+      this.factors.set(name, { inputs, outputs, a: room(inputs), dy: room(outputs), pieces, pieceRows, squares })
     }
+  }
+
+  /** The first word of its turns. */
+  turnOf(parameter: string): number {
+    return this.slots.findIndex(({ name }) => name === parameter) * turnsEach
   }
 
   /** The gradient of this parameter is 0 until one is written again: it is made of its factors. */

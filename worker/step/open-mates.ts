@@ -29,6 +29,7 @@ export async function openMates({ config, model, state, samples, backend, thread
     image: model.spec.image,
     rows: region(batchSize * sampleBytes),
     labels: region(batchSize),
+    factors: state.factors,
   }
   const own = Array.from({ length: compute - 1 }, () => region(ownBytesOf(model, batchSize, sampleBytes)))
   const { memory } = state

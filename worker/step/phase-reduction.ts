@@ -3,7 +3,7 @@ import { limits } from '../../shared/core/limits.ts'
 import { bucketsPerPhase } from '../../shared/protocol/frame.ts'
 import type { Phase } from '../model/model.ts'
 import { type Bucket, bucketsOf } from './buckets.ts'
-import { FactoredGradient } from './factors.ts'
+import { gatherFactors, type WideGradient } from './factors.ts'
 import type { Group, HostGroup } from './group.ts'
 import type { Factored } from './lane-gradients.ts'
 import { type ModelState, tail } from './model-state.ts'
@@ -22,7 +22,8 @@ export class PhaseReduction {
   readonly #waiting: Map<Bucket, Set<string>>
   readonly #sent: Promise<number>[] = []
   /** Gradients that are not written. */
-  readonly factored: FactoredGradient[] = []
+  readonly factored: (WideGradient & { readonly network: string })[] = []
+  readonly #gathers: (() => Promise<number>)[] = []
   /** By network. */
   readonly #squares: ReadonlyMap<string, SettledSquares>
 
@@ -64,7 +65,8 @@ export class PhaseReduction {
       assert(bucket && slot, 'a gradient of which the factors travel has a bucket of its own')
       this.#waiting.delete(bucket)
       const place = { step: this.#step, index: this.#index, worldSize, rows }
-      this.factored.push(new FactoredGradient(this.#state, host, slot, place))
+      this.#gathers.push(gatherFactors(this.#state, host, parameter, place))
+      this.factored.push({ parameter, rows: rows * worldSize, network: bucket.network })
       this.#squares.get(bucket.network)?.settled(bucket.offset / 4, bucket.count, true)
     }
   }
@@ -82,7 +84,7 @@ export class PhaseReduction {
       const sent = this.#send(bucket, parts, here ?? this.#group)
       if (here) await sent
     }
-    for (const gradient of this.factored) this.#sent.push(gradient.all())
+    for (const gathered of this.#gathers) this.#sent.push(gathered())
     return (await Promise.all(this.#sent)).reduce((sum, bytes) => sum + bytes, 0)
   }
 

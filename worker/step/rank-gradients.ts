@@ -1,17 +1,19 @@
 import type { RunConfig } from '../../shared/core/config.ts'
+import { assert } from '../../shared/core/errors.ts'
 import { lanesOfRank, type StepPlan } from '../../shared/core/schedule.ts'
 import type { Backend } from '../backend/backend.ts'
 import type { Phase } from '../model/model.ts'
-import { runUpdate, type Update } from '../optimizer/optimizer.ts'
+import type { Update } from '../optimizer/optimizer.ts'
 import type { Crew } from './crew.ts'
-import type { FactoredGradient } from './factors.ts'
+import { sumOfProduct, type WideGradient } from './factors.ts'
 import type { Group } from './group.ts'
 import type { Factored, LaneGradients, Share } from './lane-gradients.ts'
 import type { ModelState } from './model-state.ts'
 import type { SharedRows } from './shared-rows.ts'
-import { addPieces, addTails, squaresOf, sumOfSquares, updatePart } from './slices.ts'
+import { addPieces, addTails, sumOfSquares } from './slices.ts'
 import type { SampleSource } from './step-inputs.ts'
 import type { Stopwatch } from './stopwatch.ts'
+import { squaresPart, updatePart } from './update-part.ts'
 
 /** The other threads of a worker, and where they find the samples. */
 export interface Mates {
@@ -72,7 +74,7 @@ export class RankGradients {
     factored: Factored | null,
   ): Promise<number> {
     const share = this.#share(group)
-    const own = (...told: [typeof ready, (Factored | null)?]) =>
+    const own = (...told: [typeof ready, Factored | null]) =>
       this.#lanes.compute(phase, index, plan, share, 0, watch, ...told)
     this.#squared = false
     if (share.pieces === 1 || !this.#mates) return own(ready, factored)
@@ -80,9 +82,16 @@ export class RankGradients {
     await rows.fill(this.#source, this.#lanes.samplesOf(phase, plan, share))
     const joins = this.#lanes.joins(phase, plan, share)
     if (joins) this.#state.turns.fill(0)
-    await crew.run({ kind: 'compute', step: plan.step, phase: index, ...share }, async () => {
-      await own(() => {})
+    const wide = new Map<string, number>()
+    const command = { kind: 'compute', step: plan.step, phase: index, factors: factored !== null, ...share } as const
+    await crew.run(command, async () => {
+      await own(() => {}, factored && ((parameter, count) => wide.set(parameter, count)))
     })
+    for (const [parameter, count] of wide) {
+      const told = Atomics.load(this.#state.turns, this.#state.turnOf(parameter))
+      assert(told === share.pieces, `all threads have the factors of ${parameter}`)
+      factored?.(parameter, count)
+    }
     const merge = { pieces: share.pieces, squares: group.worldSize === 1 }
     for (const network of joins ? [] : phase.updates) {
       const command = { kind: 'merge', network, ...merge } as const
@@ -96,48 +105,36 @@ export class RankGradients {
 
   /**
    * Sum of squares of the reduced gradient of each of these networks. The same bits for any number of threads. `squared`: those of the
-   * blocks are there already.
+   * blocks are there already. `wide`: gradients that are not written.
    */
   async squares(
     networks: readonly string[],
     squared: boolean,
-    factored: readonly FactoredGradient[],
+    wide: (network: string) => readonly WideGradient[],
   ): Promise<Map<string, number>> {
     const known = squared || this.#squared
     const squares = new Map<string, number>()
     for (const network of networks) {
+      const command = { kind: 'squares', network, known, wide: inOrder(wide(network)) } as const
       const crew = this.#crewFor(network)
-      const own = (threads: number) => squaresOf(this.#state, network, 0, threads)
-      if (crew && !known) await crew.run({ kind: 'squares', network }, () => own(crew.size))
-      else if (!known) own(1)
-      const wide = factored.filter(({ slot }) => slot.network === network)
+      const own = (threads: number) => squaresPart(this.#state, this.#backend, command, 0, threads)
+      if (crew && (!known || command.wide.length > 0)) await crew.run(command, () => own(crew.size))
+      else own(1)
+      const products = command.wide.map((gradient) => sumOfProduct(this.#state, gradient))
       squares.set(
         network,
-        wide.reduce((sum, gradient) => sum + gradient.sumSquares(this.#backend), sumOfSquares(this.#state, network)),
+        products.reduce((sum, product) => sum + product, sumOfSquares(this.#state, network)),
       )
     }
     return squares
   }
 
-  /** `factored`: gradients that are not written. */
-  async update(name: string, update: Update, factored: readonly FactoredGradient[]): Promise<void> {
-    const wide = factored.filter(({ slot }) => slot.network === name)
-    if (wide.length > 0) return this.#updateAround(update, wide)
+  async update(name: string, update: Update, wide: readonly WideGradient[]): Promise<void> {
+    const command = { kind: 'update', update, wide: inOrder(wide) } as const
     const crew = this.#crewFor(name)
-    const own = (threads: number) => updatePart(this.#state, update, 0, threads)
-    if (crew) await crew.run({ kind: 'update', update }, () => own(crew.size))
+    const own = (threads: number) => updatePart(this.#state, this.#backend, command, 0, threads)
+    if (crew) await crew.run(command, () => own(crew.size))
     else own(1)
-  }
-
-  #updateAround(update: Update, wide: readonly FactoredGradient[]): void {
-    let done = 0
-    for (const gradient of wide) {
-      const first = (gradient.slot.weights.byteOffset - update.weights) / 4
-      runUpdate(this.#state.kernel, update, done, first - done)
-      gradient.update(this.#backend, update)
-      done = first + gradient.slot.size
-    }
-    runUpdate(this.#state.kernel, update, done, update.count - done)
   }
 
   #crewFor(network: string): Crew | null {
@@ -151,4 +148,9 @@ export class RankGradients {
     const lanes = Math.floor((last - first) / (this.#config.reproducible ? 1 : this.#config.accumulate))
     return { rank, worldSize, pieces: Math.max(1, Math.min(most, lanes)) }
   }
+}
+
+/** As they lie in the weights; the backward pass makes the last one first. */
+function inOrder(wide: readonly WideGradient[]): WideGradient[] {
+  return wide.toReversed().map(({ parameter, rows }) => ({ parameter, rows }))
 }

@@ -1,14 +1,14 @@
-import { runUpdate, type Update } from '../optimizer/optimizer.ts'
 import { blockFloats, blocksOf } from './blocks.ts'
 import { type ModelState, tail } from './model-state.ts'
 
-interface Slice {
+/** Floats of a network. */
+export interface Slice {
   readonly first: number
   readonly count: number
 }
 
 /** The part of `count` floats that thread `number` of so many has: a multiple of 16, but the last. */
-function sliceOf(count: number, number: number, threads: number): Slice {
+export function sliceOf(count: number, number: number, threads: number): Slice {
   const edge = (index: number) =>
     index === threads ? count : Math.min(count, Math.ceil((index * count) / threads / 16) * 16)
   const first = edge(number)
@@ -50,10 +50,25 @@ export function addTails(state: ModelState, network: string, pieces: number): vo
   for (const other of others) state.kernel.add(sum - tail.floats * 4, other - tail.floats * 4, tail.floats)
 }
 
-/** Sums of squares of the blocks that thread `number` has to their places; added up block by block, whoever has computed them. */
-export function squaresOf(state: ModelState, network: string, number: number, threads: number): void {
-  const { first, last } = blockRange(state.network(network).count, number, threads)
-  for (let block = first; block < last; block++) squareBlock(state, network, block)
+/**
+ * Sums of squares of the blocks that thread `number` has to their places; added up block by block, whoever has computed them. `blank`: floats
+ * that are 0 and need not be read.
+ */
+export function squaresOf(
+  state: ModelState,
+  network: string,
+  number: number,
+  threads: number,
+  blank: readonly Slice[] = [],
+): void {
+  const { count } = state.network(network)
+  const { first, last } = blockRange(count, number, threads)
+  for (let block = first; block < last; block++) {
+    const [start, end] = [block * blockFloats, Math.min(count, (block + 1) * blockFloats)]
+    if (blank.some((slice) => slice.first <= start && end <= slice.first + slice.count))
+      blankBlock(state, network, block)
+    else squareBlock(state, network, block)
+  }
 }
 
 /** Sum of squares of a block to its place. */
@@ -68,11 +83,6 @@ export function squareBlock(state: ModelState, network: string, block: number): 
 export function blankBlock(state: ModelState, network: string, block: number): void {
   const { count, squares } = state.network(network)
   new Float64Array(state.memory.buffer, squares, blocksOf(count))[block] = 0
-}
-
-export function updatePart(state: ModelState, update: Update, number: number, threads: number): void {
-  const { first, count } = sliceOf(update.count, number, threads)
-  if (count > 0) runUpdate(state.kernel, update, first, count)
 }
 
 /** Of the squares of a gradient, once all blocks have theirs. */

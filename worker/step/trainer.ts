@@ -11,7 +11,7 @@ import { clipGradients, finishUpdate } from '../optimizer/constraints.ts'
 import { learningRate, nextUpdate } from '../optimizer/optimizer.ts'
 import { maskGradients, pruneNetwork } from '../optimizer/pruning.ts'
 import { noTrace, type Trace } from '../trace/trace.ts'
-import type { FactoredGradient } from './factors.ts'
+import type { WideGradient } from './factors.ts'
 import type { Group } from './group.ts'
 import { generateImages } from './images.ts'
 import { LaneGradients } from './lane-gradients.ts'
@@ -151,7 +151,8 @@ export class Trainer {
         agreed.host = tails[tail.hostVote] === group.worldSize
         agreed.spare = tails[tail.spareVote] === group.worldSize
         agreed.factors = tails[tail.factorsVote] === group.worldSize
-        const squares = await this.#gradients.squares(phase.updates, reduction.squared, reduction.factored)
+        const wide = (name: string) => reduction.factored.filter(({ network }) => network === name)
+        const squares = await this.#gradients.squares(phase.updates, reduction.squared, wide)
         const norm = Math.sqrt([...squares.values()].reduce((sum, square) => sum + square, 0))
         if (!(norm <= this.#config.maxGradientNorm)) {
           skipped = true // the same bits on every rank, so every rank skips
@@ -160,7 +161,7 @@ export class Trainer {
         this.#scalars(report.scalars, phase, tails, squares, norm)
         clipGradients(this.#config, this.#state, phase.updates, norm)
         if (index < phases.length - 1) for (const name of phase.updates) this.#backup(name, touched)
-        for (const name of phase.updates) await this.#update(name, step, reduction.factored)
+        for (const name of phase.updates) await this.#update(name, step, wide(name))
         watch.lap('optimizer')
       }
     } catch (error) {
@@ -254,11 +255,11 @@ export class Trainer {
     into[`${phase.name}GradientNorm`] = norm
   }
 
-  async #update(name: string, step: number, factored: readonly FactoredGradient[]): Promise<void> {
+  async #update(name: string, step: number, wide: readonly WideGradient[]): Promise<void> {
     const rate = learningRate(this.#config, name, step, this.#schedule.stepsPerEpoch)
     const network = this.#state.network(name)
     maskGradients(this.#config, this.#state, name)
-    await this.#gradients.update(name, nextUpdate(this.#config, network, rate), factored)
+    await this.#gradients.update(name, nextUpdate(this.#config, network, rate), wide)
     pruneNetwork(this.#config, this.#state, name, step, this.#schedule.totalSteps)
     finishUpdate(this.#config, this.#state, network)
     this.#bound.refresh(this.#state.slots.filter((slot) => slot.network === name).map((slot) => slot.name))

@@ -111,16 +111,17 @@ export class GradientMemory {
     }
   }
 
-  productSquares({ rows, ...factors }: Factors, p: Primitives<Handle>): number {
+  /** As Backend.productSquares. */
+  productSquares({ rows, ...factors }: Factors, { start, count }: Rows, p: Primitives<Handle>): number {
+    const right = rows - start
     const gram = (values: Float32Array) => {
-      const factor = this.#eager.float(values, [rows, values.length / rows])
-      return p.matMul(factor, factor, false, true)
+      const extent = values.length / rows
+      const from = values.subarray(start * extent)
+      const strip = this.#eager.float(from.subarray(0, count * extent), [count, extent])
+      return p.matMul(strip, this.#eager.float(from, [right, extent]), false, true)
     }
     const products = this.#eager.read(p.mul(gram(factors.a), gram(factors.dy)))
-    return Math.max(
-      0,
-      products.reduce((sum, product) => sum + product, 0),
-    )
+    return products.reduce((sum, product, index) => sum + (index % right < count ? product : 2 * product), 0)
   }
 
   #columns(a: Handle, start: number, count: number): Handle {

@@ -65,9 +65,9 @@ export function makeNativeBackend(binding: Binding, version: string): Backend {
         () => memory.productRows(factors, into, pieces, made, primitives),
         () => [],
       ),
-    productSquares: (factors) =>
+    productSquares: (factors, rows) =>
       eager.scope(
-        () => memory.productSquares(factors, primitives),
+        () => memory.productSquares(factors, rows, primitives),
         () => [],
       ),
     compute: (run) =>

@@ -8,6 +8,9 @@ export type MatMulOp = 'MatMul' | 'BatchMatMulV2'
 /** Kernels and biases that lie one behind the other, as one matrix [in + 1, out]; by the id of the kernel. */
 export type JoinedParameters = Map<number, { readonly matrix: Handle; readonly bias: number }>
 
+/** Of so many elements oneDNN's kernel is ahead in float32 too where the second factor is transposed: Eigen's packs it first. */
+const wideTransposed = 1 << 20
+
 /** Where adding a bias to so many columns costs more than a column of ones in the input. */
 const wideColumns = 4096
 
@@ -24,8 +27,11 @@ export function nativePrimitives(
       ),
     )
   const flags = { MatMul: flagsOf('transpose_a', 'transpose_b'), BatchMatMulV2: flagsOf('adj_x', 'adj_y') }
-  const matMul = (a: Handle, b: Handle, transposeA: boolean, transposeB: boolean) =>
-    eager.run(product.op, [a.id, b.id], flags[product.op][Number(transposeA)]?.[Number(transposeB)])
+  const matMul = (a: Handle, b: Handle, transposeA: boolean, transposeB: boolean) => {
+    const wide = transposeB && !transposeA && (b.shape[0] ?? 0) * (b.shape[1] ?? 0) >= wideTransposed
+    const op = wide ? 'BatchMatMulV2' : product.op
+    return eager.run(op, [a.id, b.id], flags[op][Number(transposeA)]?.[Number(transposeB)])
+  }
   // Types of single inputs are filled in, those of a list of inputs are not.
   const pair: readonly Attribute[] = [
     { name: 'N', type: TF_ATTR_INT, value: 2 },
