@@ -6,6 +6,7 @@ import { type BatchRange, type LaneRange, lanesOfRank, rowsOfLane, type StepPlan
 import { labelClasses, type ModelSpec } from '../../shared/model/spec.ts'
 import type { Backend, BoundParameters, Tensor } from '../backend/backend.ts'
 import type { Phase } from '../model/model.ts'
+import { cut, microBatches } from './cut-lanes.ts'
 import { factorsOf } from './factors.ts'
 import { type ModelState, tail } from './model-state.ts'
 import { Preparation } from './preparation.ts'
@@ -288,15 +289,4 @@ export class LaneGradients {
 
 function rangeOf({ batch }: Phase, { batches }: StepPlan): BatchRange | null {
   return batch === null ? null : (batches[batch] ?? null)
-}
-
-/** Piece `number` of so many, as even as lanes allow. */
-function cut({ first, last }: LaneRange, pieces: number, number: number): LaneRange {
-  const part = lanesOfRank(number, pieces, last - first)
-  return { first: first + part.first, last: first + part.last }
-}
-
-function microBatches(lanes: LaneRange, count: number): LaneRange[] {
-  const most = Math.max(1, Math.min(count, lanes.last - lanes.first))
-  return Array.from({ length: most }, (_, number) => cut(lanes, most, number))
 }
