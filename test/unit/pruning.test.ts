@@ -4,7 +4,7 @@ import { parsePruning, partOf } from '../../shared/core/prune-options.ts'
 import { decodeSafetensors, encodeSafetensors } from '../../shared/core/safetensors.ts'
 import type { Backend } from '../../worker/backend/backend.ts'
 import { openBackend } from '../../worker/backend/open-backend.ts'
-import { sparsityAt, zeroSmallest } from '../../worker/optimizer/pruning.ts'
+import { sparsityAt, sparsityOf, zeroSmallest } from '../../worker/optimizer/pruning.ts'
 import { encodeCheckpoint, restoreCheckpoint, weightsSha256 } from '../../worker/step/checkpoint-files.ts'
 import type { ModelState } from '../../worker/step/model-state.ts'
 import { denseGan } from '../support/models.ts'
@@ -83,8 +83,10 @@ describe.each([
   it('has its zeros by the end, keeps them, and learns with the rest', async () => {
     const { state, trainer } = make()
     let before = zeros(state)
+    const networks = [...new Set(kernels(state).map(({ network }) => network))]
     for (let step = 0; step < steps; step++) {
-      await trainer.step(step, alone, noVotes)
+      const { scalars } = (await trainer.step(step, alone, noVotes)).committed
+      if (step === 0) for (const network of networks) expect(scalars[`${network}Sparsity`]).toBeLessThan(sparsity)
       const weights = kernels(state).map((slot) => slot.weights)
       for (const [index, places] of before.entries())
         expect(places.filter((at) => weights[index]?.[at] !== 0)).toEqual([])
@@ -92,6 +94,8 @@ describe.each([
     }
     for (const [index, { size, name }] of kernels(state).entries())
       expect(before[index]?.length, name).toBe(Math.round(sparsity * size))
+    for (const network of networks)
+      expect(sparsityOf(resolveConfig({ ...options, steps }), state, network)).toBeCloseTo(sparsity, 2)
     for (const { name, weights, moment1 } of state.slots)
       if (name.endsWith('kernel')) expect(moment1.some((moment, at) => weights[at] === 0 && moment !== 0)).toBe(false)
     const [first] = kernels(state)

@@ -54,6 +54,15 @@ export function pruneNetwork(
   }
 }
 
+/** Part of the weights of a network's pruned kernels that is zero; null where none is pruned. */
+export function sparsityOf(config: RunConfig, state: ModelState, name: string): number | null {
+  const slots = prunedSlots(config, state, name)
+  const size = slots.reduce((sum, slot) => sum + slot.size, 0)
+  let zeros = 0
+  for (const { weights } of slots) for (const weight of weights) if (weight === 0) zeros++
+  return size === 0 ? null : zeros / size
+}
+
 function prunedSlots(config: RunConfig, state: ModelState, name: string): ParameterSlot[] {
   return state.slots.filter(
     (slot) => slot.role === 'kernel' && slot.network === name && partOf(config.prune, slot.name) > 0,

@@ -99,7 +99,7 @@ export class Trainer {
     const { sampleBytes } = source
     const lanes = new LaneGradients(config, state, backend, this.#bound, this.#inputs, sampleBytes, model.spec)
     this.#gradients = new RankGradients(config, state, backend, lanes, source, mates)
-    this.#weights = new WeightWatch(state)
+    this.#weights = new WeightWatch(config, state)
   }
 
   /** Computes, reduces, checks and commits step number `step` (0-based). On an error the state is as before. */

@@ -1,3 +1,5 @@
+import type { RunConfig } from '../../shared/core/config.ts'
+import { sparsityOf } from '../optimizer/pruning.ts'
 import { blockFloats, blocksOf } from './blocks.ts'
 import type { ModelState, NetworkState } from './model-state.ts'
 
@@ -6,13 +8,15 @@ export const weightsEvery = 20
 
 /**
  * How large the weights of each network are and how much of that a step moves: ‖w‖₂ and ‖w′ − w‖₂ / ‖w‖₂, which is about 1e-3 where
- * the rate fits (Karpathy, CS231n, "Ratio of weights:updates"). Every few steps, the same on every rank.
+ * the rate fits (Karpathy, CS231n, "Ratio of weights:updates"); and how much of a pruned one is zero. Every few steps, the same on every rank.
  */
 export class WeightWatch {
+  readonly #config: RunConfig
   readonly #state: ModelState
   #watches = false
 
-  constructor(state: ModelState) {
+  constructor(config: RunConfig, state: ModelState) {
+    this.#config = config
     this.#state = state
   }
 
@@ -42,7 +46,9 @@ export class WeightWatch {
       kernel.add(backup + offset, weights + offset, floats)
       squares.moved += kernel.sumSquares(backup + offset, floats)
     }
+    const sparsity = sparsityOf(this.#config, this.#state, name)
     return [
+      ...(sparsity === null ? [] : [[`${name}Sparsity`, sparsity] as [string, number]]),
       [`${name}WeightNorm`, Math.sqrt(squares.after)],
       [`${name}UpdateRatio`, squares.before > 0 ? Math.sqrt(squares.moved / squares.before) : 0],
     ]
