@@ -64,6 +64,24 @@ describe('sweep', () => {
     expect(steps).toEqual(Array.from({ length: 400 }, (_, index) => index + 1))
   })
 
+  it('goes on after a SIGKILL with the trial under way, from its checkpoint', async () => {
+    const base = temporaryFolder()
+    const [file, out] = [join(base, 'rates.json'), join(base, 'out')]
+    const options = { steps: 300, batchSize: 32, checkpointEvery: 20 }
+    writeFileSync(file, JSON.stringify({ objective: 'vaeLoss', options, search: { seed: [1, 2] } }))
+    const sweep = new Cli(['sweep', file, '--out', out, '--json'])
+    await waitForStep(sweep, join(out, 'trial-001'), 60)
+    sweep.kill('SIGKILL')
+    expect((await sweep.finished).signal).toBe('SIGKILL')
+    const rest = await ringleader('sweep', file, '--out', out, '--json')
+    expect([rest.code, rest.stderr]).toEqual([0, expect.stringContaining('trial 1 of 2 goes on: seed 1')])
+    expect(byNumber(told(rest.stdout))).toMatchObject([{ status: 'completed' }, { status: 'completed' }])
+    const steps = readLines(join(out, 'trial-001/metrics.jsonl')).map(({ step }) => step)
+    expect(steps).toEqual(Array.from({ length: 300 }, (_, index) => index + 1))
+    const generations = readLines(join(out, 'trial-001/events.jsonl')).filter(({ kind }) => kind === 'generation')
+    expect(Number(generations.at(-1)?.step)).toBeGreaterThanOrEqual(20) // not from the start
+  })
+
   it('takes its objective from an evaluation, beside a trial whose evaluation is there already', async () => {
     const base = temporaryFolder()
     const [file, out] = [join(base, 'elbo.yaml'), join(base, 'out')]
