@@ -1,11 +1,26 @@
 import { beforeAll, describe, expect, it } from 'vitest'
 import { Stability } from '../../coordinator/stability/stability.ts'
 import type { RunOptions } from '../../shared/core/config.ts'
+import { parseDescription } from '../../shared/model/description.ts'
 import type { Backend } from '../../worker/backend/backend.ts'
 import { openBackend } from '../../worker/backend/open-backend.ts'
 import { alone, makeTrainer, noVotes, tinySource } from '../support/training.ts'
 
 const source = tinySource(320, 16)
+/** Generator and discriminator are a dense layer each: its bias is the only image that matters, and it sees how bright each pixel is on average. */
+const linearGan = parseDescription(
+  {
+    name: 'linear-gan',
+    family: 'gan',
+    pixelRange: [-1, 1],
+    networks: [
+      { name: 'generator', input: 'latent', layers: [{ kind: 'dense', name: 'dense0', units: 'pixels' }] },
+      { name: 'discriminator', input: 'image', layers: [{ kind: 'dense', name: 'dense0', units: 1 }] },
+    ],
+    recipes: { default: { epochs: 1, latentSize: 2, learningRates: { generator: 0.1, discriminator: 0.1 } } },
+  },
+  'linearGan',
+)
 let backend: Backend
 
 beforeAll(async () => {
@@ -37,6 +52,15 @@ describe('an ill training raises its alarm', () => {
   it('a GAN whose generator stands still: the discriminator is right, and sure', async () => {
     const learningRates = { generator: 1e-9, discriminator: 2e-3 }
     expect(await alarms({ model: 'gan', learningRates }, 150, 1000)).toContain('discriminator-too-strong')
+  })
+
+  it('a linear GAN, whose updates turn in a circle around the equilibrium; and none once R1 pulls it there', async () => {
+    const linear: RunOptions = {
+      ...{ description: linearGan, loss: 'wgan', weightClip: 100, optimizer: 'sgd', discriminatorUpdates: 1 },
+      learningRates: { generator: 0.1, discriminator: 0.1 },
+    }
+    expect(await alarms(linear, 700, 1000)).toEqual(['oscillation'])
+    expect(await alarms({ ...linear, r1: 1 }, 700, 1000)).toEqual([])
   })
 })
 
