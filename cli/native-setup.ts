@@ -19,7 +19,8 @@ export async function prepareNative(verify: boolean): Promise<boolean> {
 
 /** The backend that the workers of this host are told to use. */
 export async function chosenBackend(wanted: BackendName): Promise<BackendName> {
-  if (wanted === 'wasm' || (await prepareNative(false))) return wanted === 'wasm' ? 'wasm' : 'tensorflow'
+  if (wanted === 'wasm' || wanted === 'webgpu') return wanted
+  if (await prepareNative(false)) return 'tensorflow'
   return wanted === 'tensorflow' ? 'tensorflow' : 'wasm'
 }
 

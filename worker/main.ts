@@ -45,11 +45,12 @@ export function startWorker(options: WorkerOptions): RunningWorker {
   const { log } = worker
   const run = async (): Promise<number> => {
     log.info('starts', { host: hostname(), processId: process.pid, threads: options.threads })
-    const backend = await openBackend(options.backend, sharedThreads(options.threads).operations)
+    const threads = options.backend === 'webgpu' ? 1 : options.threads // a GPU has threads of its own
+    const backend = await openBackend(options.backend, sharedThreads(threads).operations)
     log.info('has a backend', { backend: `${backend.name} ${backend.version}` })
     countGarbageCollection(new Int32Array(counters), counter.collectingMicros)
     const link = new Link(openThread({ ...options, counters }), new Int32Array(counters))
-    session = new Session(link, warmUpWith(backend, options.backend, options.threads), options.advertise, {
+    session = new Session(link, warmUpWith(backend, options.backend, threads), options.advertise, {
       kind: 'hello',
       protocolVersion,
       workerId: options.workerId,
@@ -60,7 +61,7 @@ export function startWorker(options: WorkerOptions): RunningWorker {
       host: hostname(),
       processId: process.pid,
       backend: `${backend.name} ${backend.version}`,
-      threads: options.threads,
+      threads,
       metrics: null, // the communication thread knows
     })
     session.logTo(worker)

@@ -1,7 +1,8 @@
 import { existsSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { resolveConfig, usage } from '../../shared/core/config.ts'
-import { prepareNative } from '../native-setup.ts'
+import type { BackendName } from '../../worker/backend/open-backend.ts'
+import { chosenBackend } from '../native-setup.ts'
 import { faultTimeout, runRequest } from '../run-options.ts'
 import type { Fault } from './plan.ts'
 import { imagesPerWallSecond, type ProcessRun, runProcesses, stepsLost } from './process-run.ts'
@@ -11,7 +12,7 @@ interface Settings {
   readonly seed: number
   readonly workers: number
   readonly faults: readonly Fault[]
-  readonly backend: 'tensorflow' | 'wasm' | 'auto'
+  readonly backend: BackendName
   /** Told what goes on. */
   readonly tell: (line: string) => void
 }
@@ -34,7 +35,7 @@ export async function chaosOfProcesses(
     return { ...runRequest(options, false, { minWorkers: 1, maxWorkers }), runDir: join(base, name) }
   }
   resolveConfig(request('faults').options)
-  const chosen = backend === 'wasm' || !(await prepareNative(false)) ? 'wasm' : 'tensorflow'
+  const chosen = await chosenBackend(backend)
   const run = (name: string, some: readonly Fault[]): Promise<ProcessRun> => {
     const coordinator = {
       bind: 'tcp://127.0.0.1:0',

@@ -35,7 +35,7 @@ export const evaluateCommand: Command = {
     const backend = checkedBackend(parsed.backend)
     const threads = parsed.threads === undefined ? threadsPerWorker(1) : checkedThreads(parsed.threads, 1)
     const folder = String(parsed.checkpoint)
-    if (backend !== 'wasm') await prepareNative(false)
+    if (backend === 'auto' || backend === 'tensorflow') await prepareNative(false)
     const evaluated = await evaluateFolder({
       ...{ checkpoint: folder, dataset: text(parsed.dataset), dataDir: text(parsed.dataDir), samples: count, seed },
       ...{ importanceSamples, classifier: text(parsed.classifier), backend, threads },

@@ -57,7 +57,7 @@ export const generateCommand: Command = {
     const { config, image } = manifest
     const dataDir = typeof parsed.dataDir === 'string' ? parsed.dataDir : undefined
     const picture = kind === 'reconstruction' ? testImages(config, dataDir, image, count) : { kind }
-    if (backend !== 'wasm') await prepareNative(false)
+    if (backend === 'auto' || backend === 'tensorflow') await prepareNative(false)
     const request = { config, image, weights, picture, count, seed, label, backend, threads: threadsPerWorker(1) }
     const images = await generateFromCheckpoint(request)
     write(out, encode(out, picture, images, image))

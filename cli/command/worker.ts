@@ -10,7 +10,7 @@ import { checkedAddress, hostAndPort, isLoopback, wholeNumber } from '../values.
 import { verbosity, verbosityFlags } from '../verbosity.ts'
 import { defaultCoordinator } from './coordinator.ts'
 
-export const backendFlag = { type: 'string', describe: 'tensorflow, wasm or auto', default: 'auto' } as const
+export const backendFlag = { type: 'string', describe: 'tensorflow, webgpu, wasm or auto', default: 'auto' } as const
 export const threadsFlag = { type: 'number', describe: 'threads of a worker for tensor operations' } as const
 
 export const workerCommand: Command = {

@@ -9,11 +9,13 @@ import { oneHot } from '../../worker/step/images.ts'
 import { initializeWeights } from '../../worker/step/initial-weights.ts'
 import { ModelState, type ParameterSlot } from '../../worker/step/model-state.ts'
 import { available } from '../support/cli.ts'
+import { hasGpu } from '../support/gpu.ts'
 import { imageVae, smoothGan } from '../support/models.ts'
 import { imageOf } from '../support/training.ts'
 
 const native = available(findNative() !== null, 'native TensorFlow')
-const backends = native ? (['tensorflow', 'wasm'] as const) : (['wasm'] as const)
+const gpu = await hasGpu()
+const backends = [...(native ? ['tensorflow' as const] : []), ...(gpu ? ['webgpu' as const] : []), 'wasm' as const]
 const rows = 6
 const gan = (options: RunOptions): RunOptions => ({ model: 'gan', ...options })
 const smooth = (options: RunOptions): RunOptions => ({ description: smoothGan, ...options })

@@ -3,6 +3,7 @@ import type { Backend, Ops, Strided, Tensor } from '../../worker/backend/backend
 import { findNative } from '../../worker/backend/native/native-cache.ts'
 import { openBackend } from '../../worker/backend/open-backend.ts'
 import { available } from '../support/cli.ts'
+import { hasGpu } from '../support/gpu.ts'
 
 type Operation = (ops: Ops, x: Tensor, kernel: Tensor) => Tensor
 interface Case {
@@ -53,7 +54,8 @@ cases.softmaxCrossEntropy = {
 const size = (shape: readonly number[]) => shape.reduce((product, extent) => product * extent, 1)
 const wave = (count: number, phase: number) => Float32Array.from({ length: count }, (_, i) => Math.sin(2.3 * i + phase))
 const native = available(findNative() !== null, 'native TensorFlow')
-const backends = native ? (['tensorflow', 'wasm'] as const) : (['wasm'] as const)
+const gpu = await hasGpu()
+const backends = [...(native ? ['tensorflow' as const] : []), ...(gpu ? ['webgpu' as const] : []), 'wasm' as const]
 
 describe.each(backends)('operations on images on %s', (name) => {
   let backend: Backend

@@ -4,6 +4,7 @@ import type { Backend, Ops, Tensor } from '../../worker/backend/backend.ts'
 import { findNative } from '../../worker/backend/native/native-cache.ts'
 import { openBackend } from '../../worker/backend/open-backend.ts'
 import { available } from '../support/cli.ts'
+import { hasGpu } from '../support/gpu.ts'
 
 /** Losses of a [3, 4] and a [4, 4] matrix and a bias [4] that together go through every operation, and through sums of paths. */
 const losses: Record<string, (ops: Ops, a: Tensor, k: Tensor, b: Tensor) => Tensor> = {
@@ -22,7 +23,10 @@ const losses: Record<string, (ops: Ops, a: Tensor, k: Tensor, b: Tensor) => Tens
 
 const native = available(findNative() !== null, 'native TensorFlow')
 
-describe.each(native ? (['tensorflow', 'wasm'] as const) : (['wasm'] as const))('the tape on %s', (name) => {
+const gpu = await hasGpu()
+const backends = [...(native ? ['tensorflow' as const] : []), ...(gpu ? ['webgpu' as const] : []), 'wasm' as const]
+
+describe.each(backends)('the tape on %s', (name) => {
   let backend: Backend
   const memory = createSharedMemory(1 << 16)
   const arena = new Arena(memory)

@@ -1,32 +1,33 @@
 import type { BoundParameters, ParameterView, Tensor } from './backend.ts'
 
-/** Tensors over the flat weights, made again by `make` when the weights have changed, unless they share their memory. */
+interface Makers<T extends Tensor> {
+  make(view: ParameterView): T
+  /** The tensor with the new weights, in place of this one. */
+  renew(tensor: T, view: ParameterView): T
+  release(tensor: T): void
+}
+
+/** Tensors over the flat weights, renewed when the weights have changed, unless they share their memory. */
 export function boundTensors<T extends Tensor>(
   views: readonly ParameterView[],
   aliased: boolean,
-  { make, release }: { make(view: ParameterView): T; release(tensor: T): void },
+  { make, renew, release }: Makers<T>,
 ): BoundParameters & { readonly tensors: ReadonlyMap<string, T> } {
   const tensors = new Map(views.map((view) => [view.name, make(view)]))
   const byName = new Map(views.map((view) => [view.name, view]))
-  const drop = (name: string) => {
-    const tensor = tensors.get(name)
-    if (tensor) release(tensor)
-  }
   return {
     tensors,
     aliased,
     refresh(names) {
       if (aliased) return tensors
       for (const name of names) {
-        const view = byName.get(name)
-        if (!view) continue
-        drop(name)
-        tensors.set(name, make(view))
+        const [view, tensor] = [byName.get(name), tensors.get(name)]
+        if (view && tensor) tensors.set(name, renew(tensor, view))
       }
       return tensors
     },
     dispose() {
-      for (const name of tensors.keys()) drop(name)
+      for (const tensor of tensors.values()) release(tensor)
     },
   }
 }

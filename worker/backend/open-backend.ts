@@ -6,16 +6,19 @@ import { loadTensorFlowNode } from './native/load-native-binding.ts'
 import { makeNativeBackend } from './native/native-backend.ts'
 import { findNative } from './native/native-cache.ts'
 import { makeTfjsBackend } from './tfjs-backend.ts'
+import { openWebgpu } from './webgpu/open-webgpu.ts'
 
-export const backendNames = ['auto', 'tensorflow', 'wasm'] as const
+export const backendNames = ['auto', 'tensorflow', 'webgpu', 'wasm'] as const
 export type BackendName = (typeof backendNames)[number]
 
-/** Opens a backend by name; `auto` is the native library where it is set up, else `wasm`. */
-export async function openBackend(name: BackendName, threads: number): Promise<Backend> {
+/** Opens a backend by name; `auto` is the native library where it is set up, else `wasm`. `device`: a part of the name of a GPU. */
+export async function openBackend(name: BackendName, threads: number, device: string | null = null): Promise<Backend> {
   const chosen = name === 'auto' ? (findNative() ? 'tensorflow' : 'wasm') : name
   switch (chosen) {
     case 'tensorflow':
       return openNative(threads)
+    case 'webgpu':
+      return openWebgpu(device)
     case 'wasm':
       return openWasm(threads)
     default:

@@ -1,16 +1,29 @@
 import type * as tfjs from '@tensorflow/tfjs'
-import { exitCode, RingleaderError } from '../../shared/core/errors.ts'
+import { exitCode, messageOf, RingleaderError } from '../../shared/core/errors.ts'
 import { Tape } from '../autodiff/tape.ts'
 import { traced } from '../autodiff/traced.ts'
 import type { Backend, Evaluation, GradientTarget, Tensor } from './backend.ts'
 import { boundTensors } from './bound-tensors.ts'
 import { tfjsPrimitives } from './tfjs-primitives.ts'
+import { hostTransfers, type Read, type Transfers } from './tfjs-transfers.ts'
 
 /** Any TensorFlow.js engine behind the backend interface, with gradients by our own tape. */
-export function makeTfjsBackend(tf: typeof tfjs, name: string, version: string): Backend {
-  const primitives = tfjsPrimitives(tf, name === 'wasm')
+export function makeTfjsBackend(
+  tf: typeof tfjs,
+  name: string,
+  version: string,
+  transfers: Transfers = hostTransfers(tf),
+): Backend {
+  const primitives = { ...tfjsPrimitives(tf, name === 'wasm'), input: transfers.input }
   const tape = new Tape<tfjs.Tensor>(primitives)
   const value = (tensor: Tensor) => traced<tfjs.Tensor>(tensor).value
+  const compute = <T extends tfjs.TensorContainer>(run: () => T): T => {
+    try {
+      return tf.tidy(run)
+    } catch (error) {
+      throw missingKernel(error, name) ?? error
+    }
+  }
   return {
     name,
     version,
@@ -27,48 +40,46 @@ export function makeTfjsBackend(tf: typeof tfjs, name: string, version: string):
     },
     bind: (views) =>
       boundTensors(views, false, {
-        make: ({ weights, shape }) => tape.leaf(tf.keep(tf.tensor(weights.slice(), [...shape], 'float32'))),
-        release: (tensor) => tensor.value.dispose(),
+        make: (view) => tape.leaf(transfers.bind(view)),
+        renew: ({ value }, view) => tape.leaf(transfers.refresh(value, view)),
+        release: ({ value }) => transfers.release(value),
       }),
     async gradients<G extends GradientTarget>(
       evaluate: () => Evaluation,
       targets: readonly G[],
       ready?: (target: G) => void,
     ) {
-      const waiting = new Map<G, tfjs.Tensor>()
-      let evaluation: Evaluation | undefined
-      tf.tidy(() => {
+      const reads: Read[] = []
+      const scalars = new Map<string, Float32Array>()
+      compute(() => {
         const keep = (index: number, gradient: tfjs.Tensor) => {
           const target = targets[index]
-          if (target) waiting.set(target, tf.keep(gradient))
+          if (target) reads.push({ tensor: tf.keep(gradient), into: target.gradient, done: () => ready?.(target) })
         }
-        evaluation = tape.gradients(
+        const { loss, scalars: others } = tape.gradients(
           evaluate,
           targets.map(({ parameter }) => traced<tfjs.Tensor>(parameter)),
           { gradient: keep, product: (index, a, dy) => keep(index, primitives.matMul(a, dy, true, false)) },
         )
-        for (const scalar of scalarsOf(evaluation)) tf.keep(value(scalar[1]))
+        for (const [key, scalar] of Object.entries({ loss, ...others })) {
+          const into = new Float32Array(1)
+          scalars.set(key, into)
+          reads.push({ tensor: tf.keep(value(scalar)), into })
+        }
       })
-      for (const [target, gradient] of waiting) {
-        target.gradient.set((await gradient.data()) as Float32Array)
-        gradient.dispose()
-        ready?.(target)
-      }
-      const scalars: Record<string, number> = {}
-      for (const [key, scalar] of evaluation ? scalarsOf(evaluation) : []) {
-        scalars[key] = (await value(scalar).data())[0] ?? Number.NaN
-        value(scalar).dispose()
-      }
-      return scalars
+      await transfers.read(reads)
+      for (const tensor of new Set(reads.map((read) => read.tensor))) tensor.dispose()
+      return Object.fromEntries([...scalars].map(([key, [scalar = Number.NaN]]) => [key, scalar]))
     },
     async compute(run) {
-      const result = tf.tidy(() => value(run()))
-      const values = (await result.data()) as Float32Array
-      result.dispose()
-      return values
+      const tensor = compute(() => value(run()))
+      const into = new Float32Array(tensor.size)
+      await transfers.read([{ tensor, into }])
+      tensor.dispose()
+      return into
     },
     hold(run) {
-      const kept = tf.keep(tf.tidy(() => value(run())))
+      const kept = tf.keep(compute(() => value(run())))
       return { tensor: tape.leaf(kept), release: () => kept.dispose() }
     },
     takesTurns: false,
@@ -76,4 +87,10 @@ export function makeTfjsBackend(tf: typeof tfjs, name: string, version: string):
   }
 }
 
-const scalarsOf = ({ loss, scalars }: Evaluation): [string, Tensor][] => Object.entries({ loss, ...scalars })
+/** TensorFlow.js's complaint in other words; undefined: it is another one. */
+function missingKernel(error: unknown, backend: string): RingleaderError | undefined {
+  const [, kernel] = /Kernel '(\w+)' not registered/.exec(messageOf(error)) ?? []
+  if (kernel === undefined) return undefined
+  const message = `the ${backend} backend has no kernel ${kernel}, which this model needs; write --backend tensorflow`
+  return new RingleaderError('missing-kernel', message, { cause: error, exit: exitCode.config })
+}

@@ -3,7 +3,7 @@ import type { Primitives } from '../autodiff/primitives.ts'
 import { tfjsImagePrimitives } from './tfjs-image-primitives.ts'
 
 /** Any TensorFlow.js engine. `naiveTransposes`: its product of transposed matrices is a slow one (wasm). */
-export function tfjsPrimitives(tf: typeof tfjs, naiveTransposes: boolean): Primitives<tfjs.Tensor> {
+export function tfjsPrimitives(tf: typeof tfjs, naiveTransposes: boolean): Omit<Primitives<tfjs.Tensor>, 'input'> {
   const turned = (a: tfjs.Tensor, transposed: boolean) => (transposed ? tf.transpose(a) : a)
   return {
     matMul: (a, b, transposeA, transposeB) =>
@@ -56,7 +56,6 @@ export function tfjsPrimitives(tf: typeof tfjs, naiveTransposes: boolean): Primi
     logSoftmax: (a) => tf.logSoftmax(a),
     reshape: (a, shape) => tf.reshape(a, [...shape]),
     ...tfjsImagePrimitives(tf),
-    input: (values, shape) => tf.tensor(values, [...shape], 'float32'),
     free: (a) => a.dispose(),
   }
 }

@@ -19,10 +19,13 @@ export function bindParameters(
   views: readonly ParameterView[],
 ): BoundParameters {
   const aliased = views[0] !== undefined && memory.aliases(views[0].weights)
-  const bound = boundTensors(views, aliased, {
-    make: (view) => tape.leaf(eager.float(view.weights, view.shape)),
-    release: (tensor) => eager.release(tensor.value),
-  })
+  const make = (view: ParameterView) => tape.leaf(eager.float(view.weights, view.shape))
+  const release = ({ value }: Traced<Handle>) => eager.release(value)
+  const renew = (tensor: Traced<Handle>, view: ParameterView) => {
+    release(tensor)
+    return make(view)
+  }
+  const bound = boundTensors(views, aliased, { make, renew, release })
   const matrices = aliased ? joinedMatrices(eager, views, bound.tensors) : []
   for (const { kernel, bias, matrix } of matrices) joined.set(kernel, { matrix, bias })
   return {

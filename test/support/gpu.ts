@@ -1,0 +1,7 @@
+import { deviceNames, loadDawn } from '../../worker/backend/webgpu/webgpu-library.ts'
+import { available } from './cli.ts'
+
+/** Whether the webgpu backend finds a device: a GPU, or Mesa's software Vulkan. */
+export async function hasGpu(): Promise<boolean> {
+  return available((await deviceNames(await loadDawn())).length > 0, 'Vulkan (mesa-vulkan-drivers of 25.0 or newer)')
+}
