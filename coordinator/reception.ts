@@ -87,7 +87,7 @@ export class Reception {
     if (generation === this.#parts.membership().generation && members.has(workerId) && group.includes(workerId)) {
       this.#parts.peers.bind(workerId, peer)
       this.#hellos.set(workerId, hello)
-      this.#parts.record.bindBackend(backend)
+      this.#parts.record.backends.bind(backend)
       this.#parts.record.metrics.joined(workerId, hello)
       this.#parts.apply({ kind: 'returned', workerId })
       return this.#parts.peers.send(workerId, { kind: 'pulse', step: this.#parts.record.notedStep, time: null })
@@ -126,7 +126,7 @@ export class Reception {
     this.#parts.peers.bind(workerId, peer)
     this.#parts.apply({ kind: 'hello', workerId })
     if (!this.#parts.membership().members.has(workerId)) return this.#parts.peers.forget(workerId)
-    this.#parts.record.bindBackend(backend)
+    this.#parts.record.backends.bind(backend)
     this.#parts.record.metrics.joined(workerId, hello)
     this.#parts.run.folder.event('join', { workerId, host, processId, backend, threads, absence, metrics })
     this.#welcome(peer, workerId)

@@ -5,7 +5,18 @@ import { openStructuredLog } from '../shared/log/structured-log.ts'
 import type { RunFolder } from './run-folder.ts'
 
 /** Events that an operator wants to see first. */
-const grave = new Set(['lost', 'incident', 'alarm', 'diverged', 'skipped', 'slow', 'rewound', 'paused', 'rollback'])
+const grave = new Set([
+  'lost',
+  'incident',
+  'alarm',
+  'diverged',
+  'skipped',
+  'slow',
+  'rewound',
+  'paused',
+  'rollback',
+  'backends',
+])
 
 /** Of a process of a run: `coordinator`, or a worker's id. */
 export function logPath(runFolder: string, name: string): string {

@@ -5,6 +5,7 @@ import { makeSchedule, type Schedule } from '../shared/core/schedule.ts'
 import type { CommittedStep, StateIdentity } from '../shared/protocol/control.ts'
 import type { Topology } from '../shared/protocol/topology.ts'
 import { Alarms, type RaisedAlarm } from './alarms.ts'
+import { Backends } from './backends.ts'
 import type { CheckpointMessage } from './checkpoint/checkpoint-intake.ts'
 import { type Manifest, stepName } from './checkpoint/checkpoint-store.ts'
 import { Checkpoints } from './checkpoint/checkpoints.ts'
@@ -45,13 +46,14 @@ export class RunRecord {
   readonly evaluations: EvaluationRecords
   readonly #alarms: Alarms
   readonly #rollBacks: RollBacks
-  #backend = ''
+  readonly backends: Backends
   readonly goodput: Goodput
   readonly stability: StabilityRecord
 
   constructor(run: PreparedRun, observer: RunObserver, now: number) {
     this.run = run
     this.#observer = observer
+    this.backends = new Backends(run)
     this.#started = now
     this.schedule = makeSchedule(run.config, run.dataset.train.count)
     this.#tally = new Tally(this.schedule, run.dataset.train.count, run.config.seed)
@@ -116,15 +118,6 @@ export class RunRecord {
   /** Number that the last group had; the next one is larger. */
   get generation(): number {
     return this.#worldSizes.reduce((last, entry) => Math.max(last, entry.generation), this.#tally.generation)
-  }
-
-  /** The first worker decides on the backend of a reproducible run. */
-  bindBackend(backend: string): void {
-    this.#backend ||= backend
-    const { config, folder } = this.run
-    if (!config.reproducible || config.backend !== null) return
-    config.backend = backend
-    folder.configure(config)
   }
 
   /** On the disk before anybody is told: a coordinator that comes after this one must not use the number again. */
@@ -284,7 +277,7 @@ export class RunRecord {
       finalLosses: this.#tally.losses,
       evaluations: this.evaluations.all,
       goodput: this.goodput.figures,
-      backend: this.#backend,
+      ...this.backends.told,
       compression: config.compression,
       seed: config.seed,
     }

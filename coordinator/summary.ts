@@ -33,7 +33,10 @@ export interface Summary {
   readonly evaluations: readonly EvaluationRecord[]
   /** Where the time of all workers went. */
   readonly goodput: GoodputFigures
+  /** Of the first worker. */
   readonly backend: string
+  /** All that workers had: where there are several, gradients were rounded in several ways. */
+  readonly backends: readonly string[]
   readonly compression: string
   readonly seed: number
 }

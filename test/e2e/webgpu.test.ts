@@ -1,0 +1,101 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { findNative } from '../../worker/backend/native/native-cache.ts'
+import { available, Cli, readJson, readLines, ringleader } from '../support/cli.ts'
+import { temporaryFolder } from '../support/folder.ts'
+import { hasGpu } from '../support/gpu.ts'
+import { denseGan, smoothGan } from '../support/models.ts'
+
+const native = available(findNative() !== null, 'native TensorFlow')
+const gpu = await hasGpu()
+
+function file(name: string, description: object): string {
+  const path = join(temporaryFolder(), `${name}.json`)
+  writeFileSync(path, JSON.stringify(description))
+  return path
+}
+
+const models: Record<string, readonly string[]> = {
+  vae: ['--model', 'vae'],
+  'dense gan': ['--model', file('dense', denseGan)],
+  'WGAN-GP': ['--model', file('dense', denseGan), '--loss', 'wgan-gp'],
+  'gan with convolutions': ['--model', file('small', smoothGan), '--loss', 'hinge', '--spectral-norm'],
+}
+
+describe.skipIf(!gpu || !native)('on a GPU', () => {
+  it.each(Object.entries(models))('two workers train a %s as two on the CPU do', async (_, flags) => {
+    const train = async (backend: string) => {
+      const folder = join(temporaryFolder(), 'run')
+      const args = ['--workers', '2', '--threads', '1', '--steps', '20', '--batch-size', '16', '--seed', '5', ...flags]
+      const { code, stderr } = await ringleader('train', ...args, '--backend', backend, '--run-dir', folder)
+      expect(code, stderr).toBe(0)
+      expect(readJson(join(folder, 'summary.json'))).toMatchObject({
+        ...{ status: 'completed', incidents: [], backend: expect.stringMatching(`^${backend} `) },
+      })
+      return readLines(join(folder, 'metrics.jsonl'))
+    }
+    const [found, expected] = [await train('webgpu'), await train('tensorflow')]
+    expect(expected).toHaveLength(20)
+    for (const [index, step] of expected.entries()) {
+      for (const [name, value] of Object.entries(step).filter(([name]) => name.endsWith('Loss'))) {
+        const difference = Math.abs(Number(found[index]?.[name]) - Number(value))
+        expect(difference, `${name} of step ${index + 1}`).toBeLessThan(1e-4 * Math.max(1, Math.abs(Number(value))))
+      }
+    }
+  })
+
+  it('a worker with one and a worker without train an epoch; their replicas are the same bits', async () => {
+    const { coordinator, workers, folder } = await mixed('--epochs', '1', '--batch-size', '4000')
+    expect((await coordinator.finished).code).toBe(0)
+    for (const worker of workers) expect((await worker.finished).code).toBe(0)
+    const summary = readJson(join(folder, 'summary.json'))
+    expect(summary).toMatchObject({
+      ...{ status: 'completed', incidents: [], worldSizes: [{ worldSize: 2 }] },
+      coverage: [{ epoch: 0, distinct: 60_000, duplicates: 0, missing: 0 }],
+    })
+    expect((summary.backends as string[]).map((name) => name.split(' ')[0]).sort()).toEqual(['tensorflow', 'webgpu'])
+    const events = readLines(join(folder, 'events.jsonl'))
+    expect(events.filter(({ kind }) => kind === 'backends')).toHaveLength(1)
+    expect(events.some(({ kind }) => kind === 'diverged')).toBe(false)
+  })
+
+  it('a worker whose GPU refuses goes with the cause; the other goes on', async () => {
+    const { coordinator, workers, folder } = await mixed('--epochs', '1', '--batch-size', '60000')
+    const [cpu, onGpu] = workers
+    const { code, stderr } = await (onGpu as Cli).finished
+    expect(code, stderr).toBe(75)
+    expect(stderr).toMatch(/(refused a command|is out of memory): /)
+    expect((await coordinator.finished).code).toBe(0)
+    expect((await (cpu as Cli).finished).code).toBe(0)
+    const lost = readLines(join(folder, 'events.jsonl')).find(({ kind }) => kind === 'lost')
+    expect(lost).toMatchObject({ workerId: 'webgpu', reason: expect.stringMatching(/refused a command|out of memory/) })
+    expect(readJson(join(folder, 'summary.json'))).toMatchObject({
+      coverage: [{ distinct: 60_000, duplicates: 0, missing: 0 }],
+    })
+  })
+
+  it('is no place for --reproducible where the others have another backend', async () => {
+    const { coordinator, workers } = await mixed('--steps', '3', '--reproducible')
+    const ended = await Promise.race(workers.map((worker) => worker.finished))
+    expect(ended).toMatchObject({
+      code: 78,
+      stderr: expect.stringMatching(/this run is reproducible with \w+ .*; this worker has /),
+    })
+    coordinator.kill('SIGTERM')
+    await coordinator.finished
+  })
+})
+
+/** A coordinator, a worker on the CPU and one on a GPU. */
+async function mixed(...options: string[]): Promise<{ coordinator: Cli; workers: Cli[]; folder: string }> {
+  const folder = join(temporaryFolder(), 'run')
+  const addresses = ['--bind', 'tcp://127.0.0.1:0', '--http', '127.0.0.1:0']
+  const args = ['--model', 'vae', '--seed', '1', '--min-workers', '2', ...options]
+  const coordinator = new Cli(['coordinator', ...args, ...addresses, '--run-dir', folder])
+  const [, address] = await coordinator.printed(/waiting for 2 workers at (tcp:\S+)/)
+  const workers = ['tensorflow', 'webgpu'].map(
+    (backend) => new Cli(['worker', '--coordinator', String(address), '--id', backend, '--backend', backend]),
+  )
+  return { coordinator, workers, folder }
+}
