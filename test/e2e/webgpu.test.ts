@@ -2,13 +2,16 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { findNative } from '../../worker/backend/native/native-cache.ts'
+import { deviceNames, loadDawn } from '../../worker/backend/webgpu/webgpu-library.ts'
 import { available, Cli, readJson, readLines, ringleader } from '../support/cli.ts'
 import { temporaryFolder } from '../support/folder.ts'
 import { hasGpu } from '../support/gpu.ts'
-import { denseGan, smoothGan } from '../support/models.ts'
+import { denseGan, imageVae, smoothGan } from '../support/models.ts'
 
 const native = available(findNative() !== null, 'native TensorFlow')
 const gpu = await hasGpu()
+/** Mesa's binds 128 MiB at most; a card takes more. */
+const software = gpu && (await deviceNames(await loadDawn())).every((name) => name.includes('llvmpipe'))
 
 function file(name: string, description: object): string {
   const path = join(temporaryFolder(), `${name}.json`)
@@ -60,19 +63,23 @@ describe.skipIf(!gpu || !native)('on a GPU', () => {
     expect(events.some(({ kind }) => kind === 'diverged')).toBe(false)
   })
 
-  it('a worker whose GPU refuses goes with the cause; the other goes on', async () => {
-    const { coordinator, workers, folder } = await mixed('--epochs', '1', '--batch-size', '60000')
+  it.runIf(software)('a worker whose GPU refuses goes with the cause; the other goes on', async () => {
+    const wide = { ...imageVae.networks[0]?.layers[0], filters: 22, strides: 1 } // an image more than 128 MiB for half the batch
+    const [encoder, decoder] = imageVae.networks
+    const networks = [{ ...encoder, layers: [wide, ...(encoder?.layers.slice(1) ?? [])] }, decoder]
+    const { coordinator, workers, folder, come } = await mixed(
+      ...['--model', file('wide', { ...imageVae, networks }), '--steps', '2', '--batch-size', '4096'],
+    )
     const [cpu, onGpu] = workers
     const { code, stderr } = await (onGpu as Cli).finished
     expect(code, stderr).toBe(75)
     expect(stderr).toMatch(/(refused a command|is out of memory): /)
+    const relief = come('relief', 'tensorflow')
     expect((await coordinator.finished).code).toBe(0)
-    expect((await (cpu as Cli).finished).code).toBe(0)
+    for (const worker of [cpu, relief]) expect((await (worker as Cli).finished).code).toBe(0)
     const lost = readLines(join(folder, 'events.jsonl')).find(({ kind }) => kind === 'lost')
     expect(lost).toMatchObject({ workerId: 'webgpu', reason: expect.stringMatching(/refused a command|out of memory/) })
-    expect(readJson(join(folder, 'summary.json'))).toMatchObject({
-      coverage: [{ distinct: 60_000, duplicates: 0, missing: 0 }],
-    })
+    expect(readJson(join(folder, 'summary.json'))).toMatchObject({ status: 'completed', steps: 2 })
   })
 
   it('is no place for --reproducible where the others have another backend', async () => {
@@ -88,14 +95,21 @@ describe.skipIf(!gpu || !native)('on a GPU', () => {
 })
 
 /** A coordinator, a worker on the CPU and one on a GPU. */
-async function mixed(...options: string[]): Promise<{ coordinator: Cli; workers: Cli[]; folder: string }> {
+async function mixed(...options: string[]) {
   const folder = join(temporaryFolder(), 'run')
   const addresses = ['--bind', 'tcp://127.0.0.1:0', '--http', '127.0.0.1:0']
-  const args = ['--model', 'vae', '--seed', '1', '--min-workers', '2', ...options]
+  const args = [
+    '--seed',
+    '1',
+    '--min-workers',
+    '2',
+    ...(options.includes('--model') ? [] : ['--model', 'vae']),
+    ...options,
+  ]
   const coordinator = new Cli(['coordinator', ...args, ...addresses, '--run-dir', folder])
   const [, address] = await coordinator.printed(/waiting for 2 workers at (tcp:\S+)/)
-  const workers = ['tensorflow', 'webgpu'].map(
-    (backend) => new Cli(['worker', '--coordinator', String(address), '--id', backend, '--backend', backend]),
-  )
-  return { coordinator, workers, folder }
+  const come = (id: string, backend: string) =>
+    new Cli(['worker', '--coordinator', String(address), '--id', id, '--backend', backend])
+  const workers = ['tensorflow', 'webgpu'].map((backend) => come(backend, backend))
+  return { coordinator, workers, folder, come }
 }

@@ -21,7 +21,7 @@ export function makeTfjsBackend(
     try {
       return tf.tidy(run)
     } catch (error) {
-      throw missingKernel(error, name) ?? error
+      throw inOtherWords(error, name)
     }
   }
   return {
@@ -87,10 +87,17 @@ export function makeTfjsBackend(
   }
 }
 
-/** TensorFlow.js's complaint in other words; undefined: it is another one. */
-function missingKernel(error: unknown, backend: string): RingleaderError | undefined {
-  const [, kernel] = /Kernel '(\w+)' not registered/.exec(messageOf(error)) ?? []
-  if (kernel === undefined) return undefined
-  const message = `the ${backend} backend has no kernel ${kernel}, which this model needs; write --backend tensorflow`
-  return new RingleaderError('missing-kernel', message, { cause: error, exit: exitCode.config })
+/** What TensorFlow.js complains about, with what to write instead. */
+function inOtherWords(error: unknown, backend: string): unknown {
+  const told = messageOf(error)
+  const [, kernel] = /Kernel '(\w+)' not registered/.exec(told) ?? []
+  const [code, message] = kernel
+    ? [
+        'missing-kernel',
+        `the ${backend} backend has no kernel ${kernel}, which this model needs; write --backend tensorflow`,
+      ]
+    : /exceeds WebGPU limits/.test(told)
+      ? ['device-limit', `a tensor is too large for this GPU: ${told} Write a smaller --batch-size, or --accumulate`]
+      : []
+  return code ? new RingleaderError(code, message ?? '', { cause: error, exit: exitCode.config }) : error
 }

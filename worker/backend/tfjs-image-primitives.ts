@@ -17,7 +17,7 @@ type ImagePrimitives = Pick<
  * Images as [rows, height, width, channels]. wasm has no kernels for the gradients of kernels and of pooling, so they are put
  * together from what every engine has: windows are taken apart into one strided slice for each of their places.
  */
-export function tfjsImagePrimitives(tf: typeof tfjs): ImagePrimitives {
+export function tfjsImagePrimitives(tf: typeof tfjs, matMul: Primitives<tfjs.Tensor>['matMul']): ImagePrimitives {
   const images = (a: tfjs.Tensor) => a as tfjs.Tensor4D
 
   const conv2dInputGradient: ImagePrimitives['conv2dInputGradient'] = (dy, kernel, { stride, padding }, shape) =>
@@ -61,7 +61,7 @@ export function tfjsImagePrimitives(tf: typeof tfjs): ImagePrimitives {
       const [height = 1, width = 1, inputs = 1, outputs = 1] = shape
       const slopes = tf.reshape(dy, [-1, outputs])
       const products = places(x, [height, width], strided, 0).map((place) =>
-        tf.matMul(tf.transpose(tf.reshape(place, [-1, inputs])), slopes),
+        matMul(tf.reshape(place, [-1, inputs]), slopes, true, false),
       )
       return tf.reshape(tf.stack(products), [...shape])
     },

@@ -5,11 +5,10 @@ import { tfjsImagePrimitives } from './tfjs-image-primitives.ts'
 /** Any TensorFlow.js engine. `naiveTransposes`: its product of transposed matrices is a slow one (wasm). */
 export function tfjsPrimitives(tf: typeof tfjs, naiveTransposes: boolean): Omit<Primitives<tfjs.Tensor>, 'input'> {
   const turned = (a: tfjs.Tensor, transposed: boolean) => (transposed ? tf.transpose(a) : a)
+  const matMul: Primitives<tfjs.Tensor>['matMul'] = (a, b, transposeA, transposeB) =>
+    naiveTransposes ? tf.matMul(turned(a, transposeA), turned(b, transposeB)) : tf.matMul(a, b, transposeA, transposeB)
   return {
-    matMul: (a, b, transposeA, transposeB) =>
-      naiveTransposes
-        ? tf.matMul(turned(a, transposeA), turned(b, transposeB))
-        : tf.matMul(a, b, transposeA, transposeB),
+    matMul,
     addBias: (x, bias) => tf.add(x, bias),
     affine: () => null,
     add: (a, b) => tf.add(a, b),
@@ -55,7 +54,7 @@ export function tfjsPrimitives(tf: typeof tfjs, naiveTransposes: boolean): Omit<
     },
     logSoftmax: (a) => tf.logSoftmax(a),
     reshape: (a, shape) => tf.reshape(a, [...shape]),
-    ...tfjsImagePrimitives(tf),
+    ...tfjsImagePrimitives(tf, matMul),
     free: (a) => a.dispose(),
   }
 }
