@@ -3,6 +3,7 @@ import type { RunOptions } from '../../shared/core/config.ts'
 import type { Backend } from '../../worker/backend/backend.ts'
 import { findNative } from '../../worker/backend/native/native-cache.ts'
 import { openBackend } from '../../worker/backend/open-backend.ts'
+import { loadDawn, provideGpu } from '../../worker/backend/webgpu/webgpu-library.ts'
 import { available } from '../support/cli.ts'
 import { hasGpu } from '../support/gpu.ts'
 import { denseGan, smoothGan } from '../support/models.ts'
@@ -70,7 +71,7 @@ describe.skipIf(!gpu)('webgpu', () => {
   })
 
   it('says which GPUs there are where none has the name that is wanted', async () => {
-    await expect(openBackend('webgpu', 1, 'Voodoo 2')).rejects.toThrow(
+    await expect(provideGpu(await loadDawn(), 'Voodoo 2')).rejects.toThrow(
       /^no GPU is called Voodoo 2; write --device webgpu:NAME with a part of one of: \S+/,
     )
   })

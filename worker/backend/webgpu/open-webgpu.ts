@@ -1,13 +1,17 @@
 import type { WebGPUBackend } from '@tensorflow/tfjs-backend-webgpu'
-import { exitCode, RingleaderError } from '../../../shared/core/errors.ts'
+import { assert, exitCode, RingleaderError } from '../../../shared/core/errors.ts'
 import type { Backend } from '../backend.ts'
 import { makeTfjsBackend } from '../tfjs-backend.ts'
-import { loadDawn, provideGpu } from './webgpu-library.ts'
+import { type Adapter, loadDawn, provideGpu } from './webgpu-library.ts'
 import { webgpuTransfers } from './webgpu-transfers.ts'
 
-/** TensorFlow.js on a GPU, through Dawn. `device`: a part of its name; null: the fastest one. */
+let opened: { readonly device: string | null; readonly adapter: Adapter } | null = null
+
+/** TensorFlow.js on a GPU, through Dawn. `device`: a part of its name; null: the fastest one. A process has one. */
 export async function openWebgpu(device: string | null): Promise<Backend> {
-  const adapter = await provideGpu(await loadDawn(), device)
+  assert(opened === null || opened.device === device, 'a process computes on one GPU')
+  const adapter = opened?.adapter ?? (await provideGpu(await loadDawn(), device))
+  opened = { device, adapter }
   const tf = await import('@tensorflow/tfjs')
   await import('@tensorflow/tfjs-backend-webgpu') // looks for navigator.gpu at once
   if (!(await tf.setBackend('webgpu')))
