@@ -39,7 +39,13 @@ export const runFlags = {
   'batch-size': { type: 'number', describe: 'images of one batch over all workers (default: 128)', group: 'Run:' },
   accumulate: {
     type: 'number',
-    describe: 'micro-batches in which a worker computes its part of a batch, to need less memory (default: 1)',
+    describe:
+      'micro-batches in which a worker, or a pipeline, computes its part of a batch (default: 1; of a pipeline 4 for each stage)',
+    group: 'Run:',
+  },
+  'pipeline-stages': {
+    type: 'number',
+    describe: 'stages that the layers of a VAE are split into, each with a worker of its own (default: 1)',
     group: 'Run:',
   },
   seed: { type: 'number', describe: 'seed of weights, order and noise (default: 1)', group: 'Run:' },
@@ -210,6 +216,7 @@ export function runRequest(
     steps: parsed.steps,
     batchSize: parsed.batchSize,
     accumulate: parsed.accumulate,
+    pipelineStages: parsed.pipelineStages,
     seed: parsed.seed,
     lanes: parsed.lanes,
     reproducible: parsed.reproducible,

@@ -1,5 +1,6 @@
 import type { ToCoordinator } from '../shared/protocol/control.ts'
 import type { MembershipEvent } from './membership/events.ts'
+import { rankIn } from './membership/members.ts'
 import type { Membership } from './membership/state.ts'
 import { type Pace, Stragglers } from './membership/stragglers.ts'
 import { Replicas } from './replicas.ts'
@@ -11,27 +12,40 @@ export class Comparison {
   readonly #membership: () => Membership
   readonly #apply: (event: MembershipEvent) => void
   readonly #replicas = new Replicas()
-  readonly #stragglers = new Stragglers()
+  /** By stage of a pipeline: only those that compute the same compare. */
+  readonly #stragglers: readonly Stragglers[]
+  readonly #stages: number
 
   constructor(record: RunRecord, membership: () => Membership, apply: (event: MembershipEvent) => void) {
     this.#record = record
     this.#membership = membership
     this.#apply = apply
-    record.metrics.watchSlow(() => this.#stragglers.causes)
+    this.#stages = membership().options.stages ?? 1
+    this.#stragglers = Array.from({ length: this.#stages }, () => new Stragglers())
+    record.metrics.watchSlow(() => this.#stragglers.flatMap(({ causes }) => causes))
   }
 
   formed(group: readonly string[]): void {
-    this.#stragglers.formed(group)
+    for (const [stage, stragglers] of this.#stragglers.entries()) stragglers.formed(this.#alike(group, stage))
+  }
+
+  #alike(group: readonly string[], stage: number): string[] {
+    return group.filter((_, rank) => rank % this.#stages === stage)
+  }
+
+  #stageOf(workerId: string): number {
+    return Math.max(0, rankIn(this.#membership().group, workerId)) % this.#stages
   }
 
   steps(workerId: string, { generation, steps, load }: Extract<ToCoordinator, { kind: 'committed' }>): void {
     this.#record.goodput.steps(workerId, generation, steps)
-    if (generation !== this.#membership().generation) return
+    const stragglers = this.#stragglers[this.#stageOf(workerId)]
+    if (generation !== this.#membership().generation || !stragglers) return
     if (load) {
       const inputSeconds = steps.reduce((sum, { phaseSeconds }) => sum + (phaseSeconds.input ?? 0), 0) / steps.length
       const { stoppedSeconds, delayedSeconds, gcSeconds } = load
       const ofStep = (seconds: number) => seconds / steps.length
-      this.#stragglers.load(
+      stragglers.load(
         workerId,
         {
           ...{ stoppedSeconds: ofStep(stoppedSeconds), delayedSeconds: ofStep(delayedSeconds) },
@@ -41,13 +55,13 @@ export class Comparison {
       )
     }
     for (const { seconds, allReduceSeconds } of steps) {
-      const straggler = this.#stragglers.report(workerId, seconds - allReduceSeconds)
+      const straggler = stragglers.report(workerId, seconds - allReduceSeconds)
       if (straggler) this.#record.straggles(straggler)
     }
   }
 
   pace(workerId: string): Pace {
-    return this.#stragglers.pace(workerId)
+    return this.#stragglers[this.#stageOf(workerId)]?.pace(workerId) ?? { computeSeconds: null, slow: null }
   }
 
   /** Whoever holds other bits than most is expelled; where nobody can tell who is right, everybody is. */
@@ -55,7 +69,8 @@ export class Comparison {
     const { generation, step, weightsSha256: hash } = message
     const { generation: current, group } = this.#membership()
     if (generation !== current) return
-    const divergence = this.#replicas.report({ workerId, generation, step, hash }, group)
+    const stage = this.#stageOf(workerId)
+    const divergence = this.#replicas.report({ workerId, generation, step, hash, stage }, this.#alike(group, stage))
     if (!divergence) return
     this.#record.diverged(divergence)
     this.#apply({ kind: 'stored', step: this.#record.checkpoints.step })

@@ -6,6 +6,7 @@ import { makeSchedule } from '../shared/core/schedule.ts'
 import type { ImageDataset } from '../shared/dataset/image-dataset.ts'
 import { openDataset } from '../shared/dataset/open-dataset.ts'
 import { specOf } from '../shared/model/description.ts'
+import { splitStages } from '../shared/pipeline/stages.ts'
 import { newestCheckpoint, type StoredCheckpoint } from './checkpoint/checkpoint-store.ts'
 import { readJournal } from './journal/journal.ts'
 import type { JournalRecord } from './journal/journal-record.ts'
@@ -143,7 +144,9 @@ function resumedRun(
 
 /** Sizes fit the images, and a model that reads labels has some. */
 function checkModelFits(config: RunConfig, dataset: ImageDataset): void {
-  const { name, conditional } = specOf(config.description, config, dataset)
+  const spec = specOf(config.description, config, dataset)
+  const { name, conditional } = spec
+  if (config.pipelineStages > 1) splitStages(spec, config.pipelineStages)
   if (conditional && dataset.train.labels.length === 0)
     throw usage(`--dataset ${dataset.name} has no labels, which model ${name} reads; write a --model without them`)
 }

@@ -9,16 +9,22 @@ export interface Divergence {
   readonly hash: string | null
 }
 
-/** Compares the weights of all replicas at a step by their hashes: they must be the same bits. */
+/** Compares the weights of all replicas, those of a stage of a pipeline, at a step by their hashes: they must be the same bits. */
 export class Replicas {
   readonly #open = new Map<string, Map<string, string>>()
 
   /** What is wrong, once every worker of the group has told its hash; null where nothing is, or some are missing. */
   report(
-    { workerId, generation, step, hash }: { workerId: string; generation: number; step: number; hash: string },
+    {
+      workerId,
+      generation,
+      step,
+      hash,
+      stage = 0,
+    }: { workerId: string; generation: number; step: number; hash: string; stage?: number },
     group: readonly string[],
   ): Divergence | null {
-    const key = `${generation}/${step}`
+    const key = `${generation}/${step}/${stage}`
     const hashes = this.#open.get(key) ?? new Map<string, string>()
     hashes.set(workerId, hash)
     this.#open.set(key, hashes)

@@ -2,6 +2,7 @@ import { unknownTopology } from '../shared/collective/topology.ts'
 import { messageOf } from '../shared/core/errors.ts'
 import { encodeImageGrid } from '../shared/core/image-grid.ts'
 import { makeSchedule, type Schedule } from '../shared/core/schedule.ts'
+import { seatsOf } from '../shared/pipeline/ranks.ts'
 import type { CommittedStep, StateIdentity } from '../shared/protocol/control.ts'
 import type { Topology } from '../shared/protocol/topology.ts'
 import { Alarms, type RaisedAlarm } from './alarms.ts'
@@ -136,10 +137,9 @@ export class RunRecord {
       topology: unknownTopology(group.length, hub),
     })
     this.sync()
-    const { step } = state
-    const worldSize = group.length
+    const [{ step }, worldSize] = [state, group.length]
     this.#worldSizes.push({ generation, step, worldSize, reason })
-    this.run.folder.event('generation', { generation, step, worldSize, reason })
+    this.run.folder.event('generation', { generation, step, worldSize, reason, ...seatsOf(group, this.run.config) })
     this.metrics.group(generation, worldSize)
     this.#observer.group(generation, worldSize, step)
   }

@@ -16,6 +16,7 @@ import { inheritedMembership, initialMembership, type Outcome } from './membersh
 import { Peers } from './peers.ts'
 import type { PreparedRun } from './prepare-run.ts'
 import { Reception } from './reception.ts'
+import { hubRule } from './run-algorithm.ts'
 import type { RunRecord } from './run-record.ts'
 import { statusOf } from './status.ts'
 import type { Summary } from './summary.ts'
@@ -65,10 +66,9 @@ export class Shell {
       malformed: () => record.metrics.malformed(),
       abort: (generation, reason) => this.#peers.broadcast({ kind: 'abort', generation, reason }),
     })
-    const { minWorkers, maxWorkers, algorithm } = run.config
-    const hub = algorithm === 'star' ? 'always' : algorithm === 'auto' ? 'fall-back' : 'never'
+    const { minWorkers, maxWorkers, pipelineStages: stages } = run.config
     const times = { orphanMs: limits.orphanMs + options.faultMs, heartbeatMs }
-    const rules = { minWorkers, maxWorkers, ...options, ...times, hub } as const
+    const rules = { minWorkers, maxWorkers, ...options, ...times, hub: hubRule(run.config), stages } as const
     const from = { generation: record.generation, storedStep: record.checkpoints.step, held: record.notes.held }
     this.#membership = record.inherited
       ? inheritedMembership(rules, { ...from, ...record.inherited }, this.#clock.now())
@@ -278,18 +278,19 @@ export class Shell {
   }
 
   #form({ generation, quorum, hub }: Extract<MembershipEffect, { kind: 'form' }>): void {
-    const { group, state, source, reason } = quorum
+    const { group, reason, ...from } = quorum
     const peers = group.map(({ workerId, endpoint }, rank) => ({ workerId, rank, endpoint }))
-    if (state.step < this.#record.ledger.steps && source === null) this.#record.rewound(state.step)
-    this.#wentOnFrom = state.step
-    this.#record.formed(generation, group, state, reason, hub)
-    const restore = source === null && state.step > 0 ? this.#blobs.restore(this.#record.checkpoints.newest()) : null
+    if (from.state.step < this.#record.ledger.steps && from.source === null) this.#record.rewound(from.state.step)
+    this.#wentOnFrom = from.state.step
+    this.#record.formed(generation, group, from.state, reason, hub)
+    const restore =
+      from.source === null && from.state.step > 0 ? this.#blobs.restore(this.#record.checkpoints.newest()) : null
     const { rollbacks, reproducible, lanes } = this.#run.config
     const workerIds = group.map(({ workerId }) => workerId)
     this.#comparison.formed(workerIds)
     const byHub = { run: runTag(this.#run.runId), generation, workerIds, lanes: reproducible ? lanes : null }
     this.#hub.form(hub ? byHub : null)
-    const encoded = encodeForm({ kind: 'form', generation, peers, state, source, restore, rollbacks, hub })
+    const encoded = encodeForm({ kind: 'form', generation, peers, ...from, restore, rollbacks, hub })
     for (const { workerId, rank } of peers) this.#peers.sendEncoded(workerId, encoded(rank))
   }
 }

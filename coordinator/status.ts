@@ -36,6 +36,7 @@ export function statusOf(
     workers: [...members.values()].map(({ workerId, step, standing }) => ({
       workerId,
       rank: rankIn(group, workerId),
+      ...stageOf(membership, workerId),
       step,
       standing,
       ...pace(workerId),
@@ -45,4 +46,10 @@ export function statusOf(
     samples: run.dataset.train.count,
     coverage: ledger.coverage().slice(-shownEpochs),
   }
+}
+
+/** Where workers hold one stage each: which one; nothing of a worker that is in no group. */
+function stageOf({ group, options: { stages = 1 } }: Membership, workerId: string): { stage?: number } {
+  const rank = rankIn(group, workerId)
+  return stages > 1 && rank >= 0 ? { stage: rank % stages } : {}
 }

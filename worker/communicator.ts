@@ -1,5 +1,5 @@
 import type { Clock } from '../shared/core/clock.ts'
-import { assert, messageOf } from '../shared/core/errors.ts'
+import { messageOf } from '../shared/core/errors.ts'
 import { decodeToWorker, encodeControl, type Peer, type ToCoordinator } from '../shared/protocol/control.ts'
 import { runTag } from '../shared/protocol/frame.ts'
 import type { TraceName } from '../shared/protocol/trace-record.ts'
@@ -109,18 +109,20 @@ export class Communicator {
         return this.#form(message)
       case 'allReduce':
         return this.#answer(message, 'bucket', async () => {
-          assert(this.#data.group, 'a group is formed before it reduces')
           const { step, bucket, count, exact } = message
           const offsets = message.offsets.map((offset) => offset / 4)
-          return (await this.#data.group.allReduce(step, bucket, offsets, count, exact)).bytes
+          return (await this.#data.groupOf(bucket).allReduce(step, bucket, offsets, count, exact)).bytes
         })
       case 'settle':
         return this.#data.settle(message.outcome)
       case 'fetchState':
-        return this.#answer(message, 'fetch state', () => {
-          assert(this.#data.state, 'the memory is there before a state comes')
-          return this.#data.state.fetch(message.source, message.identity)
-        })
+        return this.#answer(message, 'fetch state', () =>
+          this.#data.fetchState(message.source, message.identity, message.into),
+        )
+      case 'give':
+        return this.#answer(message, 'send', async () => this.#data.handover.give(message.rank, message.parcel))
+      case 'take':
+        return this.#answer(message, 'receive', () => this.#data.handover.take(message.rank, message.parcel))
       case 'abort':
         return this.#abort(message.reason)
       case 'close':
@@ -243,9 +245,9 @@ export class Communicator {
       tensors: counters[counter.tensors] ?? 0,
       staleFrames: this.#data.staleFrames,
       malformedFrames: this.#malformed + this.#data.malformedFrames,
-      entered: (this.#data.group?.entered ?? 0) + Atomics.load(counters, counter.entered),
-      reduced: (this.#data.group?.reduced ?? 0) + Atomics.load(counters, counter.reduced),
-      fetched: this.#data.state?.fetched ?? 0,
+      entered: this.#data.entered + Atomics.load(counters, counter.entered),
+      reduced: this.#data.reduced + Atomics.load(counters, counter.reduced),
+      fetched: this.#data.fetched,
       clock: this.#trace.clock,
     })
     this.#tellTrace()

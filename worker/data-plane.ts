@@ -11,13 +11,23 @@ import type { Clock } from '../shared/core/clock.ts'
 import { assert } from '../shared/core/errors.ts'
 import { limits } from '../shared/core/limits.ts'
 import { loadKernel } from '../shared/kernel/kernel.ts'
-import { decodeFrameHeader, encodeFrameHeader, type FrameHeader, frameKind } from '../shared/protocol/frame.ts'
+import type { StateIdentity } from '../shared/protocol/control.ts'
+import {
+  decodeFrameHeader,
+  encodeFrameHeader,
+  type FrameHeader,
+  frameKind,
+  wholeGroupBucket,
+} from '../shared/protocol/frame.ts'
 import type { RankReport, Topology } from '../shared/protocol/topology.ts'
 import type { ControlClient } from '../shared/transport/control-socket.ts'
 import type { FrameHandler, Payload, Transport } from '../shared/transport/transport.ts'
 import { HubLink } from './hub-link.ts'
 import { LinkProbe } from './link-probe.ts'
+import type { Handover } from './pipeline/handover.ts'
+import { PipelinePlane } from './pipeline/pipeline-plane.ts'
 import { StateTransfer } from './state-transfer.ts'
+import type { MemoryRegion } from './step/model-state.ts'
 import type { GroupPlan, ToThread } from './thread-messages.ts'
 import type { SegmentNotes } from './trace/segment-notes.ts'
 
@@ -33,11 +43,20 @@ export interface DataPlaneParts {
   lost(rank: number | null): void
 }
 
+interface StateMemory {
+  readonly memory: WebAssembly.Memory
+  readonly regions: readonly MemoryRegion[]
+}
+
 /** One worker's ends of the data plane: the group that it is in, over links to its peers or through the hub. */
 export class DataPlane {
   run = 0n
   group: AllReduceGroup | null = null
-  state: StateTransfer | null = null
+  #state: StateTransfer | null = null
+  /** Of another rank's state, on its way into a memory of its own. */
+  #guest: StateTransfer | null = null
+  #wasm: WebAssembly.Memory | null = null
+  #pipeline: PipelinePlane | null = null
   readonly #parts: DataPlaneParts
   readonly #hub: HubLink
   #memory: AllReduceMemory | null = null
@@ -60,7 +79,10 @@ export class DataPlane {
       () => parts.lost(null),
     )
     transport.onFrame(receive)
-    transport.onPlace?.((header) => this.group?.placeOf(header) ?? null)
+    transport.onPlace?.((header) => {
+      const place = this.#pipeline?.placeOf(header)
+      return place === undefined ? (this.group?.placeOf(header) ?? null) : place
+    })
     transport.onLost((rank) => {
       if (!this.#plan?.hub) parts.lost(rank)
     })
@@ -69,9 +91,51 @@ export class DataPlane {
   useMemory({ memory, regions, sumScratch, compression }: Extract<ToThread, { kind: 'memory' }>): void {
     this.#memory = reduceMemory(loadKernel(memory), memory, sumScratch)
     this.#compression = compression && new Compression(memory, compression)
-    this.state = new StateTransfer(memory, regions, (rank, kind, segment, payload) =>
+    this.#wasm = memory
+    this.#state = this.#transferOf(memory, regions)
+  }
+
+  #transferOf(memory: WebAssembly.Memory, regions: readonly MemoryRegion[]): StateTransfer {
+    return new StateTransfer(memory, regions, (rank, kind, segment, payload) =>
       this.#send(rank, kind, segment, payload, null),
     )
+  }
+
+  /** Bytes that came. `into`: in place of this rank's own memory. */
+  async fetchState(source: number, identity: StateIdentity, into: StateMemory | null): Promise<number> {
+    assert(this.#state, 'the memory is there before a state comes')
+    if (!into) return this.#state.fetch(source, identity)
+    const guest = this.#transferOf(into.memory, into.regions)
+    this.#guest = guest
+    try {
+      return await guest.fetch(source, identity)
+    } finally {
+      this.#guest = null
+    }
+  }
+
+  get fetched(): number {
+    return (this.#state?.fetched ?? 0) + (this.#guest?.fetched ?? 0)
+  }
+
+  /** Who adds up a bucket. */
+  groupOf(bucket: number): AllReduceGroup {
+    const group = this.#pipeline && bucket < wholeGroupBucket ? this.#pipeline.stage : this.group
+    assert(group, 'a group is formed before it reduces')
+    return group
+  }
+
+  get handover(): Handover {
+    assert(this.#pipeline, 'stages hand over in a group of pipelines')
+    return this.#pipeline.handover
+  }
+
+  get entered(): number {
+    return (this.group?.entered ?? 0) + (this.#pipeline?.entered ?? 0)
+  }
+
+  get reduced(): number {
+    return (this.group?.reduced ?? 0) + (this.#pipeline?.reduced ?? 0)
   }
 
   /** What becomes of that which compressed gradients have lost since the last time. */
@@ -89,16 +153,17 @@ export class DataPlane {
   }
 
   get staleFrames(): number {
-    return this.#counts.stale + (this.group?.staleFrames ?? 0)
+    return this.#counts.stale + (this.group?.staleFrames ?? 0) + (this.#pipeline?.stage.staleFrames ?? 0)
   }
 
   get malformedFrames(): number {
-    return this.#counts.malformed + (this.group?.malformedFrames ?? 0)
+    return this.#counts.malformed + (this.group?.malformedFrames ?? 0) + (this.#pipeline?.malformedFrames ?? 0)
   }
 
   form(plan: GroupPlan): void {
     assert(this.#memory, 'the memory is there before a group is')
-    const { generation, rank, peers, lanes, algorithm, wire, hub } = plan
+    const { generation, rank, peers, stages, algorithm, wire, hub } = plan
+    const lanes = stages > 1 ? null : plan.lanes // sums over all ranks of pipelines are those of what is exact
     this.#counts.stale = this.staleFrames
     this.#counts.malformed = this.malformedFrames
     this.#plan = plan
@@ -114,6 +179,15 @@ export class DataPlane {
       hosts: () => this.#topology.hosts,
       ...(lanes === null ? {} : { lanes: nodesOfRanks(worldSize, lanes) }),
     })
+    this.#pipeline =
+      stages === 1 || !this.#wasm
+        ? null
+        : new PipelinePlane({
+            ...{ plan, run, wasm: this.#wasm, memory: this.#memory },
+            transport: this.#parts.segments().sender(transport),
+            topology: () => this.#topology,
+            fail: (reason) => this.abort(reason),
+          })
     const others = hub ? [] : peers.filter((peer) => peer.rank !== rank)
     transport.connect({ run, generation, rank, peers: others, wire })
     if (hub) return this.#hub.enter({ run, generation, rank, worldSize })
@@ -135,8 +209,8 @@ export class DataPlane {
   }
 
   abort(reason: string): void {
-    this.group?.abort(new Error(reason))
-    this.state?.abort(new Error(reason))
+    const error = new Error(reason)
+    for (const part of [this.group, this.#pipeline, this.#state, this.#guest]) part?.abort(error)
   }
 
   close(): void {
@@ -148,12 +222,15 @@ export class DataPlane {
 
   #frame(headerBytes: Uint8Array, payload: Payload): void {
     const header = decodeFrameHeader(headerBytes)
+    if (header?.generation === this.generation && header.run === this.run)
+      if (this.#pipeline?.receive(header, headerBytes, payload)) return
     const isProbe = header?.kind === frameKind.probe || header?.kind === frameKind.probeAnswer
     const isState = header?.kind === frameKind.stateRequest || header?.kind === frameKind.statePiece
     if (!header || !(isProbe || isState)) return this.group?.receive(headerBytes, payload)
     const now = header.run === this.run && header.generation === this.generation
     const later = header.run === this.run && header.generation > this.generation
-    if (now && isState) this.state?.receive(header, payload)
+    if (now && header.kind === frameKind.statePiece) (this.#guest ?? this.#state)?.receive(header, payload)
+    else if (now && isState) this.#state?.receive(header, payload)
     else if (now) this.#probed(header, payload)
     else if (later && isProbe && this.#early.length < limits.maxWorkers) this.#early.push([header, payload])
     else this.#counts.stale++

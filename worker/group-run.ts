@@ -1,46 +1,21 @@
 import { availableParallelism } from 'node:os'
-import type { Clock } from '../shared/core/clock.ts'
 import { due, inspectionEvery } from '../shared/core/due.ts'
 import { RingleaderError } from '../shared/core/errors.ts'
-import type { Schedule } from '../shared/core/schedule.ts'
-import type { Restore, StateIdentity, ToCoordinator, ToWorker, Welcome } from '../shared/protocol/control.ts'
+import type { Restore, StateIdentity, ToCoordinator, ToWorker } from '../shared/protocol/control.ts'
 import { runTag } from '../shared/protocol/frame.ts'
-import type { Backend } from './backend/backend.ts'
 import { CommitReport } from './commit-report.ts'
-import type { BlobClient } from './data/blob-client.ts'
 import { HostReduction } from './host-reduction.ts'
 import type { Link } from './link.ts'
-import { encodeCheckpoint, restoreCheckpoint, weightsSha256 } from './step/checkpoint-files.ts'
-import type { CheckpointSender } from './step/checkpoint-sender.ts'
+import { type Gathering, gathering, gatherStages, pipelineGroup, waitForStore } from './pipeline/gather-stages.ts'
+import { encodeCheckpoint, type HeldState, restoreCheckpoint, weightsSha256 } from './step/checkpoint-files.ts'
 import type { Group, HostGroup } from './step/group.ts'
 import { initializeWeights } from './step/initial-weights.ts'
-import type { ModelState } from './step/model-state.ts'
-import type { Trainer, Votes } from './step/trainer.ts'
+import type { Votes } from './step/trainer.ts'
 import type { GroupPlan } from './thread-messages.ts'
 import { Notes } from './trace/notes.ts'
-import type { SharedTrace } from './trace/trace.ts'
+import type { Workshop } from './workshop.ts'
 
 export type Formed = Extract<ToWorker, { kind: 'form' }>
-
-/** All that a worker has once it is warm; it outlives the groups that it is in. */
-export interface Workshop {
-  readonly welcome: Welcome
-  readonly backend: Backend
-  readonly state: ModelState
-  readonly schedule: Schedule
-  readonly trainer: Trainer
-  readonly sender: CheckpointSender
-  readonly blobs: BlobClient
-  readonly clock: Clock
-  /** That this worker may use. */
-  readonly threads: number
-  /** Null: nobody wants to see what goes on. */
-  readonly trace: SharedTrace | null
-  /** Ends what the warm-up has started. */
-  close(): Promise<void>
-}
-
-export type WarmUp = (welcome: Welcome, link: Link, blobs: BlobClient) => Workshop | Promise<Workshop>
 
 const storeAgainMs = 2000
 /** Steps between comparisons of all replicas by their hashes, besides those at checkpoints. */
@@ -61,6 +36,8 @@ export class GroupRun {
   readonly generation: number
   /** The bits in the shared memory. A fetch that broke off leaves none. */
   holds: StateIdentity | null
+  /** Of a stage: the state that it can go back to. */
+  before: StateIdentity | null = null
   /** Why the coordinator aborted this generation. */
   aborted: string | null = null
   readonly #link: Link
@@ -123,34 +100,55 @@ export class GroupRun {
 
   /** Sends a checkpoint of the state that this worker holds, and waits until the coordinator has it. */
   async save(): Promise<void> {
+    await this.#link.connected
+    await this.#checkpoint(this.holds?.step ?? 0, false)
+    await this.#sendUntilStored(this.#workshop.state)
+  }
+
+  async #sendUntilStored(state: HeldState): Promise<void> {
     for (;;) {
       await this.#link.connected
-      await this.#workshop.sender.idle()
-      if (this.aborted !== null) throw new GroupOver(this.aborted)
-      await this.#checkpoint(this.holds?.step ?? 0, true)
-      if (await this.#workshop.sender.idle()) return
+      if (await this.#sendOnce(state)) return
       if (this.aborted === null) await this.#workshop.clock.sleep(storeAgainMs) // room has to be made first
     }
+  }
+
+  /** Whether it arrived whole. */
+  async #sendOnce(state: HeldState): Promise<boolean> {
+    const { sender } = this.#workshop
+    await sender.idle()
+    if (this.aborted !== null) throw new GroupOver(this.aborted)
+    this.#sendState(state)
+    return sender.idle()
+  }
+
+  /** Where none is on its way. */
+  #sendState(state: HeldState, hash = weightsSha256(state)): void {
+    const { sender, welcome } = this.#workshop
+    const { checkpointDtype } = welcome.config
+    if (!sender.busy) void sender.start(this.holds?.step ?? 0, hash, encodeCheckpoint(state, checkpointDtype))
   }
 
   /** State that no rank has to give: from a checkpoint, or from the seed. */
   async #prepare(): Promise<void> {
     const { state: wanted, source, restore } = this.#formed
     if (this.#holdsIt() || source !== null) return
-    const { state, trainer, welcome } = this.#workshop
+    const { state, trainer, welcome, pipeline } = this.#workshop
     this.#hold(null)
     if (restore) await this.#restore(restore)
-    else initializeWeights(state, welcome.config.seed, welcome.config.initializer)
+    else initializeWeights(state, welcome.config.seed, welcome.config.initializer, pipeline?.positions)
     trainer.refresh()
     this.#hold(wanted)
   }
 
   /** State of a rank that is ahead. It is in this generation for sure, now that all have joined. */
   async #catchUp(): Promise<void> {
-    const { state: wanted, source } = this.#formed
-    if (this.#holdsIt() || source === null) return
+    const { state: wanted, source, sources } = this.#formed
+    const { pipeline } = this.#workshop
+    const from = pipeline ? (sources?.[pipeline.stage] ?? null) : source
+    if (this.#holdsIt() || from === null) return
     this.#hold(null)
-    await this.#link.fetchState(source, wanted)
+    await this.#link.fetchState(from, wanted)
     this.#workshop.trainer.refresh()
     this.#hold(wanted)
   }
@@ -170,10 +168,10 @@ export class GroupRun {
   }
 
   async #steps(wishes: () => Wishes): Promise<Finished | { kind: 'paused' }> {
-    const { trainer, schedule, backend, welcome, state, clock, threads, trace } = this.#workshop
+    const { trainer, schedule, backend, welcome, state, clock, threads, trace, pipeline } = this.#workshop
     const { config } = welcome
     const { rank, peers, generation } = this.#formed
-    const spare = availableParallelism() >= peers.length * (threads + 1)
+    const [spare, leads] = [availableParallelism() >= peers.length * (threads + 1), rank === 0]
     const alone = peers.length === 1 && !state.compression
     let host: HostGroup | null = alone ? { ...solo, factors: trainer.takesFactors } : null
     const group: Omit<Group, 'host'> = {
@@ -182,8 +180,9 @@ export class GroupRun {
       worldSize: peers.length,
       allReduce: alone ? solo.allReduce : this.#notes.leaving((...bucket) => this.#link.allReduce(...bucket)),
       settle: (outcome) => this.#link.settle(outcome),
+      ...(pipeline ? { pipeline: pipelineGroup(this.#link, rank, peers.length, pipeline.stages) } : {}),
     }
-    const leads = rank === 0
+    const together: Group = { ...group, host: null }
     const inspected = inspectionEvery(config, schedule.stepsPerEpoch)
     let step = this.holds?.step ?? 0
     let stop = false
@@ -191,7 +190,7 @@ export class GroupRun {
     while (step < schedule.totalSteps && !stop && !pause) {
       await this.#link.mayStep
       if (this.aborted !== null) throw new GroupOver(this.aborted)
-      const own = this.#openHost()
+      const own = pipeline ? null : this.#openHost()
       const votes = {
         ...wishes(),
         checkpoint: this.#saveWanted,
@@ -216,17 +215,20 @@ export class GroupRun {
       const last = stop || step === schedule.totalSteps
       const { lastOfEpoch } = schedule.plan(step - 1)
       this.#commits.add(result.committed, pause || last || lastOfEpoch)
-      if (leads && (last || due(step, config.sampleEvery, lastOfEpoch))) await this.#sendSamples(step)
+      if ((leads || pipeline) && (last || due(step, config.sampleEvery, lastOfEpoch)))
+        await this.#sendSamples(step, together)
       if (leads && step % inspected === 0) await this.#inspect(step)
       const asked = result.checkpoint || (config.evaluateEvery > 0 && step % config.evaluateEvery === 0)
       if (result.checkpoint) this.#saveWanted = false
-      if (!last && (asked || due(step, config.checkpointEvery, lastOfEpoch))) await this.#checkpoint(step, leads)
+      if (!last && (asked || due(step, config.checkpointEvery, lastOfEpoch)))
+        await (pipeline ? this.#storeStages(step, together, gathering.due) : this.#checkpoint(step, leads))
       else if (!last && step % compareEvery === 0) await this.#checkpoint(step, false)
       await clock.sleep(0) // lets messages in
     }
-    if (pause && !stop && step < schedule.totalSteps) return { kind: 'paused' }
-    if (leads) await this.save()
-    else await this.#checkpoint(step, false)
+    const paused = pause && !stop && step < schedule.totalSteps
+    if (pipeline) await this.#storeStages(step, together, gathering.last, paused)
+    else if (!paused) await (leads ? this.save() : this.#checkpoint(step, false))
+    if (paused) return { kind: 'paused' }
     return { kind: 'finished', step, weightsSha256: weightsSha256(state), stopped: step < schedule.totalSteps }
   }
 
@@ -247,18 +249,29 @@ export class GroupRun {
   #checkpoint(step: number, send: boolean): Promise<void> {
     this.#commits.tell()
     return this.#notes.around('checkpoint', { step: step - 1 }, async () => {
-      const { state, sender } = this.#workshop
+      const { state } = this.#workshop
       const hash = weightsSha256(state)
       this.#link.send({ kind: 'replicaHash', generation: this.generation, step, weightsSha256: hash })
-      if (send && !sender.busy)
-        void sender.start(step, hash, encodeCheckpoint(state, this.#workshop.welcome.config.checkpointDtype))
+      if (send) this.#sendState(state, hash)
     })
   }
 
-  #sendSamples(step: number): Promise<void> {
+  /** A checkpoint of all stages. A group does not end before the coordinator has its last one: a stage may be in one memory alone. */
+  async #storeStages(step: number, group: Group, why: Gathering, paused = false): Promise<void> {
+    await this.#checkpoint(step, false)
+    const [{ state, pipeline: seat, sender }, holds] = [this.#workshop, this.holds] as const
+    if (!seat || !holds) return
+    const stages = { link: this.#link, seat, state, group }
+    const whole = await gatherStages(stages, holds, why, why === gathering.last || !sender.busy)
+    if (paused) await waitForStore(stages, holds, whole && this.#sendOnce(whole))
+    else if (whole && why === gathering.last) await this.#sendUntilStored(whole)
+    else if (whole) this.#sendState(whole)
+  }
+
+  #sendSamples(step: number, group: Group): Promise<void> {
     this.#commits.tell()
     return this.#notes.around('samples', { step: step - 1 }, async () => {
-      const images = await this.#workshop.trainer.samples(100)
+      const images = await this.#workshop.trainer.samples(100, group)
       if (!images) return
       const bytes = new Uint8Array(images.buffer, images.byteOffset, images.byteLength)
       this.#link.send({ kind: 'samples', step, count: 100 }, bytes)
@@ -280,6 +293,7 @@ export class GroupRun {
   }
 
   #hold(state: StateIdentity | null): void {
+    this.before = state && this.#workshop.pipeline ? this.holds : null
     this.holds = state
     this.#link.holds(state)
   }

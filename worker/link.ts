@@ -2,6 +2,7 @@ import type { ResidualOutcome } from '../shared/compression/residuals.ts'
 import { RingleaderError } from '../shared/core/errors.ts'
 import type { StateIdentity, ToCoordinator, ToWorker } from '../shared/protocol/control.ts'
 import type { HostFiles } from '../shared/protocol/file-lane.ts'
+import type { Parcel } from './pipeline/handover.ts'
 import type { ModelState } from './step/model-state.ts'
 import { counter, type FromThread, type GroupPlan, type ToThread } from './thread-messages.ts'
 
@@ -152,9 +153,23 @@ export class Link {
     if (this.#compresses) this.#post({ kind: 'settle', outcome })
   }
 
-  /** Brings another rank's state into the shared memory. */
-  fetchState(source: number, identity: StateIdentity): Promise<number> {
-    return this.#request((id) => ({ kind: 'fetchState', id, source, identity }))
+  /** Brings another rank's state into the shared memory, or into that of a state of its kind. */
+  fetchState(
+    source: number,
+    identity: StateIdentity,
+    into: Pick<ModelState, 'memory' | 'regions'> | null = null,
+  ): Promise<number> {
+    const place = into && { memory: into.memory, regions: into.regions }
+    return this.#request((id) => ({ kind: 'fetchState', id, source, identity, into: place }))
+  }
+
+  /** Hands floats of the shared memory to a stage beside this one (worker/pipeline/handover.ts). */
+  give(rank: number, parcel: Parcel): Promise<number> {
+    return this.#request((id) => ({ kind: 'give', id, rank, parcel }))
+  }
+
+  take(rank: number, parcel: Parcel): Promise<number> {
+    return this.#request((id) => ({ kind: 'take', id, rank, parcel }))
   }
 
   #request(make: (id: number) => ToThread): Promise<number> {

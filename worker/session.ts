@@ -1,13 +1,14 @@
-import { exitCode, messageOf, RingleaderError } from '../shared/core/errors.ts'
+import { assert, exitCode, messageOf, RingleaderError } from '../shared/core/errors.ts'
 import { type Log, silentLog } from '../shared/core/log.ts'
 import type { StateIdentity, ToCoordinator, ToWorker, Welcome } from '../shared/protocol/control.ts'
 import { advertised } from './advertised.ts'
 import { BlobClient } from './data/blob-client.ts'
-import { type Formed, GroupOver, GroupRun, type WarmUp, type Workshop } from './group-run.ts'
+import { type Formed, GroupOver, GroupRun } from './group-run.ts'
 import type { Link } from './link.ts'
 import type { CheckpointSender } from './step/checkpoint-sender.ts'
 import type { GroupPlan } from './thread-messages.ts'
 import type { WorkerLog } from './worker-log.ts'
+import type { WarmUp, Workshop } from './workshop.ts'
 
 /** A worker's life: hello, warm up, then one group after the other until the run is over. */
 export class Session {
@@ -35,6 +36,8 @@ export class Session {
   #joins: WorkerLog['joins'] = () => {}
   /** Bits in the shared memory; null where there are none to go on with. */
   #holds: StateIdentity | null = null
+  /** Those of the step before, where they can be had again (GroupRun.before). */
+  #before: StateIdentity | null = null
 
   constructor(link: Link, warmUp: WarmUp, advertise: string | null, hello: Extract<ToCoordinator, { kind: 'hello' }>) {
     this.#link = link
@@ -85,17 +88,17 @@ export class Session {
     const welcome = await this.#until(() => this.#welcome)
     this.#joins(welcome.runId)
     this.#log.info('is welcome', { model: welcome.config.model, dataset: welcome.config.dataset })
-    const workshop = await Promise.race([this.#warm(welcome), this.#end])
+    await Promise.race([this.#warm(welcome), this.#end])
     this.#log.info('is warm', { endpoint })
     this.#link.welcomed(welcome.runId, welcome.heartbeatMs)
     let left = 0
-    const ready = () => this.#link.send({ kind: 'ready', endpoint, left, state: this.#holds })
+    const ready = () => this.#link.send({ kind: 'ready', endpoint, left, ...this.#held() })
     ready()
     for (;;) {
       const formed = await this.#until(() => this.#formed ?? this.#expelled)
       if (typeof formed === 'string') {
         this.#expelled = null
-        if (this.#discard) this.#holds = null
+        if (this.#discard) this.#take(null)
         this.#discard = false
         this.#link.hello({ ...this.#hello, runId: welcome.runId })
         await this.#until(() => this.#welcome)
@@ -105,12 +108,40 @@ export class Session {
       }
       this.#formed = null
       left = formed.generation
-      await this.#join(workshop, formed)
+      await this.#join(formed)
     }
   }
 
+  #take(holds: StateIdentity | null, before: StateIdentity | null = null): void {
+    this.#holds = holds
+    this.#before = before
+  }
+
+  #held(): Pick<Extract<ToCoordinator, { kind: 'ready' }>, 'state' | 'held'> {
+    const stage = this.#workshop?.pipeline?.stage
+    return { state: this.#holds, ...(stage === undefined ? {} : { held: { stage, before: this.#before } }) }
+  }
+
+  /** Before anybody can ask for it: the state of the stage that this rank has in the group, as far as it is here. */
+  #sit({ rank, state }: Formed): void {
+    const { pipeline } = this.#workshop ?? {}
+    if (!pipeline) return
+    const stage = rank % pipeline.stages
+    if (stage !== pipeline.stage) {
+      this.#workshop = pipeline.at(stage)
+      this.#link.useMemory(this.#workshop.state)
+      this.#take(null)
+    } else if (!isSame(this.#holds, state) && isSame(this.#before, state)) {
+      pipeline.undo()
+      this.#take(this.#before)
+    } else return
+    this.#link.holds(this.#holds)
+  }
+
   /** Takes part in one generation to its end, however it ends. */
-  async #join(workshop: Workshop, formed: Formed): Promise<void> {
+  async #join(formed: Formed): Promise<void> {
+    const workshop = this.#workshop
+    assert(workshop, 'a worker is warm before it joins')
     const group = new GroupRun(this.#link, workshop, formed, this.#planOf(formed), this.#holds)
     this.#group = group
     const { generation } = formed
@@ -121,11 +152,8 @@ export class Session {
       const result = await Promise.race([group.run(wishes), this.#end])
       // The last one out leaves its state behind.
       if (result.kind === 'paused' && this.#draining !== null && formed.peers.length === 1) await group.save()
-      this.#link.send(
-        result.kind === 'finished'
-          ? { ...result, generation }
-          : { kind: 'halted', generation, state: group.holds, cause: 'paused', reason: 'at a step boundary' },
-      )
+      if (result.kind === 'finished') this.#link.send({ ...result, generation })
+      else this.#tellHalted(group, 'paused', 'at a step boundary')
       this.#log.info(result.kind === 'finished' ? 'finished' : 'halts at a step boundary')
       if (result.kind === 'finished') {
         const reason = await this.#until(() => group.aborted ?? this.#expelled)
@@ -138,14 +166,19 @@ export class Session {
       }
       this.#halted(group, group.aborted === null ? 'failed' : 'aborted', messageOf(error))
     } finally {
-      this.#holds = group.holds
+      this.#take(group.holds, group.before)
       this.#group = null
     }
   }
 
   #halted(group: GroupRun, cause: 'failed' | 'aborted', reason: string): void {
     this.#log.info('halts', { cause, reason })
-    this.#link.send({ kind: 'halted', generation: group.generation, state: group.holds, cause, reason })
+    this.#tellHalted(group, cause, reason)
+  }
+
+  #tellHalted(group: GroupRun, cause: 'failed' | 'aborted' | 'paused', reason: string): void {
+    this.#take(group.holds, group.before)
+    this.#link.send({ kind: 'halted', generation: group.generation, ...this.#held(), cause, reason })
   }
 
   /** Ends what was started for this session. */
@@ -172,6 +205,7 @@ export class Session {
           new RingleaderError(message.code, `the coordinator refused: ${message.message}`, { exit: exitCode.config }),
         )
       case 'form':
+        this.#sit(message)
         this.#link.form(this.#planOf(message))
         this.#formed = message
         break
@@ -220,7 +254,7 @@ export class Session {
     const config = this.#welcome?.config
     const lanes = config?.reproducible ? config.lanes : null
     const { algorithm = 'auto', wire = 'auto' } = config ?? {}
-    return { generation, rank, peers, lanes, algorithm, wire, hub }
+    return { generation, rank, peers, lanes, algorithm, wire, hub, stages: config?.pipelineStages ?? 1 }
   }
 
   /** Waits until there is something, or the run is over. */
@@ -239,4 +273,8 @@ export class Session {
     this.#over(error)
     this.#wake()
   }
+}
+
+function isSame(a: StateIdentity | null, b: StateIdentity): boolean {
+  return a?.generation === b.generation && a.step === b.step
 }

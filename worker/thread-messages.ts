@@ -5,6 +5,7 @@ import type { Peer, StateIdentity, ToCoordinator, ToWorker } from '../shared/pro
 import type { HostFiles } from '../shared/protocol/file-lane.ts'
 import type { Wire } from '../shared/transport/transport.ts'
 import type { MetricsPlace } from './metrics/metrics-server.ts'
+import type { Parcel } from './pipeline/handover.ts'
 import type { MemoryRegion } from './step/model-state.ts'
 import type { WorkerLogOptions } from './worker-log.ts'
 
@@ -50,6 +51,8 @@ export interface GroupPlan {
   readonly wire: Wire
   /** Ranks reach each other through the coordinator alone. */
   readonly hub: boolean
+  /** Of each pipeline (shared/pipeline/ranks.ts); 1: each rank holds the whole model. */
+  readonly stages: number
 }
 
 /** Main thread → communication thread. */
@@ -78,7 +81,18 @@ export type ToThread =
     }
   /** Comes behind each step, where gradients are compressed, and where the state is replaced. */
   | { kind: 'settle'; outcome: ResidualOutcome }
-  | { kind: 'fetchState'; id: number; source: number; identity: StateIdentity }
+  /** `into`: a memory for another rank's state, in place of this rank's own. */
+  | {
+      kind: 'fetchState'
+      id: number
+      source: number
+      identity: StateIdentity
+      into: { memory: WebAssembly.Memory; regions: readonly MemoryRegion[] } | null
+    }
+  /** Sends a parcel to a stage beside this one; it has left the memory when that is done. */
+  | { kind: 'give'; id: number; rank: number; parcel: Parcel }
+  /** Waits for one from there. */
+  | { kind: 'take'; id: number; rank: number; parcel: Parcel }
   | { kind: 'abort'; reason: string }
   | { kind: 'close' }
 

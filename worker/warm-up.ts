@@ -7,8 +7,8 @@ import { ChunkCache } from '../shared/dataset/chunk-cache.ts'
 import type { Backend } from './backend/backend.ts'
 import type { BackendName } from './backend/open-backend.ts'
 import { openSampleStore } from './data/sample-store.ts'
-import type { WarmUp } from './group-run.ts'
 import { makeModel } from './model/make-model.ts'
+import { stageWorkshop } from './pipeline/stage-workshop.ts'
 import { CheckpointSender } from './step/checkpoint-sender.ts'
 import { sharedThreads } from './step/crew.ts'
 import { ModelState, partsOf, scratchBytesOf } from './step/model-state.ts'
@@ -16,6 +16,7 @@ import { openMates } from './step/open-mates.ts'
 import { Trainer } from './step/trainer.ts'
 import { traceGarbageCollection } from './trace/garbage-collection.ts'
 import { SharedTrace } from './trace/trace.ts'
+import type { WarmUp } from './workshop.ts'
 
 /** Model, memory and data of a worker, beside the run that it is going to join. */
 export function warmUpWith(backend: Backend, name: BackendName, threads: number): WarmUp {
@@ -24,11 +25,6 @@ export function warmUpWith(backend: Backend, name: BackendName, threads: number)
     backend.useMath(config.math)
     const clock = systemClock
     const model = makeModel(config, image)
-    const { compute } = sharedThreads(threads)
-    const parts = partsOf(config, compute)
-    const state = new ModelState(model.spec, scratchBytesOf(model, config.batchSize), parts)
-    state.compress(config)
-    if (backend.productRows) state.factorize(config.batchSize, compute)
     const cache = new ChunkCache(join(cacheFolder(), 'chunks'), limits.chunkCacheBytes)
     const source = openSampleStore(manifest, cache, (sha256) => blobs.fetch(sha256))
     const schedule = makeSchedule(config, manifest.sampleCount)
@@ -39,10 +35,17 @@ export function warmUpWith(backend: Backend, name: BackendName, threads: number)
       link.useTrace(trace.memory)
       traceGarbageCollection(trace.compute)
     }
+    const sender = new CheckpointSender(model.spec, (message, bytes) => link.send(message, bytes))
+    const common = { welcome, backend, schedule, sender, blobs, threads, trace }
+    if (config.pipelineStages > 1) return stageWorkshop({ ...common, model, source }, 0)
+    const { compute } = sharedThreads(threads)
+    const parts = partsOf(config, compute)
+    const state = new ModelState(model.spec, scratchBytesOf(model, config.batchSize), parts)
+    state.compress(config)
+    if (backend.productRows) state.factorize(config.batchSize, compute)
     const mates = await openMates({ config, model, state, samples, backend: name, threads, parts })
     const trainer = new Trainer(config, model, state, backend, source, schedule, clock, trace?.compute, mates)
-    const sender = new CheckpointSender(model.spec, (message, bytes) => link.send(message, bytes))
     const close = async () => mates?.crew.close()
-    return { welcome, backend, state, schedule, trainer, sender, blobs, clock, threads, trace, close }
+    return { ...common, state, trainer, clock, pipeline: null, close }
   }
 }

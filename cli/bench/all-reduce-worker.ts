@@ -75,7 +75,7 @@ export class AllReduceWorker {
   form(rank: number, peers: readonly Peer[]): void {
     const { algorithm, wire } = this.#collective
     const hub = algorithm === 'star'
-    this.#plan = { generation, rank, peers, lanes: null, hub, algorithm, wire }
+    this.#plan = { generation, rank, peers, lanes: null, hub, algorithm, wire, stages: 1 }
     this.#link.welcomed(runId, heartbeatMs)
     this.#link.form(this.#plan)
   }

@@ -4,7 +4,6 @@ import type { ImageDataset } from '../../shared/dataset/image-dataset.ts'
 import { protocolVersion } from '../../shared/protocol/control.ts'
 import { hubConnectionOf } from '../../shared/protocol/hub.ts'
 import { Communicator } from '../../worker/communicator.ts'
-import type { Workshop } from '../../worker/group-run.ts'
 import { type CommunicationThread, Link } from '../../worker/link.ts'
 import { Session } from '../../worker/session.ts'
 import { weightsSha256 } from '../../worker/step/checkpoint-files.ts'
@@ -13,6 +12,7 @@ import type { Group } from '../../worker/step/group.ts'
 import { ModelState, partsOf } from '../../worker/step/model-state.ts'
 import { type StepResult, Trainer, type Votes } from '../../worker/step/trainer.ts'
 import { counter, type FromThread } from '../../worker/thread-messages.ts'
+import type { Workshop } from '../../worker/workshop.ts'
 import type { SimulatedNetwork } from './simulated-network.ts'
 import type { SimulatedProcess } from './simulated-process.ts'
 import { SimulatedDataTransport, simulatedControlClient } from './simulated-sockets.ts'
@@ -178,6 +178,6 @@ function makeWorkshop(
   })
   return {
     ...{ welcome, backend, state, schedule, trainer, sender, blobs },
-    ...{ clock: process.clock, threads: 1, trace: null, close: () => Promise.resolve() },
+    ...{ clock: process.clock, threads: 1, trace: null, pipeline: null, close: () => Promise.resolve() },
   }
 }

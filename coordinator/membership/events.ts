@@ -1,4 +1,4 @@
-import type { StateIdentity, ToWorker } from '../../shared/protocol/control.ts'
+import type { HeldStage, StateIdentity, ToWorker } from '../../shared/protocol/control.ts'
 import type { RankReport, Topology } from '../../shared/protocol/topology.ts'
 import type { Loss } from './member.ts'
 import type { Quorum } from './quorum.ts'
@@ -7,7 +7,14 @@ import type { Membership, Outcome } from './state.ts'
 export type MembershipEvent =
   | { kind: 'hello'; workerId: string }
   /** `left`: the last generation that it was in, and has left. */
-  | { kind: 'ready'; workerId: string; endpoint: string; left: number; state: StateIdentity | null }
+  | {
+      kind: 'ready'
+      workerId: string
+      endpoint: string
+      left: number
+      state: StateIdentity | null
+      held?: HeldStage | undefined
+    }
   | { kind: 'joined'; workerId: string; generation: number; report: RankReport }
   | { kind: 'heard'; workerId: string }
   | { kind: 'returned'; workerId: string }
@@ -22,7 +29,14 @@ export type MembershipEvent =
     }
   | { kind: 'committed'; workerId: string; generation: number; step: number; seconds: number }
   | { kind: 'suspect'; workerId: string; generation: number; suspect: string; reason: string }
-  | { kind: 'halted'; workerId: string; generation: number; state: StateIdentity | null; reason: string }
+  | {
+      kind: 'halted'
+      workerId: string
+      generation: number
+      state: StateIdentity | null
+      held?: HeldStage | undefined
+      reason: string
+    }
   | { kind: 'finished'; workerId: string; generation: number; step: number; stopped: boolean }
   | { kind: 'drain'; workerId: string; reason: string }
   /** `certain`: its process is known to have ended. */

@@ -4,6 +4,7 @@ import { backOffMs } from './back-off.ts'
 import { type Decision, type MembershipEffect, toStop } from './events.ts'
 import { ahead, type Member } from './member.ts'
 import { rankIn } from './members.ts'
+import { pipelineQuorum } from './pipeline-quorum.ts'
 import { quorum } from './quorum.ts'
 import { isVoid, type Membership, named, present } from './state.ts'
 
@@ -60,17 +61,26 @@ function waitsFor(state: Membership, ready: readonly Member[], now: number): str
   return `the state of step ${state.furthest?.step} is with ${named([...state.outOfSight])}, out of sight`
 }
 
+/** As it may be gone on from. */
+function withoutVoid(state: Membership, member: Member): Member {
+  const { held } = member
+  const before = isVoid(state, held?.before ?? null) ? null : (held?.before ?? null)
+  return {
+    ...member,
+    ...{ state: isVoid(state, member.state) ? null : member.state, held: held && { ...held, before } },
+  }
+}
+
 /** Forms the next generation, or says what it waits for. */
 export function formIfEnough(state: Membership, now: number, tell = false): Decision {
-  const { startWorkers, minWorkers, maxWorkers } = state.options
+  const { startWorkers, minWorkers, maxWorkers, stages = 1 } = state.options
   const first = !state.formed
   const warming = first && !state.stopping && state.members.values().some((member) => member.standing === 'warming')
   if (warming && !tell) return { state, effects: [] }
-  const ready = candidates(state, now).map((member) =>
-    isVoid(state, member.state) ? { ...member, state: null } : member,
-  )
-  const wanted = state.stopping ? 1 : first ? startWorkers : minWorkers
+  const ready = candidates(state, now).map((member) => withoutVoid(state, member))
+  const wanted = Math.max(stages, state.stopping ? 1 : first ? startWorkers : minWorkers)
   const obstacle = state.held ? 'paused on request' : waitsFor(state, ready, now)
+  if (stages > 1 && state.stopping && ready.length < stages && obstacle === null) return stopped(state)
   if (ready.length < wanted || warming || obstacle !== null) {
     const reason = obstacle ?? state.reason
     const effects: MembershipEffect[] = tell ? [{ kind: 'waiting', ready: ready.length, wanted, reason }] : []
@@ -78,12 +88,18 @@ export function formIfEnough(state: Membership, now: number, tell = false): Deci
   }
   const generation = state.generation + 1
   const reason = first ? `${ready.length} ready, ${wanted} wanted` : state.reason
-  const next = quorum({ candidates: ready, lastGroup: state.group, maxWorkers, storedStep: state.storedStep, reason })
+  const { storedStep, group: lastGroup } = state
+  const question = { candidates: ready, lastGroup, maxWorkers, storedStep, reason }
+  const next = stages > 1 ? pipelineQuorum(question, stages) : quorum(question)
   const joining = next.group.map(
     (member): Member => ({
       ...{ ...member, standing: 'joining', entered: 0, inCollective: false, movedAt: now, report: null },
     }),
   )
+  const chosen = new Set(next.group.map(({ workerId }) => workerId))
+  const waiting = ready
+    .filter(({ workerId, standing }) => standing === 'halted' && !chosen.has(workerId))
+    .map((member): Member => ({ ...member, standing: 'ready', since: now }))
   const hub = goesThroughHub(state, now, ready)
   const hubUntil = hub && state.options.hub === 'fall-back' && state.hubUntil <= now ? now + apartMs : state.hubUntil
   return {
@@ -91,7 +107,7 @@ export function formIfEnough(state: Membership, now: number, tell = false): Deci
       ...state,
       phase: 'forming',
       generation,
-      members: state.members.withAll(joining),
+      members: state.members.withAll([...joining, ...waiting]),
       group: next.group.map((member) => member.workerId),
       aborted: false,
       fenced: false,
@@ -105,6 +121,12 @@ export function formIfEnough(state: Membership, now: number, tell = false): Deci
     },
     effects: [{ kind: 'form', generation, quorum: next, hub }],
   }
+}
+
+/** Too few to make the model whole: what they hold is in the newest checkpoint, or is lost. */
+function stopped(state: Membership): Decision {
+  const outcome = { status: 'interrupted', reason: 'stopped while a stage was missing' } as const
+  return { state: { ...state, phase: 'ended', outcome }, effects: [{ kind: 'end', outcome }] }
 }
 
 /** All have joined: they may step, and hear how their group hangs together. */

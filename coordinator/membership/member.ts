@@ -1,4 +1,4 @@
-import type { StateIdentity } from '../../shared/protocol/control.ts'
+import type { HeldStage, StateIdentity } from '../../shared/protocol/control.ts'
 import type { RankReport } from '../../shared/protocol/topology.ts'
 import type { Arrivals } from './failure-detector.ts'
 
@@ -10,6 +10,8 @@ export interface Member {
   readonly endpoint: string
   /** The bits that it holds, as of its last word about them; null: none worth having. */
   readonly state: StateIdentity | null
+  /** Of a pipeline: its stage, and the state that it can go back to; null: it holds the whole model. */
+  readonly held: HeldStage | null
   readonly step: number
   /** On its links to the other ranks of the group, once it has joined. */
   readonly report: RankReport | null

@@ -5,6 +5,7 @@ import { arrival } from './failure-detector.ts'
 import { candidates, formIfEnough, goesThroughHub, started } from './formation.ts'
 import type { Loss, Member } from './member.ts'
 import { rankIn } from './members.ts'
+import { wholePipelines } from './pipeline-quorum.ts'
 import { checkpoint, hold, pause, pauseHeld, resume, stop } from './requests.ts'
 import { returned, startAgain } from './returning.ts'
 import {
@@ -102,7 +103,9 @@ function hello(state: Membership, workerId: string, now: number): Decision {
 
 function ready(state: Membership, event: Extract<MembershipEvent, { kind: 'ready' }>, now: number): Decision {
   const { workerId, endpoint, left } = event
-  const next = update(state, workerId, now, { standing: 'ready', endpoint, state: event.state })
+  const next = update(state, workerId, now, {
+    ...{ standing: 'ready', endpoint, state: event.state, held: event.held ?? null },
+  })
   const outOfSight = without(state.outOfSight, workerId)
   return admit({ ...next, outOfSight, fenced: next.fenced || left === state.generation }, now)
 }
@@ -145,8 +148,10 @@ function admit(state: Membership, now: number): Decision {
   if (leaver && !finishing) return pause(state, `${leaver.workerId} leaves`, now)
   if (finishing || here.length >= state.options.maxWorkers) return still(state)
   if (!state.members.values().some((member) => member.standing === 'ready')) return still(state)
+  const { stages = 1, maxWorkers } = state.options
   const entrants = candidates(state, now).filter((member) => member.standing === 'ready')
-  if (entrants.length === 0) return still(state)
+  const larger = wholePipelines(Math.min(maxWorkers, here.length + entrants.length), stages) > here.length
+  if (entrants.length === 0 || (stages > 1 && !larger)) return still(state)
   return pause(state, `${named(entrants.map((member) => member.workerId))} joins`, now)
 }
 
@@ -182,6 +187,7 @@ function halted(state: Membership, event: Extract<MembershipEvent, { kind: 'halt
   const next = update({ ...note(state, event.state), fenced: true }, event.workerId, now, {
     standing: 'halted',
     state: event.state,
+    held: event.held ?? null,
     step: event.state?.step ?? 0,
   })
   return chain(state.phase === 'halting' ? still(next) : abort(next, event.reason, now), (after) =>

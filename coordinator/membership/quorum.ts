@@ -9,6 +9,8 @@ export interface Quorum {
   readonly state: StateIdentity
   /** A rank that holds them; null: they come from a checkpoint, or from the seed. */
   readonly source: number | null
+  /** Of pipelines: a rank that holds them, for each stage. */
+  readonly sources?: number[]
   readonly reason: string
 }
 
@@ -22,7 +24,7 @@ export interface QuorumQuestion {
   readonly reason: string
 }
 
-const byName = new Intl.Collator('en', { numeric: true })
+export const byName = new Intl.Collator('en', { numeric: true })
 
 /** Who is in the next generation and with which rank, and whose state counts. Pure. */
 export function quorum({ candidates, lastGroup, maxWorkers, storedStep, reason }: QuorumQuestion): Quorum {

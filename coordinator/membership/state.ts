@@ -27,6 +27,8 @@ export interface MembershipOptions {
   readonly heartbeatMs: number
   /** Whether groups go through the hub of the coordinator: `fall-back`, where members do not reach each other (apart.ts). */
   readonly hub: 'always' | 'fall-back' | 'never'
+  /** Workers that hold a model together, each a stage of it; left out: each holds the whole. */
+  readonly stages?: number
 }
 
 export interface Membership {
@@ -148,6 +150,7 @@ export function newMember(workerId: string, heartbeatMs: number, now: number): M
     standing: 'warming',
     endpoint: '',
     state: null,
+    held: null,
     step: 0,
     report: null,
     since: now,

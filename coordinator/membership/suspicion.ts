@@ -31,12 +31,17 @@ function stalled(state: Membership, now: number): Loss[] {
   if (group.some((member) => member.standing === 'finished')) return []
   // Before a pause, whoever has halted has done all that there is to do.
   const most = Math.max(...group.map((member) => member.entered))
-  const isThrough = ({ standing, entered }: Member) => standing === 'halted' || entered === most
+  // Stages of a pipeline wait for each other at other times, each for as many: whoever does not wait is waited for.
+  const pipelined = (state.options.stages ?? 1) > 1
+  const isThrough = ({ standing, entered, inCollective }: Member) =>
+    standing === 'halted' || (pipelined ? inCollective : entered === most)
   const someHalted = group.some(({ standing }) => standing === 'halted')
   const waitingSince = Math.max(...group.filter(isThrough).map((member) => member.movedAt))
   const waitedMs = now - waitingSince
   return group
-    .filter((member) => (someHalted ? member.standing !== 'halted' : member.entered < most && !member.inCollective))
+    .filter((member) =>
+      someHalted ? member.standing !== 'halted' : (pipelined || member.entered < most) && !member.inCollective,
+    )
     .filter((member) => Math.min(waitedMs, now - member.movedAt) > patience(state))
     .map(({ workerId }) => ({
       workerId,

@@ -6,6 +6,7 @@ import { registry } from '../model/registry.ts'
 import { completeCompression, compressionNames } from './compression-options.ts'
 import { usage } from './errors.ts'
 import { limits } from './limits.ts'
+import { checkPipeline, usualMicroBatches } from './pipeline-options.ts'
 import { checkPruning, pruneSchema } from './prune-options.ts'
 
 const positive = z.number().positive()
@@ -36,6 +37,8 @@ export const runConfigSchema = z.strictObject({
   batchSize: count.max(limits.maxBatchSize),
   /** Micro-batches in which a rank computes its part of a batch, one after the other, to need less memory. */
   accumulate: count.max(limits.maxLanes).default(1),
+  /** Stages that the layers are split into, one worker each (docs/pipeline.md); 1: every worker holds the whole model. */
+  pipelineStages: count.max(limits.maxStages).default(1),
   seed: z.number().int().min(0).max(Number.MAX_SAFE_INTEGER),
   lanes: count.max(limits.maxLanes),
   /** How gradients are added up over the ranks; `auto` picks by size, hosts and links (algorithm.ts). */
@@ -105,6 +108,7 @@ const shared = {
   steps: null,
   batchSize: 128,
   accumulate: 1,
+  pipelineStages: 1,
   seed: 1,
   lanes: 8,
   algorithm: 'auto',
@@ -155,8 +159,9 @@ export function resolveConfig(options: RunOptions): RunConfig {
     recipe: preset.name,
   }
   merged.learningRates = ratesOf(preset.recipe.learningRates, rest.learningRates, learningRate)
+  if (rest.accumulate === undefined) merged.accumulate = usualMicroBatches(merged, rest.lanes)
   if (rest.lanes === undefined && typeof merged.maxWorkers === 'number') {
-    const each = merged.reproducible === true ? 1 : Number(merged.accumulate)
+    const each = merged.reproducible === true ? 1 : Number(merged.accumulate) / Number(merged.pipelineStages)
     const enough = 2 ** Math.ceil(Math.log2(Math.max(1, merged.maxWorkers * each)))
     merged.lanes = Math.min(limits.maxLanes, Math.max(8, enough))
   }
@@ -164,6 +169,7 @@ export function resolveConfig(options: RunOptions): RunConfig {
   completeImageSize(config)
   checkModelOptions(config)
   checkPruning(config)
+  checkPipeline(config)
   if (config.reproducible) config.threads ??= 1
   if (config.reproducible && unordered.includes(config.algorithm)) {
     throw usage(
@@ -205,8 +211,9 @@ function completeImageSize(config: RunConfig): void {
 }
 
 /** A micro-batch is a lane or more of a worker; a reproducible run computes lane by lane anyway. */
-function checkAccumulation({ accumulate, maxWorkers, batchSize, lanes, reproducible }: RunConfig): void {
+function checkAccumulation({ accumulate, pipelineStages, batchSize, lanes, reproducible, ...config }: RunConfig): void {
   if (reproducible || accumulate === 1) return
+  const maxWorkers = config.maxWorkers / pipelineStages // the stages of a pipeline have the same images
   const wanted = accumulate * maxWorkers
   const [most, enough] = [Math.floor(batchSize / maxWorkers), 2 ** Math.ceil(Math.log2(wanted))]
   if (wanted > batchSize)

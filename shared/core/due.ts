@@ -4,8 +4,11 @@ import type { RunConfig } from './config.ts'
 const looksPerEpoch = { gan: 8, vae: 2, classifier: 0 } as const
 
 /** Steps between two looks at what a model makes; infinite: none. */
-export function inspectionEvery({ inspectEvery, description }: RunConfig, stepsPerEpoch: number): number {
-  const looks = looksPerEpoch[description.family]
+export function inspectionEvery(
+  { inspectEvery, description, pipelineStages }: RunConfig,
+  stepsPerEpoch: number,
+): number {
+  const looks = pipelineStages > 1 ? 0 : looksPerEpoch[description.family] // no rank holds the whole model
   if (looks === 0 || inspectEvery === 0) return Number.POSITIVE_INFINITY
   return inspectEvery ?? Math.max(10, Math.ceil(stepsPerEpoch / looks))
 }

@@ -6,6 +6,8 @@ export const limits = {
   maxSockets: 16_384,
   /** More processes on one host are a typing error, not a plan. */
   maxLocalWorkers: 64,
+  /** Of a pipeline: a stage has a layer with parameters at least, and a bubble as long as all the others together. */
+  maxStages: 64,
   /** A lane without a sample computes nothing, so more lanes than this only cost. */
   maxLanes: 1024,
   /** Global batch; keeps the reduced sample checksums exact in float32 (see sample-checksum.ts). */

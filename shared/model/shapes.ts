@@ -4,6 +4,9 @@ import type { Layer, NetworkSpec } from './layers.ts'
 /** Shape of a sample that goes into a layer. */
 export type Shape = readonly number[]
 
+/** In place of a layer's name: what goes into the network. No layer has this name. */
+export const networkInput = '<input>'
+
 /** What every layer gives for one sample: [values], or an image [height, width, channels]. `classes`: of labels. */
 export function outputShapes(network: NetworkSpec, classes: number, where = network.name): Map<string, Shape> {
   const shapes = new Map<string, Shape>()
@@ -14,7 +17,7 @@ export function outputShapes(network: NetworkSpec, classes: number, where = netw
 
 /** What goes into every layer. Errors say what is wrong with which layer. */
 export function* inputShapes(network: NetworkSpec, classes: number, where = network.name): Generator<[Layer, Shape]> {
-  const shapes = new Map<string, Shape>()
+  const shapes = new Map<string, Shape>([[networkInput, network.inputShape]])
   let current: Shape = network.inputShape
   for (const layer of network.layers) {
     const input = layer.input === null ? current : shapes.get(layer.input)

@@ -5,7 +5,7 @@ import { modelSpecSchema } from '../model/spec.ts'
 import { rankReportSchema, topologySchema } from './topology.ts'
 
 /** Peers of another version are refused at hello. */
-export const protocolVersion = 7
+export const protocolVersion = 8
 
 const natural = z.number().int().min(0)
 const hostAndPort = z.string().regex(/^(\[[0-9a-fA-F:.]{2,45}\]|[\w.-]{1,253}):\d{1,5}$/)
@@ -36,6 +36,10 @@ const restoreSchema = z.object({
  */
 export const stateIdentitySchema = z.object({ generation: natural, step: natural })
 export type StateIdentity = z.infer<typeof stateIdentitySchema>
+
+/** Of a worker that holds one stage of a pipeline: which one, and the state before the last step, to which it can go back. */
+const heldStageSchema = z.object({ stage: natural, before: stateIdentitySchema.nullable() })
+export type HeldStage = z.infer<typeof heldStageSchema>
 
 export const peerSchema = z.object({ workerId: z.string(), rank: natural, endpoint: z.string() })
 
@@ -88,7 +92,13 @@ const toCoordinatorSchema = z.discriminatedUnion('kind', [
     metrics: hostAndPort.nullable(),
   }),
   /** Warmed up; may enter at the next change of membership. */
-  z.object({ kind: z.literal('ready'), endpoint: z.string(), left: natural, state: stateIdentitySchema.nullable() }),
+  z.object({
+    kind: z.literal('ready'),
+    endpoint: z.string(),
+    left: natural,
+    state: stateIdentitySchema.nullable(),
+    held: heldStageSchema.optional(),
+  }),
   z.object({
     kind: z.literal('heartbeat'),
     attempt: natural,
@@ -120,6 +130,7 @@ const toCoordinatorSchema = z.discriminatedUnion('kind', [
     kind: z.literal('halted'),
     generation: natural,
     state: stateIdentitySchema.nullable(),
+    held: heldStageSchema.optional(),
     cause: z.enum(['failed', 'aborted', 'paused']),
     reason: z.string(),
   }),
@@ -180,6 +191,8 @@ const toWorkerSchema = z.discriminatedUnion('kind', [
     /** What every rank holds before the first step: its own, from the rank `source`, from a checkpoint, or from the seed. */
     state: stateIdentitySchema,
     source: natural.nullable(),
+    /** Of pipelines: for each stage a rank that holds its state, in place of `source`. */
+    sources: z.array(natural).optional(),
     restore: restoreSchema.nullable(),
     /** Times that the run has been rolled back: each lowers the learning rates. */
     rollbacks: natural,

@@ -21,10 +21,16 @@ export const frameKind = {
   probeAnswer: 8,
   /** Where the sender's streams are (stream-lane.ts). */
   streamOffer: 9,
+  /** An activation for the next stage of a pipeline, or its gradient for the one before: of micro-batch `bucket`. */
+  activation: 10,
+  activationGradient: 11,
 } as const
 
 /** Number of buckets that a phase may have: bucket numbers of a step are phase · this + bucket. */
 export const bucketsPerPhase = 64
+
+/** Buckets from here on are reduced over all ranks of a group of pipelines, those before it over the ranks of a stage. */
+export const wholeGroupBucket = 0x8000
 
 export interface FrameHeader {
   readonly kind: number
@@ -64,13 +70,20 @@ export function encodeFrameHeader(header: FrameHeader): Uint8Array {
   return bytes
 }
 
+/** The same header from another sender. */
+export function withSender(header: Uint8Array, sender: number): Uint8Array {
+  const bytes = Buffer.from(header)
+  bytes.writeUInt16LE(sender, 26)
+  return bytes
+}
+
 /** Null for anything that is not a frame of this version. */
 export function decodeFrameHeader(data: Uint8Array): FrameHeader | null {
   if (data.byteLength !== frameHeaderBytes) return null
   const bytes = Buffer.from(data.buffer, data.byteOffset, data.byteLength)
   if (bytes.readUInt32LE(0) !== magic || bytes.readUInt16LE(4) !== frameVersion) return null
   const kind = bytes.readUInt16LE(6)
-  if (kind < 1 || kind > 9) return null
+  if (kind < 1 || kind > 11) return null
   return {
     kind,
     run: bytes.readBigUInt64LE(8),

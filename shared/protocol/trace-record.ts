@@ -18,6 +18,7 @@ export const traceKinds = [
   { name: 'receive', form: 'span' },
   { name: 'fetch state', form: 'async' },
   { name: 'inspection', form: 'span' },
+  { name: 'pipeline wait', form: 'span' },
 ] as const satisfies readonly { name: string; form: 'span' | 'instant' | 'async' }[]
 
 export type TraceName = (typeof traceKinds)[number]['name']

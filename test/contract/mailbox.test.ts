@@ -174,7 +174,7 @@ function reductions(count: number, algorithm: 'auto' | 'ring' = 'auto') {
     const memory = createSharedMemory(1 << 20)
     const values = new Float32Array(memory.buffer, 0, 100).fill(rank + 1)
     const counters = new Int32Array(new SharedArrayBuffer(4 * counter.count))
-    const plan = { generation: 1, rank, peers, lanes: null, algorithm, wire: 'auto' as const, hub: false }
+    const plan = { generation: 1, rank, peers, lanes: null, algorithm, wire: 'auto' as const, hub: false, stages: 1 }
     const reduction = HostReduction.open({
       ...{ run: testRun, plan, files, kernel: loadKernel(memory), memory },
       ...{ scratch: { offset: 1 << 19, bytes: 1 << 16 }, counters },

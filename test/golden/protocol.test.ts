@@ -41,7 +41,7 @@ describe('the bytes that docs/protocol.md gives', () => {
   }
   const hello = {
     kind: 'hello' as const,
-    protocolVersion: 7,
+    protocolVersion: 8,
     workerId: 'w0',
     attempt: 1,
     runId: null,

@@ -21,7 +21,7 @@ const labels: Readonly<Record<string, string>> = {
   part: 'of worker-seconds, as [operations.md](operations.md) explains: `useful`, `recomputed`, `waiting`, `reforming`, `paused`, `starting`, `other`',
   patch: 'of the version',
   phase:
-    'of a step: `prepare`, `input`, `forward`, `backward`, `allReduce`, `optimizer`; of an incident: `detect`, `reform`, `firstCommit`; of the group: `waiting`, `forming`, `running`, `halting`, `ended`',
+    'of a step: `prepare`, `input`, `forward`, `backward`, `allReduce`, `optimizer`, of a pipeline `pipelineWait`; of an incident: `detect`, `reform`, `firstCommit`; of the group: `waiting`, `forming`, `running`, `halting`, `ended`',
   protocol: 'version of the control protocol',
   run_id: 'name of the run',
   space: 'of the heap, by V8',

@@ -9,9 +9,9 @@ export class Play {
   now = 0
 
   constructor(startWorkers: number, options: Partial<MembershipOptions> & { storedStep?: number } = {}) {
-    const { minWorkers = 1, maxWorkers = 8, storedStep = 0, hub = 'never' } = options
+    const { minWorkers = 1, maxWorkers = 8, storedStep = 0, hub = 'never', stages = 1 } = options
     this.state = initialMembership(
-      { startWorkers, minWorkers, maxWorkers, faultMs: 3000, orphanMs: 60_000, heartbeatMs: 250, hub },
+      { startWorkers, minWorkers, maxWorkers, faultMs: 3000, orphanMs: 60_000, heartbeatMs: 250, hub, stages },
       { generation: 0, storedStep },
     )
   }

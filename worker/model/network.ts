@@ -1,6 +1,6 @@
 import { assert } from '../../shared/core/errors.ts'
 import type { Layer, NetworkSpec } from '../../shared/model/layers.ts'
-import { isImageLayer } from '../../shared/model/shapes.ts'
+import { isImageLayer, networkInput } from '../../shared/model/shapes.ts'
 import type { Ops, Parameters, Tensor } from '../backend/backend.ts'
 
 type LinearLayer = Extract<Layer, { kernelSize: number } | { units: number }>
@@ -13,10 +13,10 @@ export function applyNetwork(
   x: Tensor,
   labels: Tensor | null = null,
 ): Map<string, Tensor> {
-  const outputs = new Map<string, Tensor>()
   const [first] = network.layers
   const rows = x.shape[0] ?? 0
   let current = first && isImageLayer(first) ? ops.reshape(x, [rows, ...network.inputShape]) : x
+  const outputs = new Map<string, Tensor>([[networkInput, current]])
   for (const layer of network.layers) {
     const input = layer.input === null ? current : outputs.get(layer.input)
     assert(input, `layer ${network.name}/${layer.name} has an input`)

@@ -29,13 +29,17 @@ export function vae(spec: ModelSpec, config: Hyperparameters): Model {
       const encoded = applyNetwork(ops, encoder, parameters, images, labels)
       const mean = encoded.get('mean') as Tensor
       const logVariance = encoded.get('logVariance') as Tensor
-      const z = ops.add(mean, ops.mul(noise, ops.exp(ops.scale(logVariance, 0.5))))
+      const z = latentOf(ops, mean, logVariance, noise)
       const logits = applySequential(ops, decoder, parameters, z, labels)
       const reconstruction = ops.scale(ops.bernoulli(logits, images), 1 / globalRows)
-      const divergence = twiceDivergence(ops, mean, logVariance)
-      const kl = ops.scale(ops.sum(divergence), 0.5 / globalRows)
-      const cost = config.freeBits > 0 ? freeOfCost(ops, divergence, config.freeBits, rows, globalRows) : kl
-      const weighted = beta === 1 ? cost : ops.scale(cost, beta)
+      const { kl, weighted } = divergenceCost(ops, {
+        mean,
+        logVariance,
+        beta,
+        freeBits: config.freeBits,
+        rows,
+        globalRows,
+      })
       return { loss: ops.add(reconstruction, weighted), scalars: { reconstruction, kl } }
     },
   })
@@ -53,6 +57,29 @@ export function vae(spec: ModelSpec, config: Hyperparameters): Model {
       return ops.scale(twiceDivergence(ops, mean, logVariance), 0.5)
     },
   }
+}
+
+/** z = μ + σ ε. */
+export function latentOf(ops: Ops, mean: Tensor, logVariance: Tensor, noise: Tensor): Tensor {
+  return ops.add(mean, ops.mul(noise, ops.exp(ops.scale(logVariance, 0.5))))
+}
+
+/** The KL term over the rows of the whole batch, and what it counts in the loss. */
+export function divergenceCost(
+  ops: Ops,
+  { mean, logVariance, beta, freeBits, rows, globalRows }: Heads & Pick<Hyperparameters, 'beta' | 'freeBits'>,
+): { readonly kl: Tensor; readonly weighted: Tensor } {
+  const divergence = twiceDivergence(ops, mean, logVariance)
+  const kl = ops.scale(ops.sum(divergence), 0.5 / globalRows)
+  const cost = freeBits > 0 ? freeOfCost(ops, divergence, freeBits, rows, globalRows) : kl
+  return { kl, weighted: beta === 1 ? cost : ops.scale(cost, beta) }
+}
+
+interface Heads {
+  readonly mean: Tensor
+  readonly logVariance: Tensor
+  readonly rows: number
+  readonly globalRows: number
 }
 
 /** 2 KL(N(μ, σ²) ‖ N(0, 1)) of every value. */

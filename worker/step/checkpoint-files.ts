@@ -2,12 +2,20 @@ import { createHash } from 'node:crypto'
 import type { RunConfig } from '../../shared/core/config.ts'
 import { RingleaderError } from '../../shared/core/errors.ts'
 import { decodeSafetensors, encodeSafetensors, type NamedTensor } from '../../shared/core/safetensors.ts'
-import type { ModelState } from './model-state.ts'
+import type { ModelState, WeightSlot } from './model-state.ts'
+
+/** A whole state: that of a worker, or those of all stages of a pipeline together. */
+export type HeldState = Pick<ModelState, 'slots' | 'averages' | 'networks'>
+
+const byName = (a: { name: string }, b: { name: string }): number => (a.name < b.name ? -1 : 1)
+
+/** Weights and moving averages in name order. */
+const sortedSlots = ({ slots, averages }: HeldState): WeightSlot[] => [...slots, ...averages].sort(byName)
 
 /** SHA-256 over the weights' bytes in name order. */
-export function weightsSha256(state: ModelState): string {
+export function weightsSha256(state: HeldState): string {
   const hash = createHash('sha256')
-  for (const slot of state.sortedSlots())
+  for (const slot of sortedSlots(state))
     hash.update(new Uint8Array(slot.weights.buffer, slot.weights.byteOffset, slot.weights.byteLength))
   return hash.digest('hex')
 }
@@ -19,12 +27,12 @@ export interface CheckpointFiles {
 }
 
 /** A copy of the whole state as two safetensors files, rounded where `dtype` is bf16; training may go on while they travel. */
-export function encodeCheckpoint(state: ModelState, dtype: RunConfig['checkpointDtype'] = 'fp32'): CheckpointFiles {
+export function encodeCheckpoint(state: HeldState, dtype: RunConfig['checkpointDtype'] = 'fp32'): CheckpointFiles {
   const encode = (tensors: NamedTensor[]) => encodeSafetensors(tensors, undefined, dtype === 'bf16' ? 'BF16' : 'F32')
-  const slots = [...state.slots].sort((a, b) => (a.name < b.name ? -1 : 1))
+  const slots = [...state.slots].sort(byName)
   return {
     weights: encode(
-      state.sortedSlots().map((slot) => ({ name: slot.name, shape: [...slot.shape], data: slot.weights })),
+      sortedSlots(state).map((slot) => ({ name: slot.name, shape: [...slot.shape], data: slot.weights })),
     ),
     optimizer: encode(
       slots.flatMap((slot) => [

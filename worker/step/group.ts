@@ -1,4 +1,6 @@
 import type { Settled } from '../../shared/collective/reduction.ts'
+import type { PipelinePlace } from '../../shared/pipeline/ranks.ts'
+import type { Parcel } from '../pipeline/handover.ts'
 
 export type HostBucket = [...Parameters<Group['allReduce']>, settled?: Settled]
 
@@ -17,6 +19,15 @@ export interface HostGroup {
   readonly factors: boolean
 }
 
+/** The stages beside a rank of a pipeline (docs/pipeline.md). */
+export interface PipelineGroup {
+  readonly place: PipelinePlace
+  /** Hands floats of the shared memory to a rank; settles once they may be written over. */
+  give(rank: number, parcel: Parcel): Promise<number>
+  /** Settles once what that rank gives lies at its place. Rejects once aborted. */
+  take(rank: number, parcel: Parcel): Promise<number>
+}
+
 /** What a step needs from the other ranks. */
 export interface Group {
   readonly generation: number
@@ -31,4 +42,6 @@ export interface Group {
   settle(outcome: 'keep' | 'restore'): void
   /** Set where all ranks are on one host and have agreed to reduce in their main threads (host-reduction.ts). */
   readonly host: HostGroup | null
+  /** Set in a group of pipelines: buckets below `wholeGroupBucket` (frame.ts) are then added over the ranks of the same stage. */
+  readonly pipeline?: PipelineGroup
 }

@@ -6,11 +6,19 @@ import { iterateSpectralNorms } from './spectral-norms.ts'
 /** Iterations that find the singular vectors of the first weights. */
 const firstIterations = 20
 
-/** Initial weights, a pure function of the seed and the parameter's position. Biases are 0 but for `torch`. */
-export function initializeWeights(state: ModelState, seed: number, initializer: RunConfig['initializer']): void {
+/**
+ * Initial weights, a pure function of the seed and the parameter's position in the whole model. Biases are 0 but for `torch`.
+ * `position`: by name, where the state holds a part of the model.
+ */
+export function initializeWeights(
+  state: ModelState,
+  seed: number,
+  initializer: RunConfig['initializer'],
+  position?: ReadonlyMap<string, number>,
+): void {
   for (const { offset, bytes } of state.regions) state.floats(offset, bytes / 4).fill(0)
   for (const [index, slot] of state.slots.entries()) {
-    const key = { seed, stream: randomStream.init, step: index, lane: 0 }
+    const key = { seed, stream: randomStream.init, step: position?.get(slot.name) ?? index, lane: 0 }
     const place = slot.weights.byteOffset
     if (slot.role === 'scale') slot.weights.fill(1)
     else if (slot.role === 'singularVector') state.kernel.philoxNormal(place, slot.size, key)

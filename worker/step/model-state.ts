@@ -26,6 +26,9 @@ export const tail = {
   spareVote: 24,
   checkpointVote: 25,
   factorsVote: 26,
+  /** Of a pipeline: sums of squares of up to two networks' gradients, and the part of the time that the ranks waited for neighbours. */
+  squares: 27,
+  bubble: 29,
 } as const
 
 /** A tensor of the flat weights. */

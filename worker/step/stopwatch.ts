@@ -1,8 +1,7 @@
 import type { Clock } from '../../shared/core/clock.ts'
 
-/** Where a step's time goes; everything between two laps counts as the later one's. */
-export const stepPhases = ['prepare', 'input', 'forward', 'backward', 'allReduce', 'optimizer'] as const
-export type StepPhase = (typeof stepPhases)[number]
+/** Where a step's time goes; everything between two laps counts as the later one's. `pipelineWait`: for a stage beside this one. */
+export type StepPhase = 'prepare' | 'input' | 'forward' | 'backward' | 'allReduce' | 'optimizer' | 'pipelineWait'
 
 export class Stopwatch {
   readonly #clock: Clock
@@ -31,7 +30,8 @@ export class Stopwatch {
     return (this.#clock.now() - this.#started) / 1000
   }
 
-  phaseSeconds(): Record<StepPhase, number> {
+  /** That of a pipeline is there where it has been waited for. */
+  phaseSeconds(): Record<Exclude<StepPhase, 'pipelineWait'>, number> & { pipelineWait?: number } {
     const seconds = (phase: StepPhase) => (this.#milliseconds.get(phase) ?? 0) / 1000
     return {
       prepare: seconds('prepare'),
@@ -40,6 +40,7 @@ export class Stopwatch {
       backward: seconds('backward'),
       allReduce: seconds('allReduce'),
       optimizer: seconds('optimizer'),
+      ...(this.#milliseconds.has('pipelineWait') ? { pipelineWait: seconds('pipelineWait') } : {}),
     }
   }
 }

@@ -48,13 +48,14 @@ export interface StepResult {
   readonly factors: boolean
 }
 
-const phaseKinds = {
+export const phaseKinds = {
   prepare: traceKind('prepare'),
   input: traceKind('input'),
   forward: traceKind('forward'),
   backward: traceKind('backward'),
   allReduce: traceKind('all-reduce wait'),
   optimizer: traceKind('optimizer'),
+  pipelineWait: traceKind('pipeline wait'),
 } satisfies Record<StepPhase, number>
 
 /**

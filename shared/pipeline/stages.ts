@@ -1,0 +1,135 @@
+import { usage } from '../core/errors.ts'
+import type { Layer, NetworkSpec } from '../model/layers.ts'
+import { parametersOf } from '../model/parameters.ts'
+import { inputShapes, networkInput, outputShapes, type Shape } from '../model/shapes.ts'
+import { labelClasses, type ModelSpec } from '../model/spec.ts'
+import { partition, type Span } from './partition.ts'
+
+/** A stage of a VAE: neighbouring layers of encoder → z → decoder. */
+export interface Stage {
+  /** The model with the layers of this stage alone, which have the names and the parameters that they have in the whole. */
+  readonly spec: ModelSpec
+  /** Shape of a row of what comes in: the image, or the activation of the stage before. */
+  readonly inputShape: Shape
+  /** Floats of a row of the activation that goes to the next stage; null: this is the last. */
+  readonly outputSize: number | null
+  readonly first: boolean
+  /** It makes μ, log σ² and z, and has the KL term of the loss. */
+  readonly heads: boolean
+}
+
+/** Layers that stay together: one with parameters, or both heads, and those without parameters in front. */
+interface Unit {
+  readonly network: NetworkSpec
+  readonly layers: readonly Layer[]
+  readonly inputShape: Shape
+  /** Multiplications of a row's way forward. */
+  readonly cost: number
+}
+
+const headNames: readonly string[] = ['mean', 'logVariance']
+
+/**
+ * What a stage's work counts: a backward pass takes twice a forward one, and a stage that is not the last goes forward twice
+ * (worker/pipeline/stage-step.ts).
+ */
+const weight = (stage: number, stages: number): number => (stage === stages - 1 ? 3 : 4)
+
+/** Part of a layer's work that is left where no gradient goes to its input: of two ways forward and one of two products back. */
+const imageCost = 3 / 4
+
+/** Splits a model so that the stages take about equally long. Errors: it has too few layers, or is no chain. */
+export function splitStages(spec: ModelSpec, stages: number): Stage[] {
+  const units = unitsOf(spec)
+  if (stages > units.length)
+    throw usage(
+      `--pipeline-stages ${stages}: model ${spec.name} can be cut into ${units.length} stages at most; write that or less`,
+    )
+  const spans = partition(
+    units.map(({ cost }, index) => (index === 0 ? imageCost : 1) * cost), // no gradient goes to the images
+    stages,
+    (stage) => weight(stage, stages),
+  )
+  return spans.map((span, number) => stageOf(spec, units, span, number === stages - 1))
+}
+
+function stageOf(spec: ModelSpec, units: readonly Unit[], { first, last }: Span, isLast: boolean): Stage {
+  const own = units.slice(first, last)
+  const networks = spec.networks.flatMap((network): NetworkSpec[] => {
+    const parts = own.filter((unit) => unit.network === network)
+    const [begin] = parts
+    if (!begin) return []
+    const layers = parts.flatMap((unit) => unit.layers)
+    const names = new Set(layers.map(({ name }) => name))
+    const inside = (layer: Layer) => layer.input === null || names.has(layer.input)
+    return [
+      {
+        name: network.name,
+        inputShape: [...begin.inputShape],
+        inputSize: sizeOf(begin.inputShape),
+        layers: layers.map((layer) => (inside(layer) ? layer : { ...layer, input: networkInput })),
+      },
+    ]
+  })
+  const next = units[last]
+  return {
+    spec: { ...spec, networks },
+    inputShape: own[0]?.inputShape ?? [],
+    outputSize: isLast || !next ? null : sizeOf(next.inputShape),
+    first: first === 0,
+    heads: own.some(({ layers }) => layers.some(({ name }) => headNames.includes(name))),
+  }
+}
+
+/** The layers of a VAE in the order in which an image goes through them. */
+function unitsOf(spec: ModelSpec): Unit[] {
+  const [encoder, decoder] = ['encoder', 'decoder'].map((name) =>
+    spec.networks.find((network) => network.name === name),
+  )
+  if (!encoder || !decoder)
+    throw usage(`--pipeline-stages splits the layers of a VAE; model ${spec.name} is a ${spec.family}, so leave it out`)
+  const trunk = encoder.layers.slice(0, -2)
+  const heads = encoder.layers.slice(-2)
+  const [mean, logVariance] = heads
+  const before = trunk.at(-1)?.name ?? null
+  const branches = mean?.name === 'mean' && logVariance?.name === 'logVariance' && logVariance.input === before
+  if (!branches || !isChain(trunk) || ![null, before].includes(mean.input) || !isChain(decoder.layers))
+    throw usage(
+      `--pipeline-stages: model ${spec.name} is no chain of layers that ends in mean and logVariance, and goes on behind them; leave it out`,
+    )
+  const unitsOfNetwork = (network: NetworkSpec): Unit[] => {
+    const shapes = new Map([...inputShapes(network, labelClasses)].map(([layer, shape]) => [layer.name, shape]))
+    const outputs = outputShapes(network, labelClasses)
+    const parameters = parametersOf(network)
+    const has = ({ name }: Layer) =>
+      parameters.some((parameter) => parameter.name.startsWith(`${network.name}/${name}/`))
+    const groups: Layer[][] = [[]]
+    for (const layer of network.layers) {
+      if (layer.name !== 'logVariance' && groups.at(-1)?.some(has)) groups.push([])
+      groups.at(-1)?.push(layer)
+    }
+    const trailing = groups.length > 1 && !groups.at(-1)?.some(has) ? (groups.pop() ?? []) : []
+    groups.at(-1)?.push(...trailing)
+    return groups.map((layers) => ({
+      ...{ network, layers, inputShape: shapes.get(layers[0]?.name ?? '') ?? [] },
+      cost: layers.reduce((sum, layer) => sum + costOf(layer, network, outputs.get(layer.name) ?? []), 0),
+    }))
+  }
+  return [...unitsOfNetwork(encoder), ...unitsOfNetwork(decoder)]
+}
+
+/** A kernel is gone over once for a row, that of a convolution once for each place of the image that it is laid on. */
+function costOf(layer: Layer, network: NetworkSpec, output: Shape): number {
+  const kernel = parametersOf(network).find(({ name }) => name === `${network.name}/${layer.name}/kernel`)
+  if (!kernel) return sizeOf(output)
+  const [height = 1, width = 1] = output
+  const places = layer.kind === 'conv2d' ? height * width : 1
+  const turned = layer.kind === 'conv2dTranspose' ? (height * width) / layer.strides ** 2 : 1
+  return sizeOf(kernel.shape) * places * turned
+}
+
+function isChain(layers: readonly Layer[]): boolean {
+  return layers.every(({ input }, index) => input === null || input === layers[index - 1]?.name)
+}
+
+const sizeOf = (shape: Shape): number => shape.reduce((product, extent) => product * extent, 1)
