@@ -63,6 +63,18 @@ describe.each(['vae', 'conv-vae', 'conditional-vae'])('a pipeline of a %s', (mod
   })
 })
 
+it('has the bits of one worker on the wasm backend too', async () => {
+  const native = backend
+  backend = await openBackend('wasm', 1)
+  try {
+    const options = { reproducible: true, lanes: 8, maxWorkers: 2 }
+    const plain = await plainlyTrained(options)
+    expect(weightsSha256((await trained({ ...options, pipelineStages: 2 })).whole)).toBe(weightsSha256(plain.state))
+  } finally {
+    backend = native
+  }
+})
+
 it('one pipeline has the bits of one worker with as many micro-batches, without --reproducible', async () => {
   const options = { lanes: 8, accumulate: 4, maxWorkers: 2, freeBits: 0.05, beta: 2, clipGradientNorm: 0.5 }
   const plain = await plainlyTrained(options)
