@@ -6,6 +6,7 @@ import { benchStepCommand } from './command/bench-step.ts'
 import { benchWorkerCommand } from './command/bench-worker.ts'
 import { chaosCommand } from './command/chaos.ts'
 import { coordinatorCommand } from './command/coordinator.ts'
+import { devicesCommand } from './command/devices.ts'
 import { evaluateCommand } from './command/evaluate.ts'
 import { exportCommand } from './command/export.ts'
 import { generateCommand } from './command/generate.ts'
@@ -36,6 +37,7 @@ export const commands: readonly Command[] = [
   benchScalingCommand,
   benchScaleCommand,
   benchCoordinatorCommand,
+  devicesCommand,
   setupCommand,
 ]
 

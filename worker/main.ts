@@ -16,6 +16,8 @@ export interface WorkerOptions {
   readonly coordinator: string
   readonly workerId: string
   readonly backend: BackendName
+  /** A part of the name of the GPU to compute on; null: the fastest, or none. */
+  readonly device: string | null
   readonly threads: number
   /** Address that peers connect to, such as tcp://10.0.0.2:0 (0: any free port). */
   readonly dataBind: string
@@ -46,7 +48,7 @@ export function startWorker(options: WorkerOptions): RunningWorker {
   const run = async (): Promise<number> => {
     log.info('starts', { host: hostname(), processId: process.pid, threads: options.threads })
     const threads = options.backend === 'webgpu' ? 1 : options.threads // a GPU has threads of its own
-    const backend = await openBackend(options.backend, sharedThreads(threads).operations)
+    const backend = await openBackend(options.backend, sharedThreads(threads).operations, options.device)
     log.info('has a backend', { backend: `${backend.name} ${backend.version}` })
     countGarbageCollection(new Int32Array(counters), counter.collectingMicros)
     const link = new Link(openThread({ ...options, counters }), new Int32Array(counters))

@@ -1,6 +1,6 @@
 import type { Options } from 'yargs'
 import { resolveConfig, usage } from '../../shared/core/config.ts'
-import { backendFlag } from '../command/worker.ts'
+import { backendFlag } from '../device.ts'
 import { runFlags } from '../run-options.ts'
 import { type Span, type Training, trainingRequest } from './training.ts'
 

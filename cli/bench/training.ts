@@ -76,7 +76,7 @@ class RunningTraining {
     const { backend, threads } = training
     this.#training = training
     this.#folder = folder
-    this.#group = new LocalGroup({ backend, threads, quiet: true })
+    this.#group = new LocalGroup({ engines: [{ backend, device: null }], threads, quiet: true })
     this.#over = this.#group.run({
       request: { ...trainingRequest(training), runDir: folder },
       ...{

@@ -46,7 +46,11 @@ export async function chaosOfProcesses(
     }
     const settings = { ...coordinator, startWorkers: workers, faultMs: faultTimeout(parsed), tokenFile: null }
     const runDir = join(base, name)
-    return runProcesses({ backend: chosen, threads: 1 }, { ...settings, request: request(name), runDir }, some)
+    return runProcesses(
+      { engines: [{ backend: chosen, device: null }], threads: 1 },
+      { ...settings, request: request(name), runDir },
+      some,
+    )
   }
   tell(`undisturbed, for comparison: ${join(base, 'undisturbed')}`)
   const undisturbed = await run('undisturbed', [])

@@ -5,9 +5,9 @@ import { alternate } from '../bench/rounds.ts'
 import { comparedScaling, toldScaling } from '../bench/scaling.ts'
 import { measureTrainings } from '../bench/training.ts'
 import { checked, spanOf, trainingFlags } from '../bench/training-flags.ts'
+import { checkedBackend } from '../device.ts'
 import { chosenBackend } from '../native-setup.ts'
 import type { Command } from '../parse.ts'
-import { checkedBackend } from './worker.ts'
 
 export const benchScalingCommand: Command = {
   name: 'bench scaling',

@@ -5,9 +5,10 @@ import { comparedSteps, toldSteps } from '../bench/step-comparison.ts'
 import { toldFigures } from '../bench/step-figures.ts'
 import { measureTrainings, type Span, type Training } from '../bench/training.ts'
 import { checked, spanOf, trainingFlags } from '../bench/training-flags.ts'
+import { checkedBackend } from '../device.ts'
 import { chosenBackend, threadsPerWorker } from '../native-setup.ts'
 import type { Command } from '../parse.ts'
-import { checkedBackend, checkedThreads } from './worker.ts'
+import { checkedThreads } from './worker.ts'
 
 export const benchStepCommand: Command = {
   name: 'bench step',

@@ -4,11 +4,11 @@ import { limits } from '../../shared/core/limits.ts'
 import { chaosOfProcesses } from '../chaos/chaos-processes.ts'
 import { type Fault, type FaultKind, planFromSeed, readPlan } from '../chaos/plan.ts'
 import { phasesOf, toldVerdict, type Verdict } from '../chaos/verdict.ts'
+import { backendFlag, checkedBackend } from '../device.ts'
 import type { Command } from '../parse.ts'
 import { faultTimeoutFlag, runFlags } from '../run-options.ts'
 import { type Simulated, simulate } from '../simulation/simulate.ts'
 import { wholeNumber } from '../values.ts'
-import { backendFlag, checkedBackend } from './worker.ts'
 
 const commonKinds = [
   ...(['kill', 'stop', 'slow', 'partition', 'drop', 'delay', 'coordinator-kill', 'join', 'leave'] as const),

@@ -1,12 +1,13 @@
 import { exitCode } from '../../shared/core/errors.ts'
 import { limits } from '../../shared/core/limits.ts'
 import { describeEvaluation } from '../describe-evaluation.ts'
+import { backendFlag, checkedBackend } from '../device.ts'
 import { evaluateFolder } from '../evaluate-folder.ts'
 import { prepareNative, threadsPerWorker } from '../native-setup.ts'
 import type { Command } from '../parse.ts'
 import { jsonFlag } from '../run-options.ts'
 import { wholeNumber } from '../values.ts'
-import { backendFlag, checkedBackend, checkedThreads, threadsFlag } from './worker.ts'
+import { checkedThreads, threadsFlag } from './worker.ts'
 
 export const evaluateCommand: Command = {
   name: 'evaluate',

@@ -7,11 +7,11 @@ import { encodeNpy } from '../../shared/core/npy.ts'
 import { openDataset } from '../../shared/dataset/open-dataset.ts'
 import { labelClasses } from '../../shared/model/spec.ts'
 import { generateFromCheckpoint, interpolationSteps, type Picture } from '../../worker/generate.ts'
+import { backendFlag, checkedBackend } from '../device.ts'
 import { prepareNative, threadsPerWorker } from '../native-setup.ts'
 import type { Command } from '../parse.ts'
 import { wholeNumber } from '../values.ts'
 import { writeSounds } from '../write-sounds.ts'
-import { backendFlag, checkedBackend } from './worker.ts'
 
 const maxCount = 100_000
 

@@ -3,6 +3,7 @@ import { resolveConfig, usage } from '../../shared/core/config.ts'
 import { exitCode, RingleaderError } from '../../shared/core/errors.ts'
 import { limits } from '../../shared/core/limits.ts'
 import { writePlot } from '../bench/plot.ts'
+import { backendFlag, checkedBackend } from '../device.ts'
 import { withModelFile } from '../model-file.ts'
 import { chosenBackend } from '../native-setup.ts'
 import type { Command } from '../parse.ts'
@@ -14,7 +15,7 @@ import { sweepPlot } from '../sweep/sweep-plot.ts'
 import { ranked, sweepTable } from '../sweep/sweep-table.ts'
 import { type TrialValues, trialsOf } from '../sweep/trials.ts'
 import { wholeNumber } from '../values.ts'
-import { backendFlag, checkedBackend, checkedThreads, threadsFlag } from './worker.ts'
+import { checkedThreads, threadsFlag } from './worker.ts'
 
 export const sweepCommand: Command = {
   name: 'sweep',

@@ -1,5 +1,5 @@
 import { resolveConfig } from '../../shared/core/config.ts'
-import { limits } from '../../shared/core/limits.ts'
+import { automaticCrowd, backendFlag, checkedEngines, checkedWorkers, deviceFlag } from '../device.ts'
 import { chosenBackend } from '../native-setup.ts'
 import type { Command } from '../parse.ts'
 import { LocalGroup } from '../process/local-group.ts'
@@ -13,17 +13,21 @@ import {
   tokenFile,
   tokenFileFlag,
 } from '../run-options.ts'
-import { hostAndPort, wholeNumber } from '../values.ts'
+import { hostAndPort } from '../values.ts'
 import { verbosity, verbosityFlags } from '../verbosity.ts'
-import { backendFlag, checkedBackend, checkedThreads, threadsFlag } from './worker.ts'
+import { checkedThreads, threadsFlag } from './worker.ts'
 
 export const trainCommand: Command = {
   name: 'train',
   summary: 'a coordinator and N local workers in one go',
   example: 'ringleader train --model vae --epochs 10 --workers 2',
   flags: {
-    workers: { type: 'number', describe: 'worker processes on this host (default: 2)' },
+    workers: {
+      type: 'string',
+      describe: 'worker processes on this host, or auto: one a GPU, else one a core (default: 2)',
+    },
     backend: backendFlag,
+    device: { ...deviceFlag, describe: `${deviceFlag.describe}; several with commas, which the workers take in turns` },
     threads: { ...threadsFlag, describe: 'threads of each worker (default: the cores, shared out)' },
     http: {
       ...httpFlag,
@@ -39,9 +43,11 @@ export const trainCommand: Command = {
   async run(parsed) {
     const threads = parsed.threads === undefined ? null : checkedThreads(parsed.threads, 1)
     const bound = parsed.reproducible === true && threads !== null ? { threads } : {}
-    const request = runRequest(parsed, false, { ...workerCount(parsed), ...bound })
+    const asked = checkedEngines(parsed.backend, parsed.device)
+    const { workers, engines } =
+      parsed.workers === 'auto' ? await automaticCrowd(asked) : { workers: parsed.workers, engines: asked }
+    const request = runRequest(parsed, false, { ...workerCount(workers, parsed.resume !== undefined), ...bound })
     if (request.resume === null) resolveConfig(request.options)
-    const backend = checkedBackend(parsed.backend)
     const http = parsed.http === undefined ? httpFlag.default : String(parsed.http)
     hostAndPort(http)
     const settings = {
@@ -55,13 +61,13 @@ export const trainCommand: Command = {
       faultMs: faultTimeout(parsed),
       tokenFile: tokenFile(parsed),
     }
-    return new LocalGroup({ backend: await chosenBackend(backend), threads }).run(settings)
+    const chosen = []
+    for (const { backend, device } of engines) chosen.push({ backend: await chosenBackend(backend), device })
+    return new LocalGroup({ engines: chosen, threads }).run(settings)
   },
 }
 
-function workerCount(parsed: Readonly<Record<string, unknown>>): { minWorkers?: number; maxWorkers?: number } {
-  const given = parsed.workers
-  if (given === undefined) return parsed.resume === undefined ? { minWorkers: 1, maxWorkers: 2 } : {}
-  const workers = wholeNumber('workers', given, 1, limits.maxLocalWorkers)
-  return { minWorkers: 1, maxWorkers: workers }
+function workerCount(given: unknown, resumed: boolean): { minWorkers?: number; maxWorkers?: number } {
+  if (given === undefined) return resumed ? {} : { minWorkers: 1, maxWorkers: 2 }
+  return { minWorkers: 1, maxWorkers: checkedWorkers(given) }
 }

@@ -1,16 +1,15 @@
 import { hostname } from 'node:os'
 import { checkedName, usage } from '../../shared/core/config.ts'
 import { exitCode } from '../../shared/core/errors.ts'
-import { type BackendName, backendNames } from '../../worker/backend/open-backend.ts'
 import { type RunningWorker, startWorker } from '../../worker/main.ts'
 import { besideData, type MetricsPlace } from '../../worker/metrics/metrics-server.ts'
 import { usesColor } from '../color.ts'
+import { backendFlag, checkedEngine, deviceFlag } from '../device.ts'
 import type { Command } from '../parse.ts'
 import { checkedAddress, hostAndPort, isLoopback, wholeNumber } from '../values.ts'
 import { verbosity, verbosityFlags } from '../verbosity.ts'
 import { defaultCoordinator } from './coordinator.ts'
 
-export const backendFlag = { type: 'string', describe: 'tensorflow, webgpu, wasm or auto', default: 'auto' } as const
 export const threadsFlag = { type: 'number', describe: 'threads of a worker for tensor operations' } as const
 
 export const workerCommand: Command = {
@@ -35,6 +34,7 @@ export const workerCommand: Command = {
     },
     id: { type: 'string', describe: 'name of this worker (default: host and process id)' },
     backend: backendFlag,
+    device: deviceFlag,
     threads: threadsFlag,
     'connect-timeout': { type: 'number', describe: 'seconds to wait for the coordinator', default: 60 },
     'reconnect-timeout': {
@@ -58,7 +58,7 @@ export const workerCommand: Command = {
     const worker = startWorker({
       coordinator,
       workerId,
-      backend: checkedBackend(parsed.backend),
+      ...checkedEngine(parsed.backend, parsed.device),
       threads: checkedThreads(parsed.threads, 1),
       dataBind,
       metrics: metricsPlace(parsed.metrics, dataBind),
@@ -83,12 +83,6 @@ function metricsPlace(value: unknown, dataBind: string): MetricsPlace | null {
 function seconds(flag: string, value: unknown): number {
   if (Number(value) > 0) return Number(value)
   throw usage(`--${flag} ${String(value)}: write seconds above 0`)
-}
-
-export function checkedBackend(value: unknown): BackendName {
-  const name = backendNames.find((candidate) => candidate === value)
-  if (!name) throw usage(`--backend ${String(value)} is unknown; write one of ${backendNames.join(', ')}`)
-  return name
 }
 
 /** `workers` share the cores of this host unless the user says how many threads each has. */

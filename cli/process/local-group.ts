@@ -1,9 +1,9 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { assert, exitCode } from '../../shared/core/errors.ts'
-import type { BackendName } from '../../worker/backend/open-backend.ts'
 import type { WorkerOptions } from '../../worker/main.ts'
 import { besideData } from '../../worker/metrics/metrics-server.ts'
+import type { Engine } from '../device.ts'
 import { threadsPerWorker } from '../native-setup.ts'
 import type { CoordinatorSettings } from '../run-coordinator.ts'
 import { levelOf, type Verbosity } from '../verbosity.ts'
@@ -15,7 +15,8 @@ import { WorkerOutput } from './worker-output.ts'
 export type WorkerPlace = Pick<WorkerOptions, 'coordinator' | 'dataBind' | 'advertise'>
 
 interface LocalGroupSettings {
-  readonly backend: BackendName
+  /** What the workers compute with, in turns. */
+  readonly engines: readonly Engine[]
   readonly threads: number | null
   /** Nothing but errors is printed. */
   readonly quiet?: boolean
@@ -127,7 +128,10 @@ export class LocalGroup {
   async #startWorker(workerId: string): Promise<void> {
     const listening = this.#listening
     assert(listening, 'workers are started once the coordinator listens')
-    const { backend, threads } = this.#settings
+    const { engines, threads } = this.#settings
+    const turn = Number(/\d+$/.exec(workerId)?.[0] ?? 0) % engines.length // the same when it is started again
+    const computes = engines[turn]
+    assert(computes, 'there is a place for each worker')
     const plain = { coordinator: listening.endpoint, dataBind: 'tcp://127.0.0.1:0', advertise: null }
     const place = (await this.#settings.place?.(workerId, listening.endpoint)) ?? plain
     const worker = fork(new URL('./worker-process.js', import.meta.url), {
@@ -144,7 +148,7 @@ export class LocalGroup {
       metrics: besideData(place.dataBind),
       log: { level: levelOf(this.#verbosity), format: 'json' } as const,
       workerId,
-      backend,
+      ...computes,
       threads: listening.threads ?? threads ?? threadsPerWorker(listening.startWorkers ?? listening.workers),
       connectTimeoutMs: 30_000,
       reconnectTimeoutMs: 600_000,

@@ -144,7 +144,7 @@ export class Sweep {
       : { ...trial.request, runDir, name: trialName(trial) }
     const log = `${runDir}.log`
     const code = await withLog(log, (output) =>
-      new LocalGroup({ backend, threads, output }).run({
+      new LocalGroup({ engines: [{ backend, device: null }], threads, output }).run({
         ...{ request, bind: 'tcp://127.0.0.1:0', http: '127.0.0.1:0', httpFallBack: true, json: false },
         ...{ verbosity: 'quiet', startWorkers: null, faultMs, tokenFile: null },
       }),

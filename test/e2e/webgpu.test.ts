@@ -63,6 +63,22 @@ describe.skipIf(!gpu || !native)('on a GPU', () => {
     expect(events.some(({ kind }) => kind === 'diverged')).toBe(false)
   })
 
+  it('devices are listed, and dealt to the workers of train in turns', async () => {
+    const listed = await ringleader('devices', '--json')
+    const { devices } = JSON.parse(listed.stdout) as { devices: { device: string }[] }
+    expect(devices[0]).toMatchObject({ device: 'cpu', backend: 'tensorflow' })
+    const onGpu = devices.find(({ device }) => device.startsWith('webgpu:'))?.device
+    const folder = join(temporaryFolder(), 'run')
+    const args = ['--device', `cpu,${onGpu}`, '--workers', '2', '--steps', '4', '--batch-size', '64']
+    const { code, stderr } = await ringleader('train', ...args, '--run-dir', folder)
+    expect(code, stderr).toBe(0)
+    const joins = readLines(join(folder, 'events.jsonl')).filter(({ kind }) => kind === 'join')
+    expect(joins.map(({ workerId, backend }) => [workerId, String(backend).split(' ')[0]]).sort()).toEqual([
+      ['worker-0', 'tensorflow'],
+      ['worker-1', 'webgpu'],
+    ])
+  })
+
   it.runIf(software)('a worker whose GPU refuses goes with the cause; the other goes on', async () => {
     const wide = { ...imageVae.networks[0]?.layers[0], filters: 22, strides: 1 } // an image more than 128 MiB for half the batch
     const [encoder, decoder] = imageVae.networks

@@ -3,5 +3,6 @@ import { available } from './cli.ts'
 
 /** Whether the webgpu backend finds a device: a GPU, or Mesa's software Vulkan. */
 export async function hasGpu(): Promise<boolean> {
-  return available((await deviceNames(await loadDawn())).length > 0, 'Vulkan (mesa-vulkan-drivers of 25.0 or newer)')
+  const names = await loadDawn().then(deviceNames, () => [])
+  return available(names.length > 0, 'Vulkan (mesa-vulkan-drivers of 25.0 or newer)')
 }
