@@ -1,6 +1,7 @@
 import type { ToCoordinator } from '../shared/protocol/control.ts'
 import type { MembershipEvent } from './membership/events.ts'
 import { rankIn } from './membership/members.ts'
+import { SlowLinks } from './membership/slow-links.ts'
 import type { Membership } from './membership/state.ts'
 import { type Pace, Stragglers } from './membership/stragglers.ts'
 import { Replicas } from './replicas.ts'
@@ -15,6 +16,7 @@ export class Comparison {
   /** By stage of a pipeline: only those that compute the same compare. */
   readonly #stragglers: readonly Stragglers[]
   readonly #stages: number
+  readonly #links = new SlowLinks()
 
   constructor(record: RunRecord, membership: () => Membership, apply: (event: MembershipEvent) => void) {
     this.#record = record
@@ -22,11 +24,15 @@ export class Comparison {
     this.#apply = apply
     this.#stages = membership().options.stages ?? 1
     this.#stragglers = Array.from({ length: this.#stages }, () => new Stragglers())
-    record.metrics.watchSlow(() => this.#stragglers.flatMap(({ causes }) => causes))
+    record.metrics.watchSlow(() => [
+      ...this.#stragglers.flatMap(({ causes }) => causes),
+      ...this.#links.workerIds.map(() => 'network' as const),
+    ])
   }
 
   formed(group: readonly string[]): void {
     for (const [stage, stragglers] of this.#stragglers.entries()) stragglers.formed(this.#alike(group, stage))
+    this.#links.formed(group)
   }
 
   #alike(group: readonly string[], stage: number): string[] {
@@ -58,10 +64,23 @@ export class Comparison {
       const straggler = stragglers.report(workerId, seconds - allReduceSeconds)
       if (straggler) this.#record.straggles(straggler)
     }
+    if (load?.late) this.#late(workerId, load.late)
+  }
+
+  #late(workerId: string, late: readonly { rank: number; seconds: number }[]): void {
+    const { group } = this.#membership()
+    const named = late.flatMap(({ rank, seconds }) => {
+      const other = group[rank]
+      return other === undefined ? [] : [{ workerId: other, seconds }]
+    })
+    const compute = (id: string) => this.#stragglers[this.#stageOf(id)]?.pace(id).computeSeconds ?? null
+    const straggler = this.#links.report(workerId, named, compute)
+    if (straggler) this.#record.straggles(straggler)
   }
 
   pace(workerId: string): Pace {
-    return this.#stragglers[this.#stageOf(workerId)]?.pace(workerId) ?? { computeSeconds: null, slow: null }
+    const pace = this.#stragglers[this.#stageOf(workerId)]?.pace(workerId) ?? { computeSeconds: null, slow: null }
+    return pace.slow === null && this.#links.has(workerId) ? { ...pace, slow: 'network' } : pace
   }
 
   /** Whoever holds other bits than most is expelled; where nobody can tell who is right, everybody is. */

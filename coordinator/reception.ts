@@ -1,5 +1,6 @@
 import type { RunConfig } from '../shared/core/config.ts'
 import { protocolVersion, type ToCoordinator } from '../shared/protocol/control.ts'
+import type { Seat } from './advisor/layout.ts'
 import type { BlobStore } from './blob-store.ts'
 import type { Scraped } from './http/discovery.ts'
 import type { MembershipEvent } from './membership/events.ts'
@@ -39,6 +40,14 @@ export class Reception {
   /** Number of the worker's last hello. */
   attemptOf(workerId: string): number {
     return this.#hellos.get(workerId)?.attempt ?? 0
+  }
+
+  /** Where each of these workers computes. */
+  seatsOf(workerIds: readonly string[]): Seat[] {
+    return workerIds.map((workerId) => {
+      const { host = workerId, cores = 1, threads = 1 } = this.#hellos.get(workerId) ?? {}
+      return { host, cores, threads }
+    })
   }
 
   /** Workers that are here and serve /metrics. */
@@ -121,14 +130,14 @@ export class Reception {
   }
 
   #admit(peer: string, hello: Hello): void {
-    const { workerId, host, processId, backend, threads, absence, metrics } = hello
+    const { workerId, host, processId, backend, threads, cores, absence, metrics } = hello
     this.#hellos.set(workerId, hello)
     this.#parts.peers.bind(workerId, peer)
     this.#parts.apply({ kind: 'hello', workerId })
     if (!this.#parts.membership().members.has(workerId)) return this.#parts.peers.forget(workerId)
     this.#parts.record.backends.bind(backend)
     this.#parts.record.metrics.joined(workerId, hello)
-    this.#parts.run.folder.event('join', { workerId, host, processId, backend, threads, absence, metrics })
+    this.#parts.run.folder.event('join', { workerId, host, processId, backend, threads, cores, absence, metrics })
     this.#welcome(peer, workerId)
   }
 

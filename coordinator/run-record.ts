@@ -1,10 +1,11 @@
 import { unknownTopology } from '../shared/collective/topology.ts'
 import { messageOf } from '../shared/core/errors.ts'
-import { encodeImageGrid } from '../shared/core/image-grid.ts'
 import { makeSchedule, type Schedule } from '../shared/core/schedule.ts'
 import { seatsOf } from '../shared/pipeline/ranks.ts'
 import type { CommittedStep, StateIdentity } from '../shared/protocol/control.ts'
 import type { Topology } from '../shared/protocol/topology.ts'
+import { Advisor } from './advisor/advisor.ts'
+import type { Seat } from './advisor/layout.ts'
 import { Alarms, type RaisedAlarm } from './alarms.ts'
 import { Backends } from './backends.ts'
 import type { CheckpointMessage } from './checkpoint/checkpoint-intake.ts'
@@ -50,6 +51,7 @@ export class RunRecord {
   readonly backends: Backends
   readonly goodput: Goodput
   readonly stability: StabilityRecord
+  readonly advisor: Advisor
 
   constructor(run: PreparedRun, observer: RunObserver, now: number) {
     this.run = run
@@ -59,6 +61,7 @@ export class RunRecord {
     this.schedule = makeSchedule(run.config, run.dataset.train.count)
     this.#tally = new Tally(this.schedule, run.dataset.train.count, run.config.seed)
     this.metrics = new Metrics(run, () => this.checkpoints.step)
+    this.advisor = new Advisor(run)
     this.#logEvery = Math.ceil(this.schedule.totalSteps / maxMetricsLines)
     this.checkpoints = new Checkpoints(run, this.schedule)
     this.#rollBacks = new RollBacks(run, this.checkpoints)
@@ -159,14 +162,8 @@ export class RunRecord {
     if (step.skipped)
       this.run.folder.event('skipped', { step: step.step, reason: 'the reduced gradient is not finite, or too large' })
     this.#observer.committed(step)
+    this.advisor.committed(step)
     this.stability.tell()
-  }
-
-  /** `bytes`: float32 images [count, height, width, channels] in 0…1. */
-  samples(step: number, bytes: Uint8Array): void {
-    const images = new Float32Array(Uint8Array.from(bytes).buffer)
-    const { height, width, channels } = this.run.dataset
-    this.run.folder.samples(step, encodeImageGrid(images, { height, width, channels }))
   }
 
   /** A checkpoint of bits that are not those of most must not be gone on from. */
@@ -211,12 +208,12 @@ export class RunRecord {
     this.#observer.incident(`${workerId} is lost: ${reason}`, workerId)
   }
 
-  /** A worker computes for much longer than the others, or does so no more. */
+  /** A worker takes much longer than the others, or does so no more. */
   straggles({ workerId, ratio, cause, slow }: Straggler): void {
     const { steps } = this.ledger
     this.run.folder.event(slow ? 'slow' : 'slow-over', { workerId, step: steps, ratio, cause })
     if (slow)
-      this.#observer.incident(`${workerId} is slow: it computes ${ratio} times as long as the others (${cause})`)
+      this.#observer.incident(`${workerId} is slow: a step takes it ${ratio} times as long as the others (${cause})`)
   }
 
   /** A worker went by itself, at a step boundary. */
@@ -230,8 +227,9 @@ export class RunRecord {
     this.#observer.incident(`paused at step ${this.ledger.steps}: ${ready} of ${wanted} workers; ${reason}`)
   }
 
-  /** The group steps again. */
-  started(generation: number, topology: Topology, now: number): void {
+  /** The group steps again. `seats`: of its ranks. */
+  started(generation: number, topology: Topology, seats: readonly Seat[], now: number): void {
+    this.advisor.started(seats, topology)
     this.notes.note({ kind: 'started', generation, topology })
     this.#open.started(now)
     const algorithm = algorithmOf(this.run.config, topology)
@@ -277,6 +275,7 @@ export class RunRecord {
       finalLosses: this.#tally.losses,
       evaluations: this.evaluations.all,
       goodput: this.goodput.figures,
+      advice: this.advisor.advice(this.schedule.totalSteps - this.ledger.steps),
       ...this.backends.told,
       compression: config.compression,
       seed: config.seed,

@@ -19,6 +19,7 @@ import { Reception } from './reception.ts'
 import { hubRule } from './run-algorithm.ts'
 import type { RunRecord } from './run-record.ts'
 import { statusOf } from './status.ts'
+import { storeSamples } from './store-samples.ts'
 import type { Summary } from './summary.ts'
 import { type GroupTrace, openTrace } from './trace/group-trace.ts'
 
@@ -201,7 +202,7 @@ export class Shell {
       case 'checkpointEnd':
         return this.#checkpoint(workerId, message, bytes)
       case 'samples':
-        return bytes ? this.#record.samples(message.step, bytes) : undefined
+        return bytes ? storeSamples(this.#run, message.step, bytes) : undefined
       case 'trace':
         return this.#trace?.records(workerId, message, bytes) === false ? this.#record.metrics.malformed() : undefined
       default:
@@ -240,7 +241,7 @@ export class Shell {
       case 'form':
         return this.#form(effect)
       case 'start':
-        this.#record.started(effect.generation, effect.topology, now)
+        this.#record.started(effect.generation, effect.topology, this.reception.seatsOf(effect.group), now)
         return this.#peers.sendAll(effect.group, startOf(effect))
       case 'startAgain':
         return this.#peers.send(effect.workerId, startOf(effect))

@@ -43,6 +43,7 @@ export function statusOf(
     })),
     alarms: record.alarms,
     goodput: record.goodput.figures,
+    advice: record.advisor.advice(schedule.totalSteps - ledger.steps),
     samples: run.dataset.train.count,
     coverage: ledger.coverage().slice(-shownEpochs),
   }

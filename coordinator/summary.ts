@@ -1,4 +1,5 @@
 import type { CommittedStep } from '../shared/protocol/control.ts'
+import type { Advice } from './advisor/advisor.ts'
 import type { EvaluationRecord } from './evaluation-record.ts'
 import type { GoodputFigures } from './goodput/parts.ts'
 import type { Incident, WorldSize } from './run-folder.ts'
@@ -33,6 +34,8 @@ export interface Summary {
   readonly evaluations: readonly EvaluationRecord[]
   /** Where the time of all workers went. */
   readonly goodput: GoodputFigures
+  /** What more or fewer workers would have brought; null: too few steps were seen. */
+  readonly advice: Advice | null
   /** Of the first worker. */
   readonly backend: string
   /** All that workers had: where there are several, gradients were rounded in several ways. */

@@ -111,6 +111,7 @@ export class Communicator {
         return this.#answer(message, 'bucket', async () => {
           const { step, bucket, count, exact } = message
           const offsets = message.offsets.map((offset) => offset / 4)
+          this.#data.delays.begin(step, bucket)
           return (await this.#data.groupOf(bucket).allReduce(step, bucket, offsets, count, exact)).bytes
         })
       case 'settle':
@@ -156,11 +157,18 @@ export class Communicator {
       this.#tellTrace() // it may be the last one, for a worker that is told so too
     }
     if (message.kind !== 'committed') return this.#send(message, bytes)
-    const commits = this.#parts.load ? { ...message, load: this.#parts.load.since() } : message
+    const commits = this.#withLoad(message)
     this.#unnoted.push(commits)
     this.#parts.metrics?.metrics.committed(message.steps)
     this.#watch.unnoted(this.#unnotedSteps)
     this.#send(commits)
+  }
+
+  #withLoad(commits: Commits): Commits {
+    const { load } = this.#parts
+    if (!load) return commits
+    const late = this.#data.delays.since()
+    return { ...commits, load: { ...load.since(), ...(late.length > 0 ? { late } : {}) } }
   }
 
   #fromCoordinator(frames: Uint8Array[]): void {

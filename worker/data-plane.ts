@@ -24,6 +24,7 @@ import type { ControlClient } from '../shared/transport/control-socket.ts'
 import type { FrameHandler, Payload, Transport } from '../shared/transport/transport.ts'
 import { HubLink } from './hub-link.ts'
 import { LinkProbe } from './link-probe.ts'
+import { PeerDelays } from './peer-delays.ts'
 import type { Handover } from './pipeline/handover.ts'
 import { PipelinePlane } from './pipeline/pipeline-plane.ts'
 import { StateTransfer } from './state-transfer.ts'
@@ -67,9 +68,11 @@ export class DataPlane {
   /** Probes of a generation that this rank has not formed yet. */
   #early: [FrameHeader, Payload][] = []
   readonly #counts = { stale: 0, malformed: 0 }
+  readonly delays: PeerDelays
 
   constructor(parts: DataPlaneParts) {
     this.#parts = parts
+    this.delays = new PeerDelays(parts.clock)
     const { transport } = parts
     const handle: FrameHandler = (header, payload) => this.#frame(header, payload)
     const receive: FrameHandler = (header, payload) => parts.segments().receive(header, payload, handle)
@@ -167,6 +170,7 @@ export class DataPlane {
     this.#counts.stale = this.staleFrames
     this.#counts.malformed = this.malformedFrames
     this.#plan = plan
+    this.delays.clear()
     const worldSize = peers.length
     this.#topology = unknownTopology(worldSize, hub)
     const { transport } = this.#parts
@@ -177,6 +181,7 @@ export class DataPlane {
       transport: this.#parts.segments().sender(hub ? this.#hub : transport),
       algorithm: (bytes) => chooseAlgorithm({ choice: algorithm, topology: this.#topology, onePlace }, bytes).name,
       hosts: () => this.#topology.hosts,
+      arrived: (header) => this.delays.arrived(header),
       ...(lanes === null ? {} : { lanes: nodesOfRanks(worldSize, lanes) }),
     })
     this.#pipeline =

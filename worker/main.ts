@@ -1,4 +1,4 @@
-import { hostname } from 'node:os'
+import { availableParallelism, hostname } from 'node:os'
 import { exitCode, messageOf, RingleaderError } from '../shared/core/errors.ts'
 import { protocolVersion } from '../shared/protocol/control.ts'
 import { type BackendName, openBackend } from './backend/open-backend.ts'
@@ -64,6 +64,7 @@ export function startWorker(options: WorkerOptions): RunningWorker {
       processId: process.pid,
       backend: `${backend.name} ${backend.version}`,
       threads,
+      cores: availableParallelism(),
       metrics: null, // the communication thread knows
     })
     session.logTo(worker)

@@ -30,7 +30,7 @@ export class ScriptedWorker {
     const { workerId } = this
     this.#send({
       ...{ kind: 'hello', protocolVersion, workerId, attempt: 1, runId: null, member: null, absence: null },
-      ...{ host: 'bench', processId: 1, backend: 'none', threads: 1, metrics: null },
+      ...{ host: 'bench', processId: 1, backend: 'none', threads: 1, cores: 1, metrics: null },
     })
   }
 

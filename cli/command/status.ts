@@ -1,4 +1,5 @@
 import { exitCode, messageOf, RingleaderError } from '../../shared/core/errors.ts'
+import { describeAdvice } from '../describe-advice.ts'
 import type { Command } from '../parse.ts'
 import { httpFlag } from '../run-options.ts'
 import { showLive } from '../status/live-status.ts'
@@ -36,7 +37,7 @@ async function fetchStatus(url: string): Promise<Record<string, unknown>> {
 }
 
 function table(status: Record<string, unknown>): string {
-  const { workers, alarms, ...rest } = status
+  const { workers, alarms, advice, ...rest } = status
   const lines = Object.entries(rest).map(([key, value]) => `${key.padEnd(16)}${told(value)}`)
   const rows = (Array.isArray(workers) ? workers : []).map(
     (worker: Record<string, unknown>) =>
@@ -45,7 +46,7 @@ function table(status: Record<string, unknown>): string {
         .join('  ')}`,
   )
   const raised = (Array.isArray(alarms) ? alarms : []).map((alarm) => `alarm           ${told(alarm)}`)
-  return `${[...lines, ...raised, 'workers', ...rows].join('\n')}\n`
+  return `${[...lines, ...raised, ...describeAdvice(advice), 'workers', ...rows].join('\n')}\n`
 }
 
 /** A choice with its reason in a line. */

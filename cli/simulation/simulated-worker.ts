@@ -70,7 +70,7 @@ export async function runSimulatedWorker(place: WorkerPlace): Promise<number> {
     makeWorkshop(place, welcome, to, blobs)
   const session = new Session(link, warmUp, null, {
     ...{ kind: 'hello', protocolVersion, workerId, attempt: 0, runId: null, member: null, absence: null },
-    ...{ host: 'simulated', processId, backend: 'toy 1', threads: 1, metrics: null },
+    ...{ host: 'simulated', processId, backend: 'toy 1', threads: 1, cores: 1, metrics: null },
   })
   place.session.drain = () => session.drain('asked to')
   try {

@@ -25,6 +25,7 @@ export function openShownRun(path: string): ShownRun {
         epoch: Math.floor(step / stepsPerEpoch),
         coverage: summary?.coverage.slice(-10) ?? [],
         ...(summary?.goodput ? { goodput: summary.goodput } : {}),
+        ...(summary?.advice ? { advice: summary.advice } : {}),
       }
     },
   }

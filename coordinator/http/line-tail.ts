@@ -11,9 +11,12 @@ export class LineTail {
   #offset = 0
   #file = 0
   #rest = Buffer.alloc(0)
+  readonly #firstBytes: number
 
-  constructor(path: string) {
+  /** `firstBytes`: of a file that is longer, the first call reads its end alone, from the first whole line on. */
+  constructor(path: string, firstBytes = Number.POSITIVE_INFINITY) {
     this.#path = path
+    this.#firstBytes = firstBytes
   }
 
   /**
@@ -30,6 +33,7 @@ export class LineTail {
         this.#rest = Buffer.alloc(0)
         restart()
       }
+      if (this.#file === 0) this.#offset = Math.max(0, size - this.#firstBytes)
       this.#file = ino
       while (this.#offset < size) {
         const length = Math.min(pieceBytes, size - this.#offset)

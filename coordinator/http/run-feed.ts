@@ -4,6 +4,7 @@ import { limits } from '../../shared/core/limits.ts'
 import { Buckets, type SeriesCursor, type SeriesUpdate } from './buckets.ts'
 import { EventLog, type LoggedEvent } from './event-log.ts'
 import { LineTail } from './line-tail.ts'
+import { LogLines, type ShownLine } from './log-lines.ts'
 
 /** A run that the page shows. */
 export interface ShownRun {
@@ -18,6 +19,7 @@ export interface ShownRun {
 export interface FeedCursor {
   readonly series: SeriesCursor
   readonly event: number
+  readonly line: number
   readonly samples: string
   readonly status: string
 }
@@ -27,6 +29,7 @@ export interface FeedUpdate {
   readonly status?: unknown
   readonly series?: SeriesUpdate
   readonly events?: readonly LoggedEvent[]
+  readonly lines?: readonly ShownLine[]
   /** Steps that have a sample grid; all of them. */
   readonly samples?: readonly number[]
 }
@@ -38,6 +41,7 @@ export class RunFeed {
   readonly #events: LineTail
   readonly #buckets = new Buckets(limits.pageBuckets)
   readonly #log = new EventLog(limits.pageEvents)
+  readonly #lines: LogLines
   #samples: number[] = []
   #status = 'null'
   #reading: Promise<void> | null = null
@@ -46,6 +50,7 @@ export class RunFeed {
     this.run = run
     this.#metrics = new LineTail(join(run.path, 'metrics.jsonl'))
     this.#events = new LineTail(join(run.path, 'events.jsonl'))
+    this.#lines = new LogLines(run.path)
   }
 
   /** Reads what is new in the files; calls at the same time share one reading. */
@@ -60,15 +65,18 @@ export class RunFeed {
     const now: FeedCursor = {
       series: this.#buckets.cursor,
       event: this.#log.last,
+      line: this.#lines.last,
       samples: this.#samples.join(),
       status: this.#status,
     }
     const series = this.#buckets.since(cursor?.series ?? null)
     const events = this.#log.since(cursor?.event ?? 0)
+    const lines = this.#lines.since(cursor?.line ?? 0)
     const update = {
       ...(now.status === cursor?.status ? {} : { status: JSON.parse(now.status) as unknown }),
       ...(series ? { series } : {}),
       ...(events.length > 0 ? { events } : {}),
+      ...(lines.length > 0 ? { lines } : {}),
       ...(now.samples === cursor?.samples ? {} : { samples: this.#samples }),
     }
     return { update: Object.keys(update).length > 0 ? update : null, cursor: now }
@@ -83,6 +91,7 @@ export class RunFeed {
       (line) => this.#log.add(line),
       () => {},
     )
+    await this.#lines.read()
     const names = await readdir(join(this.run.path, 'samples')).catch(() => [])
     const steps = names.flatMap((name) => /^step-(\d+)\.png$/.exec(name)?.[1] ?? []).map(Number)
     this.#samples = steps.sort((a, b) => a - b).slice(-limits.pageSamples)

@@ -9,7 +9,7 @@ export interface StepLoad {
   readonly inputSeconds: number
 }
 
-export const slowCauses = ['stopped process', 'other load', 'garbage collection', 'data', 'compute'] as const
+export const slowCauses = ['stopped process', 'other load', 'garbage collection', 'data', 'network', 'compute'] as const
 export type SlowCause = (typeof slowCauses)[number]
 
 const figures: readonly (readonly [SlowCause, keyof StepLoad])[] = [

@@ -10,6 +10,8 @@ const minimumSteps = 15
 const slowRatio = 2
 const overRatio = 1.5
 const noiseSeconds = 0.005
+/** Steps in a row before it is named: what kept it from computing is told a little later than how long it took. */
+const confirmingSteps = 5
 
 export interface Straggler {
   readonly workerId: string
@@ -37,6 +39,8 @@ export class Stragglers {
   readonly #times = new Map<string, { steps: number; seconds: number }>()
   readonly #slow = new Map<string, SlowCause>()
   readonly #loads = new Map<string, StepLoad>()
+  /** Steps in a row that were slow, of those that are not named. */
+  readonly #suspected = new Map<string, number>()
   /** Reports since the time that the others usually take was worked out, and that time. */
   #age = 0
   #usual: number | null = null
@@ -45,6 +49,7 @@ export class Stragglers {
   formed(group: readonly string[]): void {
     this.#times.clear()
     this.#loads.clear()
+    this.#suspected.clear()
     this.#usual = null
     for (const workerId of this.#slow.keys()) if (!group.includes(workerId)) this.#slow.delete(workerId)
   }
@@ -79,7 +84,9 @@ export class Stragglers {
     if (usual === null) return null
     const ratio = smoothed / Math.max(usual, noiseSeconds)
     const was = this.#slow.get(workerId)
-    if (was ? ratio >= overRatio : ratio < slowRatio) return null
+    const suspected = !was && ratio >= slowRatio ? (this.#suspected.get(workerId) ?? 0) + 1 : 0
+    this.#suspected.set(workerId, suspected)
+    if (was ? ratio >= overRatio : suspected < confirmingSteps) return null
     const cause = was ?? this.#cause(workerId, smoothed - usual)
     if (was) this.#slow.delete(workerId)
     else this.#slow.set(workerId, cause)

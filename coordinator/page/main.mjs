@@ -1,8 +1,10 @@
 import { makeActions } from './actions.mjs'
+import { drawAdvice } from './advice.mjs'
 import { makeCurves } from './curves.mjs'
 import { drawAlarms, drawIncidents, drawLog } from './events.mjs'
 import { number, seconds } from './format.mjs'
 import { drawGoodput } from './goodput.mjs'
+import { makeLogLines } from './log-lines.mjs'
 import { RunData } from './run-data.mjs'
 import { makeSamples } from './samples.mjs'
 import { follow } from './stream.mjs'
@@ -25,6 +27,7 @@ function show({ index, name, steered }) {
   const data = new RunData()
   const curves = makeCurves(article, find)
   const samples = makeSamples(index, find)
+  const lines = makeLogLines(find)
   const actions = steered ? makeActions(find) : () => {}
   const connection = (/** @type {string} */ text) => {
     if (find('.connection').textContent !== text) find('.connection').textContent = text
@@ -38,10 +41,12 @@ function show({ index, name, steered }) {
       drawHeader(data, find)
       if (update.series || update.events) curves(data)
       if (update.samples) samples(data)
+      if (update.lines) lines(data)
       if (update.status) {
         drawWorkers(data, find)
         drawLedger(data, find)
         drawGoodput(data, find)
+        drawAdvice(data, find)
       }
       if (update.status || update.events) actions(data, over.includes(phaseOf(data)))
       if (!update.events) return

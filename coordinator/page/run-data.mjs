@@ -1,18 +1,21 @@
 /**
  * @typedef {{ mean: (number | null)[], min: (number | null)[], max: (number | null)[] }} Column
  * @typedef {{ id: number, time: string, kind: string, [field: string]: unknown }} LoggedEvent
+ * @typedef {{ id: number, time: string, level: 'debug' | 'info' | 'warn' | 'error', worker: string, text: string }} LogLine
  * @typedef {{ workerId: string, rank: number | null, step: number, standing: string, computeSeconds: number | null, slow: string | null }} Worker
  * @typedef {{ epoch: number, distinct: number, duplicates: number, missing: number }} Coverage
  * @typedef {{ model: string, dataset: string, phase: string, held?: boolean, reason?: string, generation?: number, worldSize?: number,
  *   step: number, totalSteps: number, epoch: number, workers?: Worker[], coverage?: Coverage[],
  *   alarms?: { alarm: string, reason: string }[], goodput?: import('./goodput.mjs').Goodput,
+ *   advice?: import('./advice.mjs').Advice | null,
  *   algorithm?: { name: string, reason: string } }} Status
  * @typedef {{ from: number, steps: number[], columns: Record<string, Column> }} SeriesUpdate
- * @typedef {{ status?: Status, series?: SeriesUpdate, events?: LoggedEvent[], samples?: number[] }} Update
+ * @typedef {{ status?: Status, series?: SeriesUpdate, events?: LoggedEvent[], lines?: LogLine[], samples?: number[] }} Update
  */
 
 /** As many as the server keeps, and some more. */
 const maxEvents = 1500
+const maxLines = 600
 
 /** This page's copy of a run, which follows from the updates alone. */
 export class RunData {
@@ -24,16 +27,22 @@ export class RunData {
   columns = new Map()
   /** @type {LoggedEvent[]} */
   events = []
+  /** @type {LogLine[]} */
+  lines = []
   /** @type {number[]} */
   samples = []
 
   /** @param {Update} update */
-  apply({ status, series, events, samples }) {
+  apply({ status, series, events, lines, samples }) {
     if (status) this.status = status
     if (series) this.#series(series)
     if (events) {
       const known = new Map([...this.events, ...events].map((event) => [event.id, event]))
       this.events = [...known.values()].sort((a, b) => a.id - b.id).slice(-maxEvents)
+    }
+    if (lines) {
+      const known = new Map([...this.lines, ...lines].map((line) => [line.id, line]))
+      this.lines = [...known.values()].sort((a, b) => a.id - b.id).slice(-maxLines)
     }
     if (samples) this.samples = samples
   }

@@ -7,7 +7,7 @@ import { number, seconds } from './format.mjs'
  * @param {Element} body
  * @param {(string | HTMLElement)[][]} rows
  */
-function fill(body, rows) {
+export function fill(body, rows) {
   while (body.children.length > rows.length) body.lastElementChild?.remove()
   for (const [index, cells] of rows.entries()) {
     const row = body.children[index] ?? body.appendChild(document.createElement('tr'))

@@ -44,6 +44,8 @@ export interface AllReduceOptions {
   readonly segmentElements?: number
   /** Subtrees that each rank offers, by rank; left out: one sum for each rank, added in rank order. */
   readonly lanes?: readonly (readonly LaneNode[])[]
+  /** Told of frames of reductions that this rank has begun. */
+  arrived?(header: FrameHeader): void
   /** What buckets are sent as; left out, or over a hub: float32. Not with lanes. */
   readonly compression?: Compression | null
 }
@@ -170,6 +172,7 @@ export class AllReduceGroup {
     const key = `${header.step}/${header.bucket}`
     const operation = this.#operations.get(key)
     if (!operation) return this.#keep(key, header, payload)
+    this.#options.arrived?.(header)
     this.#work(() => {
       this.#accept(operation, header, payload)
       this.#finish(operation)

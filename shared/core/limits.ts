@@ -52,6 +52,8 @@ export const limits = {
   pooledPieces: 64,
   /** A connection that ended while its generation goes on so long has lost frames. */
   streamPatienceMs: 2000,
+  /** Ranks that a rank tells it has waited for, with its commits: the longest waits are enough to find a slow link. */
+  latePeers: 16,
   /** A control frame: the largest is a welcome with the chunk list, or one blob of 4 MiB. */
   maxControlFrameBytes: 8 << 20,
   /** Frames of collectives that this rank has not started yet; a peer can be one step ahead at most. */
@@ -110,6 +112,10 @@ export const limits = {
   pageBuckets: 500,
   /** Events in the page's log, and as many incidents, alarms and evaluations. */
   pageEvents: 500,
+  /** Lines of logs that the page keeps, those that matter and others; files that it reads, and bytes of one that was there before. */
+  pageLogLines: 300,
+  pageLogs: 100,
+  pageLogBytes: 64 << 10,
   /** Sample grids that the page's slider goes through. */
   pageSamples: 2000,
   /** Open pages of a run. */

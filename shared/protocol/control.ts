@@ -5,7 +5,7 @@ import { modelSpecSchema } from '../model/spec.ts'
 import { rankReportSchema, topologySchema } from './topology.ts'
 
 /** Peers of another version are refused at hello. */
-export const protocolVersion = 8
+export const protocolVersion = 9
 
 const natural = z.number().int().min(0)
 const hostAndPort = z.string().regex(/^(\[[0-9a-fA-F:.]{2,45}\]|[\w.-]{1,253}):\d{1,5}$/)
@@ -68,6 +68,11 @@ const loadSchema = z.object({
   /** Its main thread could run, and something else had the core. */
   delayedSeconds: z.number().min(0),
   gcSeconds: z.number().min(0),
+  /**
+   * Of a step: from where this rank began a collective until the last word of another one was there. Those that it waited for longest;
+   * left out where main threads reduce by themselves.
+   */
+  late: z.array(z.object({ rank: natural, seconds: z.number().min(0) })).optional(),
 })
 export type Load = z.infer<typeof loadSchema>
 
@@ -88,6 +93,8 @@ const toCoordinatorSchema = z.discriminatedUnion('kind', [
     processId: natural,
     backend: z.string(),
     threads: natural,
+    /** That its host lends it: workers of one host share them. */
+    cores: natural,
     /** Where this worker serves /metrics, as others find it; null: nowhere. */
     metrics: hostAndPort.nullable(),
   }),

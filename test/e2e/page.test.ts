@@ -43,6 +43,9 @@ describe.skipIf(!hasChromium)('the page in a real Chromium', () => {
     expect(await page.locator('.losses canvas').count()).toBe(1)
     expect(await page.locator('.phases .legend li').count()).toBeGreaterThan(3)
     expect(await page.locator('.workers tbody tr').count()).toBe(2)
+    await page.waitForSelector('.advice tbody tr', { timeout: 60_000 })
+    expect(await page.textContent('.advice .basis')).toMatch(/only 2 workers seen/)
+    expect(await page.textContent('.advice tbody tr')).toMatch(/^1here[\d,]+[\d,]+ to [\d,]+.*%$/)
     const picture = page.locator('.samples img')
     await vi.waitFor(
       async () =>
@@ -53,6 +56,19 @@ describe.skipIf(!hasChromium)('the page in a real Chromium', () => {
     process.kill(victim, 'SIGKILL')
     await page.waitForSelector('.incidents li', { timeout: 60_000 })
     expect(await page.textContent('.incidents li')).toMatch(/dead at step [\d,]+: [\d,]+ ms \(/)
+
+    const lines = page.locator('.lines li')
+    await vi.waitFor(
+      async () => expect(await lines.allTextContents()).toContainEqual(expect.stringContaining('halts')),
+      {
+        timeout: 60_000,
+        interval: 200,
+      },
+    )
+    expect(await lines.allTextContents()).toContainEqual(expect.stringMatching(/warn.*coordinator.*lost/))
+    await page.getByLabel('From level').selectOption('warn')
+    expect((await lines.allTextContents()).filter((text) => !/(warn|error)/.test(text))).toEqual([])
+    await page.getByLabel('From level').selectOption('info')
 
     await page.setViewportSize({ width: 360, height: 800 })
     await page.emulateMedia({ colorScheme: 'dark' })
@@ -76,6 +92,8 @@ describe.skipIf(!hasChromium)('the page in a real Chromium', () => {
         expect(told).toEqual(Array(2).fill('vae on mnist: interrupted'))
         expect(await pair.locator('.incidents li').count()).toBe(2)
         expect(await pair.locator('.losses canvas').count()).toBe(2)
+        expect(await pair.locator('.lines li').count()).toBeGreaterThan(10)
+        expect(await pair.locator('.advice tbody tr').count()).toBeGreaterThan(4)
       },
       { timeout: 60_000, interval: 200 },
     )

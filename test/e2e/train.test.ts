@@ -39,6 +39,11 @@ describe('train', () => {
     })
     expect(summary.worldSizes).toMatchObject([{ generation: 1, step: 0, worldSize: 2 }])
     expect(summary.imagesPerSecond).toBeGreaterThan(0)
+    expect(summary.advice).toMatchObject({
+      seen: [{ workers: 2 }],
+      basis: expect.stringMatching(/^only 2 workers seen/),
+    })
+    expect(summary.advice.forecasts.length).toBeGreaterThan(4)
     const lines = readLines(join(folder, 'metrics.jsonl'))
     expect(lines.map(({ step }) => step)).toEqual(Array.from({ length: 469 }, (_, index) => index + 1))
     expect(lines.reduce((sum, { images }) => sum + Number(images), 0)).toBe(60_000)

@@ -41,7 +41,7 @@ describe('the bytes that docs/protocol.md gives', () => {
   }
   const hello = {
     kind: 'hello' as const,
-    protocolVersion: 8,
+    protocolVersion: 9,
     workerId: 'w0',
     attempt: 1,
     runId: null,
@@ -51,6 +51,7 @@ describe('the bytes that docs/protocol.md gives', () => {
     processId: 7,
     backend: 'wasm 4.22.0',
     threads: 1,
+    cores: 2,
     metrics: '10.0.0.2:9465',
   }
 

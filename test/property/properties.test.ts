@@ -152,6 +152,7 @@ describe('the wire', () => {
         processId: natural,
         backend: fc.string(),
         threads: natural,
+        cores: natural,
         metrics: fc.option(fc.constantFrom('10.0.0.2:9465', '[::1]:80', 'host-1.local:65535')),
       }),
       fc.record({ kind: fc.constant('blobRequest' as const), sha256 }),

@@ -36,7 +36,7 @@ function opened(path: string, options: Partial<RunConfig>, again = false): RunRe
 function form(record: RunRecord, generation: number, step: number): void {
   const group = [{ workerId: 'a', endpoint: 'tcp://a' }]
   record.formed(generation, group, { generation: generation - 1, step }, 'it is time', false)
-  record.started(generation, unknownTopology(1), 0)
+  record.started(generation, unknownTopology(1), [], 0)
 }
 
 function steps(record: RunRecord, generation: number, count: number, vaeLoss: number): void {

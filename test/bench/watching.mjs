@@ -1,0 +1,106 @@
+#!/usr/bin/env node
+// What it costs a run to be watched: in turns nobody looks, and /metrics of the coordinator and of each worker is scraped every second while a page is open.
+//   node test/bench/watching.mjs [--rounds 10] [--seconds 3] [-- --model vae --workers 2]
+import { spawn } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+
+const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
+const text = (value) => ({ type: 'string', default: value })
+const { values: options, positionals } = parseArgs({
+  options: { rounds: text('10'), seconds: text('3') },
+  allowPositionals: true,
+})
+const training = positionals.length > 0 ? positionals : ['--model', 'vae', '--workers', '2']
+
+const folder = mkdtempSync(join(tmpdir(), 'ringleader-watching-'))
+const rare = ['checkpoint', 'sample'].flatMap((what) => [`--${what}-every`, '1000000'])
+const run = ['--steps', '99999', '--inspect-every', '0', ...rare, '--http', '127.0.0.1:0', '--run-dir', folder]
+const child = spawn(process.execPath, [join(root, 'cli/ringleader.mjs'), 'train', ...run, ...training])
+let said = ''
+for (const stream of [child.stdout, child.stderr])
+  stream.on('data', (bytes) => {
+    said += bytes
+  })
+for (const signal of ['SIGINT', 'SIGTERM'])
+  process.once(signal, () => {
+    child.kill('SIGKILL')
+    process.exit(130)
+  })
+try {
+  const base = await printed(/metrics at (http:\/\/[\d.:]+)\/metrics/)
+  await printed(/generation 1/)
+  await sleep(5000)
+  /** @type {{ quiet: number, watched: number }[]} */
+  const pairs = []
+  for (let round = 0; round < Number(options.rounds); round++) {
+    const order = round % 2 === 0 ? ['quiet', 'watched'] : ['watched', 'quiet']
+    const pair = { quiet: 0, watched: 0 }
+    for (const kind of order) pair[kind] = await rate(kind === 'watched' ? () => watch(base) : () => () => {})
+    pairs.push(pair)
+  }
+  const ratios = pairs.map(({ quiet, watched }) => watched / quiet).sort((a, b) => a - b)
+  const at = (part) => ratios[Math.round(part * (ratios.length - 1))]
+  for (const { quiet, watched } of pairs)
+    process.stdout.write(`${quiet.toFixed(1)} ${watched.toFixed(1)} steps/s, ${(watched / quiet).toFixed(3)}\n`)
+  const spread = `quartiles ${at(0.25).toFixed(3)} and ${at(0.75).toFixed(3)}`
+  process.stdout.write(`watched by quiet: median ${at(0.5).toFixed(3)}, ${spread}, ${pairs.length} pairs\n`)
+} finally {
+  child.kill('SIGINT')
+  await Promise.race([new Promise((resolve) => child.once('exit', resolve)), sleep(10_000)])
+  child.kill('SIGKILL')
+  rmSync(folder, { recursive: true, force: true })
+}
+
+async function printed(pattern) {
+  for (;;) {
+    const match = pattern.exec(said)
+    if (match) return match[1] ?? match[0]
+    if (child.exitCode !== null) throw new Error(said)
+    await sleep(50)
+  }
+}
+
+/** Steps in a second while something goes on. */
+async function rate(begin) {
+  const end = begin()
+  await sleep(500)
+  const [from, started] = [step(), performance.now()]
+  await sleep(1000 * Number(options.seconds))
+  const each = (1000 * (step() - from)) / (performance.now() - started)
+  end()
+  return each
+}
+
+/** The number of the last line that is whole. */
+function step() {
+  const [last = '{}'] = readFileSync(join(folder, 'metrics.jsonl'), 'utf8').split('\n').slice(-2)
+  return JSON.parse(last).step
+}
+
+/** As Prometheus and a page do; what a browser draws with is not this machine's. */
+function watch(base) {
+  const over = new AbortController()
+  const { signal } = over
+  const ignore = () => {}
+  const scrape = async () => {
+    const targets = await (await fetch(`${base}/sd/prometheus`, { signal })).json()
+    const all = [`${base}/metrics`, ...targets.map(({ targets: [address] }) => `http://${address}/metrics`)]
+    for (const url of all) await (await fetch(url, { signal })).text()
+  }
+  const follow = async () => {
+    const response = await fetch(`${base}/api/runs/0/events`, { signal })
+    for await (const _ of response.body ?? []);
+  }
+  follow().catch(ignore)
+  scrape().catch(ignore)
+  const timer = setInterval(() => scrape().catch(ignore), 1000)
+  return () => {
+    clearInterval(timer)
+    over.abort()
+  }
+}

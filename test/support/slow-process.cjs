@@ -1,0 +1,56 @@
+// Loaded into a worker by `node --require`: makes its main thread slow in the way that the file named by SLOW_PROCESS says now.
+// `compute`: it computes for longer. `data`: samples come late. `garbage collection`: it holds many objects, and collects often.
+const { existsSync, readFileSync } = require('node:fs')
+const { setFlagsFromString } = require('node:v8')
+const { runInNewContext } = require('node:vm')
+const { isMainThread } = require('node:worker_threads')
+
+const slowMs = 150
+/** Between two of them: about a step. */
+const everyMs = 20
+const chunkBytes = 1 << 20
+
+const file = process.env.SLOW_PROCESS
+if (isMainThread && file) {
+  let mode = ''
+  let kept = []
+  let over = 0
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc')
+  setInterval(() => {
+    mode = existsSync(file) ? readFileSync(file, 'utf8') : ''
+    if (mode !== 'garbage collection') kept = []
+    else if (kept.length === 0) kept = Array.from({ length: 400_000 }, (_, index) => ({ index }))
+  }, 50).unref()
+  const slow = (work) => {
+    if (performance.now() - over < everyMs) return
+    work()
+    over = performance.now()
+  }
+  const { subarray } = Object.getPrototypeOf(Float32Array.prototype)
+  const { map } = Array.prototype
+  Object.getPrototypeOf(Float32Array.prototype).subarray = function (...range) {
+    if (mode === 'data' && this instanceof Uint8Array && this.byteLength >= chunkBytes) slow(sleep)
+    return subarray.apply(this, range)
+  }
+  // In the middle of a backward pass.
+  Array.prototype.map = function (...how) {
+    if ((mode === 'compute' || mode === 'garbage collection') && performance.now() - over >= everyMs)
+      if (new Error().stack?.includes('/autodiff/')) slow(mode === 'compute' ? burn : () => collected(collect))
+    return map.apply(this, how)
+  }
+}
+
+function sleep() {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, slowMs)
+}
+
+function collected(collect) {
+  const until = performance.now() + slowMs
+  while (performance.now() < until) collect()
+}
+
+function burn() {
+  const until = performance.now() + slowMs
+  while (performance.now() < until);
+}
