@@ -27,12 +27,14 @@ if (isMainThread && file) {
     work()
     over = performance.now()
   }
-  const { subarray } = Object.getPrototypeOf(Float32Array.prototype)
-  const { map } = Array.prototype
-  Object.getPrototypeOf(Float32Array.prototype).subarray = function (...range) {
-    if (mode === 'data' && this instanceof Uint8Array && this.byteLength >= chunkBytes) slow(sleep)
-    return subarray.apply(this, range)
+  for (const prototype of [Object.getPrototypeOf(Uint8Array.prototype), Buffer.prototype]) {
+    const { subarray } = prototype
+    prototype.subarray = function (...range) {
+      if (mode === 'data' && this instanceof Uint8Array && this.byteLength >= chunkBytes) slow(sleep)
+      return subarray.apply(this, range)
+    }
   }
+  const { map } = Array.prototype
   // In the middle of a backward pass.
   Array.prototype.map = function (...how) {
     if ((mode === 'compute' || mode === 'garbage collection') && performance.now() - over >= everyMs)
