@@ -78,9 +78,8 @@ export class Shell {
     const membership = () => this.#membership
     const apply = (event: MembershipEvent) => this.apply(event)
     record.metrics.watch(membership)
-    this.reception = new Reception({
-      ...{ run, record, heartbeatMs, peers: this.#peers, blobs: this.#blobs, membership, apply },
-    })
+    const parts = { run, record, heartbeatMs, peers: this.#peers, blobs: this.#blobs }
+    this.reception = new Reception({ ...parts, membership, apply })
     this.#comparison = new Comparison(record, membership, apply)
     this.actions = new Actions(record, membership, apply)
     this.#outcome = new Promise((resolve) => {
