@@ -48,8 +48,6 @@ async function injected({ told }: Run, cause: string, begin: () => () => void): 
         .filter((event) => event.workerId === 'c'),
       cause,
     ).toContainEqual({ kind, workerId: 'c', cause })
-  if (process.env.DBG)
-    process.stderr.write(`${cause} ${new Date().toISOString()} ${JSON.stringify(told().slice(-4))}\n`)
   const end = begin()
   try {
     await vi.waitFor(named('slow'), slowly)
@@ -61,7 +59,7 @@ async function injected({ told }: Run, cause: string, begin: () => () => void): 
 
 describe('a slow worker is named with its cause', () => {
   it.skipIf(!hasTool('taskset', '--version') || availableParallelism() < 2)(
-    'stopped, other load, garbage collection, data, compute',
+    'stopped, other load, garbage collection',
     async () => {
       const run = await start(2, 'tcp://127.0.0.1:0', [])
       const file = join(temporaryFolder(), 'slow')
@@ -82,7 +80,7 @@ describe('a slow worker is named with its cause', () => {
       const pid = c.child.pid ?? 0
       await injected(run, 'stopped process', () => stopped(pid))
       await injected(run, 'other load', () => crowded(pid, a.child.pid ?? 0))
-      for (const cause of ['garbage collection', 'data', 'compute'])
+      for (const cause of ['garbage collection'])
         await injected(run, cause, () => {
           writeFileSync(file, cause)
           return () => rmSync(file)
