@@ -45,6 +45,8 @@ export class PipelineTrainer {
   readonly #networks: readonly string[]
   /** Byte offset of the tail, which is added over all ranks. */
   readonly #tail: number
+  /** Part of the last step in which this rank waited for others, up to the decision: the tail cannot tell of its own. */
+  #waited = 0
 
   constructor(parts: PipelineTrainerParts) {
     const { config, spec, state, stage, backend, source, number } = parts
@@ -71,9 +73,12 @@ export class PipelineTrainer {
     const began = clock.now()
     const sums = await work.run()
     work.at = -1
-    const waited = (watch.phaseSeconds().pipelineWait ?? 0) / Math.max(1e-9, (clock.now() - began) / 1000)
     const bytes = await this.#reduceStage(step, group, pipeline, sums)
-    const tails = await this.#reduceTail(step, group, pipeline, votes, work.totals, waited)
+    const reduced = clock.now()
+    const tails = await this.#reduceTail(step, group, pipeline, votes, work.totals)
+    const now = clock.now()
+    const waited = 1000 * (watch.phaseSeconds().pipelineWait ?? 0) + now - reduced
+    this.#waited = waited / Math.max(1e-9, now - began)
     watch.lap('allReduce')
     const squares = this.#networks.map((name, index) => [name, tails[tail.squares + index] ?? Number.NaN] as const)
     const norm = Math.sqrt(squares.reduce((sum, [, square]) => sum + square, 0))
@@ -160,7 +165,6 @@ export class PipelineTrainer {
     { place }: PipelineGroup,
     votes: Votes,
     totals: Float64Array,
-    waited: number,
   ): Promise<Float32Array> {
     const { state } = this.#parts
     const values = state.floats(this.#tail, tail.floats)
@@ -168,7 +172,7 @@ export class PipelineTrainer {
     values[tail.stopVote] = votes.stop ? 1 : 0
     values[tail.pauseVote] = votes.pause ? 1 : 0
     values[tail.checkpointVote] = votes.checkpoint ? 1 : 0
-    values[tail.bubble] = waited
+    values[tail.bubble] = this.#waited
     if (place.replica === 0)
       for (const [index, name] of this.#networks.entries()) {
         if (!state.networks.has(name)) continue
