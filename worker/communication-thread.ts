@@ -23,7 +23,7 @@ const port = parentPort
 const counters = new Int32Array(data.counters)
 const { log, joins } = openWorkerLog(data.log, data.workerId, counters)
 const warn = (line: string) => log.warn(line)
-const metrics = data.metrics && new WorkerMetrics()
+const metrics = data.metrics && new WorkerMetrics(counters)
 const scraped =
   data.metrics && metrics && (await openMetricsServer(data.metrics, data.advertise, () => metrics.registry.metrics()))
 const communicator = new Communicator({

@@ -211,7 +211,7 @@ export class GroupRun {
       stop = result.stop
       pause = result.pause
       this.#hold({ generation, step })
-      this.#link.tensors(backend.tensorCount())
+      this.#link.uses(backend)
       const last = stop || step === schedule.totalSteps
       const { lastOfEpoch } = schedule.plan(step - 1)
       this.#commits.add(result.committed, pause || last || lastOfEpoch)

@@ -2,6 +2,7 @@ import type { ResidualOutcome } from '../shared/compression/residuals.ts'
 import { RingleaderError } from '../shared/core/errors.ts'
 import type { StateIdentity, ToCoordinator, ToWorker } from '../shared/protocol/control.ts'
 import type { HostFiles } from '../shared/protocol/file-lane.ts'
+import type { Backend } from './backend/backend.ts'
 import type { Parcel } from './pipeline/handover.ts'
 import type { ModelState } from './step/model-state.ts'
 import { counter, type FromThread, type GroupPlan, type ToThread } from './thread-messages.ts'
@@ -188,8 +189,13 @@ export class Link {
     if (!state) this.settle('clear') // residuals belong to the state that was held
   }
 
-  tensors(count: number): void {
-    this.counters[counter.tensors] = count
+  uses(backend: Pick<Backend, 'tensorCount' | 'deviceUse'>): void {
+    this.counters[counter.tensors] = backend.tensorCount()
+    const use = backend.deviceUse?.()
+    if (!use) return
+    this.counters[counter.uploadMicros] = Math.round(use.uploadSeconds * 1e6) // modulo 2³²
+    this.counters[counter.readMicros] = Math.round(use.readSeconds * 1e6)
+    this.counters[counter.deviceKiB] = Math.round(use.bytes / 1024)
   }
 
   #connection(connected: boolean): void {

@@ -37,7 +37,11 @@ export const counter = {
   reduced: 6,
   /** In garbage collections of the main thread; wraps around. */
   collectingMicros: 7,
-  count: 8,
+  /** Of a device with a memory of its own (DeviceUse); the times wrap around. */
+  uploadMicros: 8,
+  readMicros: 9,
+  deviceKiB: 10,
+  count: 11,
 } as const
 
 /** A group that this worker is to take part in. */

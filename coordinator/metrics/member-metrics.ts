@@ -18,7 +18,10 @@ export class MemberMetrics {
   readonly #stale
   readonly #malformed
   /** Labels of the information about a worker, which have to be known to take it away. */
-  readonly #known = new Map<string, { worker: string; host: string; backend: string; threads: string }>()
+  readonly #known = new Map<
+    string,
+    { worker: string; host: string; backend: string; device: string; threads: string }
+  >()
 
   #causes: () => readonly SlowCause[] = () => []
 
@@ -33,7 +36,7 @@ export class MemberMetrics {
       },
     )
     this.#info = registry.gauge('ringleader_worker_info', 'A worker that is here, and what it is; always 1', [
-      ...(['worker', 'host', 'backend', 'threads'] as const),
+      ...(['worker', 'host', 'backend', 'device', 'threads'] as const),
     ])
     const labels = ['worker'] as const
     this.#step = registry.gauge('ringleader_worker_step', 'Step that a worker last committed', labels)
@@ -57,7 +60,8 @@ export class MemberMetrics {
 
   joined(worker: string, about: { host: string; backend: string; threads: number }): void {
     this.gone(worker)
-    const labels = { worker, host: about.host, backend: about.backend, threads: String(about.threads) }
+    const [backend = '', device = 'cpu'] = about.backend.split(' on ')
+    const labels = { worker, host: about.host, backend, device, threads: String(about.threads) }
     this.#known.set(worker, labels)
     this.#info.set(labels, 1)
   }

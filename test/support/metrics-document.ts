@@ -7,6 +7,7 @@ import { busyMetrics } from './metrics.ts'
 const labels: Readonly<Record<string, string>> = {
   algorithm: '`direct`, `exchange`, `ring`, `tree`, `hierarchical`, `star` ([protocol.md](protocol.md))',
   backend: 'of the worker, with its version',
+  device: 'what the backend computes on: a GPU as its driver describes it, or `cpu`',
   cause:
     'of a worker that is slow: `stopped process`, `other load`, `garbage collection`, `data`, `network`, `compute`',
   classifier: 'SHA-256 of the classifier that figures were measured with',

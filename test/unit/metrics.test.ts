@@ -82,6 +82,14 @@ describe('the metrics of a coordinator', () => {
     expect(await metrics.registry.metrics()).toMatch(worker)
     metrics.joined('worker-0', { host: 'other', backend: 'wasm 4.22.0', threads: 1 })
     expect((await metrics.registry.metrics()).match(/ringleader_worker_info\{/g)).toHaveLength(1)
+    expect(
+      await value(
+        metrics,
+        'ringleader_worker_info{worker="worker-0",host="other",backend="wasm 4.22.0",device="cpu",threads="1"}',
+      ),
+    ).toBe(1)
+    metrics.joined('worker-0', { host: 'other', backend: 'webgpu 4.22.0 on Arc A770', threads: 1 })
+    expect(await metrics.registry.metrics()).toContain('backend="webgpu 4.22.0",device="Arc A770"')
     metrics.gone('worker-0')
     expect(await metrics.registry.metrics()).not.toMatch(worker)
     metrics.evaluation({ step: 2, classifier: 'cd34', figures: { fid: 4 } })

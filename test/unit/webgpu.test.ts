@@ -66,8 +66,14 @@ describe.skipIf(!gpu)('webgpu', () => {
     for (let step = 0; step < 20; step++) await trainer.step(step, alone, noVotes)
     const before = held()
     expect(before.numBytesAllocatedInGPU).toBeGreaterThan(0)
+    const used = backend.deviceUse?.()
     for (let step = 20; step < 500; step++) await trainer.step(step, alone, noVotes)
     expect(held()).toEqual(before)
+    const now = backend.deviceUse?.()
+    expect(now?.bytes).toBe(used?.bytes)
+    expect(now?.bytes).toBeGreaterThan(Number(before.numBytesAllocatedInGPU)) // weights lie there too
+    expect(now?.uploadSeconds).toBeGreaterThan(Number(used?.uploadSeconds))
+    expect(now?.readSeconds).toBeGreaterThan(Number(used?.readSeconds))
   })
 
   it('says which GPUs there are where none has the name that is wanted', async () => {

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { discovered } from '../../coordinator/http/discovery.ts'
 import { besideData, openMetricsServer } from '../../worker/metrics/metrics-server.ts'
 import { WorkerMetrics } from '../../worker/metrics/worker-metrics.ts'
+import { counter } from '../../worker/thread-messages.ts'
 import { committedStep } from '../support/metrics.ts'
 
 describe("a worker's own metrics", () => {
@@ -18,6 +19,20 @@ describe("a worker's own metrics", () => {
     expect(text).toContain('\nringleader_rank_connected 1\n')
     rank = 0
     expect(await metrics.registry.metrics()).toContain('\nringleader_rank 0\n')
+  })
+
+  it("tell what its GPU does, beyond the counters' turn-over", async () => {
+    const counters = new Int32Array(counter.count)
+    const metrics = new WorkerMetrics(counters)
+    const seconds = async () =>
+      Number(/\nringleader_rank_device_read_seconds_total (\S+)/.exec(await metrics.registry.metrics())?.[1])
+    expect(await seconds()).toBe(0)
+    for (const told of [1500, 3000, 4500]) {
+      counters[counter.readMicros] = told * 1e6 // more than 32 bits of them at the last
+      expect(await seconds()).toBeCloseTo(told)
+    }
+    counters[counter.deviceKiB] = 3 * 2 ** 30 // more than 31 bits
+    expect(await metrics.registry.metrics()).toContain(`\nringleader_rank_device_memory_bytes ${3 * 2 ** 40}\n`)
   })
 
   it('are served at any free port of the host that the data are at, and nothing else is', async () => {

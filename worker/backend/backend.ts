@@ -159,6 +159,18 @@ export interface Backend {
   /** Whether gradients are added in place, by threads that take turns. */
   readonly takesTurns: boolean
   tensorCount(): number
+  /** Of a backend that computes on a device with a memory of its own. */
+  deviceUse?(): DeviceUse
+}
+
+/** How a device has been used since the backend was opened. */
+export interface DeviceUse {
+  /** In which the host handed weights over. */
+  readonly uploadSeconds: number
+  /** In which it read what was computed, and waited for it. */
+  readonly readSeconds: number
+  /** Of its memory that are allocated. */
+  readonly bytes: number
 }
 
 export interface HeldTensor {

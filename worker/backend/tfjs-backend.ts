@@ -84,6 +84,7 @@ export function makeTfjsBackend(
     },
     takesTurns: false,
     tensorCount: () => tf.memory().numTensors,
+    ...(transfers.use ? { deviceUse: transfers.use } : {}),
   }
 }
 

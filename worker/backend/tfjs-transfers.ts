@@ -1,5 +1,5 @@
 import type * as tfjs from '@tensorflow/tfjs'
-import type { ParameterView } from './backend.ts'
+import type { DeviceUse, ParameterView } from './backend.ts'
 
 /** A tensor, and where its values go. */
 export interface Read {
@@ -18,6 +18,8 @@ export interface Transfers {
   /** The values may be overwritten afterwards. */
   input(values: Float32Array, shape: readonly number[]): tfjs.Tensor
   read(reads: readonly Read[]): Promise<void>
+  /** Left out where nothing travels. */
+  use?(): DeviceUse
 }
 
 /** Of an engine that computes in the host's memory. */

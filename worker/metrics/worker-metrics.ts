@@ -1,6 +1,8 @@
 import { version } from '../../shared/core/version.ts'
 import { BoundedNames, MetricRegistry, stepBuckets } from '../../shared/metrics/metric-registry.ts'
 import { type CommittedStep, protocolVersion } from '../../shared/protocol/control.ts'
+import { counter } from '../thread-messages.ts'
+import { watchDevice } from './device-metrics.ts'
 
 /** How a worker stands, asked for whenever somebody scrapes. */
 export interface WorkerView {
@@ -27,7 +29,7 @@ export class WorkerMetrics {
     ...{ generation: 0, rank: -1, step: 0, tensors: 0, unnotedSteps: 0, connected: false },
   })
 
-  constructor() {
+  constructor(counters: Int32Array = new Int32Array(counter.count)) {
     const { registry } = this
     this.#steps = registry.counter('ringleader_rank_steps_total', 'Steps that this worker has committed')
     this.#seconds = registry.histogram('ringleader_rank_step_seconds', 'Duration of a step on this worker', stepBuckets)
@@ -59,6 +61,7 @@ export class WorkerMetrics {
     told('ringleader_rank_connected', '1 while the coordinator is within reach, else 0', ({ connected }) =>
       connected ? 1 : 0,
     )
+    watchDevice(registry, counters)
     registry.info('ringleader_build_info', 'The program', {
       ...{ version: version(), node: process.version, protocol: String(protocolVersion) },
     })

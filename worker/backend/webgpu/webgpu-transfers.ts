@@ -9,12 +9,16 @@ export function webgpuTransfers(tf: typeof tfjs, engine: WebGPUBackend, failure:
   const buffers = new Map<tfjs.Tensor, GPUBuffer>()
   let plain = new Float32Array(0)
   let staging: GPUBuffer | null = null
+  let uploadSeconds = 0
+  let readSeconds = 0
 
   /** Dawn's bindings crash on shared memory, so weights go through memory that is not. */
   const write = (buffer: GPUBuffer, weights: Float32Array) => {
+    const since = performance.now()
     if (plain.length < weights.length) plain = new Float32Array(weights.length)
     plain.set(weights)
     queue.writeBuffer(buffer, 0, plain, 0, weights.length)
+    uploadSeconds += (performance.now() - since) / 1000
   }
 
   const room = (bytes: number): GPUBuffer => {
@@ -74,6 +78,7 @@ export function webgpuTransfers(tf: typeof tfjs, engine: WebGPUBackend, failure:
     },
     input: (values, shape) => tf.tensor(values.slice(), [...shape], 'float32'), // uploaded at its first use
     async read(reads) {
+      const since = performance.now()
       flush()
       let group: (Read & { source: GPUBuffer })[] = []
       let bytes = 0
@@ -91,7 +96,13 @@ export function webgpuTransfers(tf: typeof tfjs, engine: WebGPUBackend, failure:
         bytes += read.into.byteLength
       }
       await readGroup()
+      readSeconds += (performance.now() - since) / 1000
       for (const { done } of reads) done?.()
+    },
+    use() {
+      const weights = [...buffers.values()].reduce((sum, { size }) => sum + size, 0)
+      const bytes = engine.memory().numBytesAllocatedInGPU + weights + (staging?.size ?? 0)
+      return { uploadSeconds, readSeconds, bytes }
     },
   }
 }
