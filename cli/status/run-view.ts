@@ -17,6 +17,8 @@ const statusSchema = z.looseObject({
       z.looseObject({
         workerId: z.string(),
         rank: z.number().nullable(),
+        /** Of a pipeline. */
+        stage: z.number().optional(),
         step: z.number(),
         standing: z.string(),
         computeSeconds: z.number().nullable(),

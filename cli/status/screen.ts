@@ -79,9 +79,9 @@ function workers({ status }: RunView, room: number): Line[] {
   if (all.length === 0 || room < 3) return []
   const row = (...cells: string[]) => cells.map((cell, index) => cell.padEnd(index === 0 ? nameWidth : 10)).join('')
   const shown = all.slice(0, all.length > room - 2 ? room - 3 : all.length)
-  const lines = shown.map(({ workerId, rank, standing, step, computeSeconds, slow }): Line => {
+  const lines = shown.map(({ workerId, rank, stage, standing, step, computeSeconds, slow }): Line => {
     const computes = computeSeconds === null ? '–' : `${figure(computeSeconds * 1000)} ms`
-    const text = row(workerId, rank === null ? '–' : String(rank), standing, String(step), computes, slow ?? '')
+    const text = row(workerId, placeOf(rank, stage), standing, String(step), computes, slow ?? '')
     return slow === null ? { text } : { text, style: 'bad' }
   })
   const more = all.length - shown.length
@@ -91,6 +91,12 @@ function workers({ status }: RunView, room: number): Line[] {
     ...(more > 0 ? [{ text: `… and ${more} more` }] : []),
     { text: '' },
   ]
+}
+
+/** `2, st. 0`, where workers hold a stage each. */
+function placeOf(rank: number | null, stage: number | undefined): string {
+  if (rank === null) return '–'
+  return stage === undefined ? String(rank) : `${rank}, st. ${stage}`
 }
 
 function happenings({ events }: RunView): Line[] {

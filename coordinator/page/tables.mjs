@@ -31,8 +31,15 @@ export function drawWorkers({ status }, find) {
   const body = find('.workers tbody')
   fill(
     body,
-    workers.map(({ workerId, rank, standing, step, computeSeconds, slow }) => [
-      ...[workerId, rank === null ? '–' : String(rank), standing, number(step), seconds(computeSeconds), slow ?? ''],
+    workers.map(({ workerId, rank, stage, standing, step, computeSeconds, slow }) => [
+      ...[
+        workerId,
+        rank === null ? '–' : `${rank}${stage === undefined ? '' : `, stage ${stage}`}`,
+        standing,
+        number(step),
+        seconds(computeSeconds),
+        slow ?? '',
+      ],
     ]),
   )
   for (const [index, { slow }] of workers.entries()) body.children[index]?.classList.toggle('slow', slow !== null)

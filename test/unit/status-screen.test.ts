@@ -70,6 +70,13 @@ describe('the screen of a run', () => {
     expect(text({ columns: 80, rows: 24 }, true).join('')).toContain('\x1b[31m')
   })
 
+  it('tells the stages of a pipeline', () => {
+    const staged = updated(view, { status: { ...status, workers: [worker(0), { ...worker(1), stage: 1 }] } })
+    expect(screen(staged, { columns: 100, rows: 40 }, false).join('\n')).toMatch(
+      /worker-0 +0 +running[^\n]+\nworker-1 +1, st. 1 +running/,
+    )
+  })
+
   it('leaves out workers that find no room, and says how many', () => {
     const many = updated(view, {
       status: { ...status, workers: Array.from({ length: 200 }, (_, index) => worker(index)) },
