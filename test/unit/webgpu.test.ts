@@ -16,6 +16,7 @@ const models: Record<string, RunOptions> = {
   vae: { model: 'vae', latentSize: 8 },
   'dense gan': { description: denseGan },
   'WGAN-GP': { description: denseGan, loss: 'wgan-gp' },
+  dcgan: { model: 'dcgan' },
   'convolutional gan': { description: smoothGan, loss: 'hinge', spectralNorm: true },
   'convolutional WGAN-GP': { description: smoothGan, loss: 'wgan-gp' },
 }
