@@ -55,8 +55,13 @@ describe('a training that goes wrong', () => {
     const interventions = of('intervention')
     expect(interventions.map(({ action }) => action)).toEqual(Array(5).fill('rollback'))
     expect(interventions.map(({ back }) => back)).toEqual([50, 0, 50, 0, 50])
-    const rewound = of('rewound').map(({ step }) => step)
-    expect(rewound.filter((step, index) => step !== rewound[index - 1])).toEqual([50, 0, 50, 0, 50])
+    const kinds = ['generation', 'lost', 'diverged', 'rollback', 'intervention', 'rewound', 'paused', 'alarm']
+    const story = kinds.flatMap(of).sort((a, b) => String(a.time).localeCompare(String(b.time)))
+    const told = story.map((event) => JSON.stringify(event)).join('\n')
+    expect(
+      of('rewound').map(({ step }) => step),
+      told,
+    ).toEqual([50, 0, 50, 0, 50])
     expect(interventions[1]?.reason).toContain('at 0.25 of the learning rates')
     expect(summary.status).toBe('failed')
     expect(summary.reason).toMatch(/5 roll-backs did not help against posterior-collapse/)

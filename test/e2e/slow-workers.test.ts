@@ -59,7 +59,7 @@ async function injected({ told }: Run, cause: string, begin: () => () => void): 
 
 describe('a slow worker is named with its cause', () => {
   it.skipIf(!hasTool('taskset', '--version') || availableParallelism() < 2)(
-    'stopped, other load, garbage collection',
+    'stopped, other load, garbage collection, data, compute',
     async () => {
       const run = await start(2, 'tcp://127.0.0.1:0', [])
       const file = join(temporaryFolder(), 'slow')
@@ -80,7 +80,7 @@ describe('a slow worker is named with its cause', () => {
       const pid = c.child.pid ?? 0
       await injected(run, 'stopped process', () => stopped(pid))
       await injected(run, 'other load', () => crowded(pid, a.child.pid ?? 0))
-      for (const cause of ['garbage collection'])
+      for (const cause of ['garbage collection', 'data', 'compute'])
         await injected(run, cause, () => {
           writeFileSync(file, cause)
           return () => rmSync(file)
@@ -134,11 +134,11 @@ function stopped(pid: number): () => void {
   }
 }
 
-/** One worker on the last core, which others want too, more than whatever else runs here where that is allowed; the other one is kept away. */
+/** The main thread of one worker on the last core, which others want too, more than whatever else runs here where that is allowed; the other one is kept away. */
 function crowded(pid: number, otherPid: number): () => void {
   const cores = /: (\S+)$/m.exec(execFileSync('taskset', ['-p', '-c', String(pid)], { encoding: 'utf8' }))?.[1] ?? '0'
   const place = (list: string, id: number) =>
-    execFileSync('taskset', ['-a', '-p', '-c', list, String(id)], { stdio: 'ignore' })
+    execFileSync('taskset', ['-p', '-c', list, String(id)], { stdio: 'ignore' })
   const [first = '0', ...more] = cores.split(/[,-]/)
   const last = more.at(-1) ?? first
   place(last, pid)

@@ -1,14 +1,16 @@
 // Loaded into a worker by `node --require`: makes its main thread slow in the way that the file named by SLOW_PROCESS says now.
-// `compute`: it computes for longer. `data`: samples come late. `garbage collection`: it holds many objects, and collects often.
+// `compute`: it computes for longer. `data`: samples come late. `garbage collection`: it holds many objects, and collects often. `stall`: it stands still
+// for as long as the file says so.
 const { existsSync, readFileSync } = require('node:fs')
 const { setFlagsFromString } = require('node:v8')
 const { runInNewContext } = require('node:vm')
 const { isMainThread } = require('node:worker_threads')
 
 const slowMs = 150
+const mostStallMs = 30_000
 /** Between two of them: about a step. */
 const everyMs = 20
-const chunkBytes = 1 << 20
+const chunkBytes = 100_000
 
 const file = process.env.SLOW_PROCESS
 if (isMainThread && file) {
@@ -34,17 +36,22 @@ if (isMainThread && file) {
       return subarray.apply(this, range)
     }
   }
+  const works = { compute: burn, 'garbage collection': () => collected(collect), stall: () => stall(file) }
   const { map } = Array.prototype
   // In the middle of a backward pass.
   Array.prototype.map = function (...how) {
-    if ((mode === 'compute' || mode === 'garbage collection') && performance.now() - over >= everyMs)
-      if (new Error().stack?.includes('/autodiff/')) slow(mode === 'compute' ? burn : () => collected(collect))
+    const work = works[mode]
+    if (work && performance.now() - over >= everyMs && new Error().stack?.includes('/autodiff/')) slow(work)
     return map.apply(this, how)
   }
 }
 
 function sleep() {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, slowMs)
+}
+
+function stall(file) {
+  for (let waited = 0; existsSync(file) && waited < mostStallMs; waited += slowMs) sleep()
 }
 
 function collected(collect) {
