@@ -71,6 +71,9 @@ function shown(line: Readonly<Record<string, unknown>>): Omit<ShownLine, 'id'>[]
   return [{ time, level: known, worker: String(worker).slice(0, 64), text }]
 }
 
+/** A digest by its beginning, a number by five digits. */
 function plain(value: unknown): string {
-  return typeof value === 'string' ? value : (JSON.stringify(value) ?? '')
+  if (typeof value === 'number') return String(Number(value.toPrecision(Number.isInteger(value) ? 15 : 5)))
+  if (typeof value === 'string') return /^[0-9a-f]{64}$/.test(value) ? `${value.slice(0, 12)}…` : value
+  return JSON.stringify(value) ?? ''
 }

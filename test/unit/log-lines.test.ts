@@ -15,7 +15,10 @@ describe('the newest lines of all logs', () => {
     await lines.read()
     expect(lines.since(0)).toEqual([])
     mkdirSync(join(path, 'logs'))
-    writeFileSync(join(path, 'logs/b.jsonl'), `${line('b', 2, 'info', 'halts', { reason: 'x y' })}words\n`)
+    writeFileSync(
+      join(path, 'logs/b.jsonl'),
+      `${line('b', 2, 'info', 'halts', { reason: 'x y', share: 0.123456789, epoch: 1234567, hash: 'a'.repeat(64) })}words\n`,
+    )
     writeFileSync(
       join(path, 'logs/a.jsonl'),
       line('a', 1, 'error', 'broke', { err: { message: 'no room', stack: '…' } }),
@@ -35,7 +38,7 @@ describe('the newest lines of all logs', () => {
         time: '2026-01-01T00:00:02.000Z',
         level: 'info',
         worker: 'b',
-        text: 'halts · reason x y · generation 1, step 7',
+        text: 'halts · reason x y · share 0.12346 · epoch 1234567 · hash aaaaaaaaaaaa… · generation 1, step 7',
       },
     ])
     appendFileSync(join(path, 'logs/a.jsonl'), line('a', 3, 'info', 'again'))
