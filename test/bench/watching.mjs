@@ -35,18 +35,26 @@ try {
   const base = await printed(/metrics at (http:\/\/[\d.:]+)\/metrics/)
   await printed(/generation 1/)
   await sleep(5000)
-  /** @type {{ quiet: number, watched: number }[]} */
+  /** @type {{ quiet: number, watched: number, quietMs: number, watchedMs: number }[]} */
   const pairs = []
+  const coordinator = childOf(child.pid, 'coordinator-process')
   for (let round = 0; round < Number(options.rounds); round++) {
     const order = round % 2 === 0 ? ['quiet', 'watched'] : ['watched', 'quiet']
-    const pair = { quiet: 0, watched: 0 }
-    for (const kind of order) pair[kind] = await rate(kind === 'watched' ? () => watch(base) : () => () => {})
+    const pair = { quiet: 0, watched: 0, quietMs: 0, watchedMs: 0 }
+    for (const kind of order) {
+      const { each, ms } = await rate(kind === 'watched' ? () => watch(base) : () => () => {}, coordinator)
+      pair[kind] = each
+      pair[`${kind}Ms`] = ms
+    }
     pairs.push(pair)
   }
   const ratios = pairs.map(({ quiet, watched }) => watched / quiet).sort((a, b) => a - b)
   const at = (part) => ratios[Math.round(part * (ratios.length - 1))]
-  for (const { quiet, watched } of pairs)
-    process.stdout.write(`${quiet.toFixed(1)} ${watched.toFixed(1)} steps/s, ${(watched / quiet).toFixed(3)}\n`)
+  for (const { quiet, watched, quietMs, watchedMs } of pairs) {
+    const ratio = (watched / quiet).toFixed(3)
+    const cost = `coordinator ${quietMs.toFixed(0)} and ${watchedMs.toFixed(0)} ms of a core in a second`
+    process.stdout.write(`${quiet.toFixed(1)} and ${watched.toFixed(1)} steps/s: ${ratio}; ${cost}\n`)
+  }
   const spread = `quartiles ${at(0.25).toFixed(3)} and ${at(0.75).toFixed(3)}`
   process.stdout.write(`watched by quiet: median ${at(0.5).toFixed(3)}, ${spread}, ${pairs.length} pairs\n`)
 } finally {
@@ -65,15 +73,28 @@ async function printed(pattern) {
   }
 }
 
-/** Steps in a second while something goes on. */
-async function rate(begin) {
+/** Steps in a second while something goes on, and what the coordinator computes in one: other programs do not change that much. */
+async function rate(begin, coordinator) {
   const end = begin()
   await sleep(500)
-  const [from, started] = [step(), performance.now()]
+  const [from, started, before] = [step(), performance.now(), processorMs(coordinator)]
   await sleep(1000 * Number(options.seconds))
-  const each = (1000 * (step() - from)) / (performance.now() - started)
+  const seconds = (performance.now() - started) / 1000
+  const each = (step() - from) / seconds
+  const ms = (processorMs(coordinator) - before) / seconds
   end()
-  return each
+  return { each, ms }
+}
+
+function childOf(pid, name) {
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ')
+  return children.find((id) => readFileSync(`/proc/${id}/cmdline`, 'utf8').includes(name))
+}
+
+/** That a process has taken so far; Linux counts hundredths of a second. */
+function processorMs(pid) {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? []
+  return 10 * (Number(fields[11]) + Number(fields[12]))
 }
 
 /** The number of the last line that is whole. */
