@@ -40,7 +40,7 @@ export async function startCoordinator(
   observer: RunObserver,
 ): Promise<Coordinator> {
   const { token } = options
-  const server = await openControlServer(options.bind)
+  const server = await openControlServer(options.bind, options.membership.faultMs)
   const record = new RunRecord(run, observer, systemClock.now())
   const shell = new Shell(run, record, server, options.membership, systemClock)
   const http = await openHttp(options.http, {

@@ -16,7 +16,8 @@ export interface ControlServer {
   close(): Promise<void>
 }
 
-export async function openControlServer(bind: string): Promise<ControlServer> {
+/** `patienceMs`: a peer that is silent for less is not cut off. */
+export async function openControlServer(bind: string, patienceMs = 0): Promise<ControlServer> {
   const socket = new Router({
     linger: 500,
     mandatory: true,
@@ -26,6 +27,7 @@ export async function openControlServer(bind: string): Promise<ControlServer> {
     sendHighWaterMark: 1000,
     receiveHighWaterMark: 1000,
     ...heartbeat,
+    heartbeatTimeout: Math.max(heartbeat.heartbeatTimeout, patienceMs),
   })
   try {
     await socket.bind(bind)

@@ -44,6 +44,24 @@ describe('a run', () => {
     expect(summary.coverage).toMatchObject(Array(3).fill({ distinct: 60_000, duplicates: 0, missing: 0 }))
   })
 
+  it('waits for a worker that is stopped for less than --fault-timeout', async () => {
+    const folder = join(temporaryFolder(), 'run')
+    const train = new Cli(['train', '--epochs', '2', '--run-dir', folder, '--workers', '2', '--fault-timeout', '30'])
+    await waitForStep(train, folder, 20)
+    const [victim = -1] = childrenOf(train.child.pid, 'worker-process')
+    process.kill(victim, 'SIGSTOP')
+    await new Promise((resolve) => setTimeout(resolve, 6000)) // twice the default
+    process.kill(victim, 'SIGCONT')
+    const { code, stderr } = await train.finished
+    expect(code).toBe(0)
+    expect(stderr).not.toContain('is lost')
+    const summary = readJson(join(folder, 'summary.json'))
+    expect(summary).toMatchObject({ status: 'completed', steps: 938, incidents: [] })
+    expect(new Set((summary.worldSizes as { worldSize: number }[]).map(({ worldSize }) => worldSize))).toEqual(
+      new Set([2]),
+    )
+  })
+
   it('steps on without its coordinator, which comes back and takes over: no step is lost, no group is formed', async () => {
     const folder = join(temporaryFolder(), 'run')
     const train = new Cli(['train', '--epochs', '2', '--run-dir', folder, '--workers', '2'])

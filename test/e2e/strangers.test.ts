@@ -50,6 +50,7 @@ describe('strangers', () => {
       processId: 1,
       backend: 'b',
       threads: 1,
+      cores: 1,
       metrics: null,
     }
     const { address } = await startCoordinator()
