@@ -1,3 +1,4 @@
+import { lowerQuantile } from '../../shared/core/lower-quantile.ts'
 import type { Layout } from './layout.ts'
 
 /** The first steps in a group compile kernels and fetch data. */
@@ -76,8 +77,10 @@ export class StepTimes {
       const whole = blocks.filter((block) => block.steps === blockSteps)
       if (whole.length === 0) return []
       const at = (part: number, value: (block: Block) => number) =>
-        whole.map((block) => value(block) / block.steps).sort((a, b) => a - b)[Math.floor(part * (whole.length - 1))] ??
-        0
+        lowerQuantile(
+          whole.map((block) => value(block) / block.steps),
+          part,
+        )
       const stepMs = at(0.5, (block) => block.stepMs)
       const times = {
         stepMs,

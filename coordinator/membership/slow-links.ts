@@ -1,3 +1,4 @@
+import { lowerQuantile } from '../../shared/core/lower-quantile.ts'
 import type { Straggler } from './stragglers.ts'
 
 /** Less is the noise of threads that wake up late. */
@@ -54,7 +55,10 @@ export class SlowLinks {
       const before = wait.seconds.get(workerId) ?? seconds - first
       wait.seconds.set(workerId, before + weight * (seconds - first - before))
     }
-    const usual = lowerMedian(late.flatMap(({ workerId }) => computeSeconds(workerId) ?? []))
+    const usual = lowerQuantile(
+      late.flatMap(({ workerId }) => computeSeconds(workerId) ?? []),
+      0.5,
+    )
     const limit = Math.max(noiseSeconds, partOfStep * usual)
     for (const { workerId } of late) {
       const extra = this.#waitFor(workerId) - Math.max(0, (computeSeconds(workerId) ?? 0) - usual)
@@ -74,10 +78,6 @@ export class SlowLinks {
       ([reporter, { reports }]) => reporter !== workerId && reports >= minimumReports,
     )
     const waits = told.map(([, { seconds }]) => seconds.get(workerId) ?? 0)
-    return waits.length < 2 ? 0 : lowerMedian(waits)
+    return waits.length < 2 ? 0 : lowerQuantile(waits, 0.5)
   }
-}
-
-function lowerMedian(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[Math.floor((values.length - 1) / 2)] ?? 0
 }

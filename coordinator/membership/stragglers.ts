@@ -1,3 +1,4 @@
+import { lowerQuantile } from '../../shared/core/lower-quantile.ts'
 import { noLoad, type SlowCause, type StepLoad, slowCause, smoothedLoad } from './slow-cause.ts'
 
 /** Of a step in the smoothed time: about the last second counts, but at least five steps and at most two hundred. */
@@ -95,7 +96,11 @@ export class Stragglers {
 
   #cause(workerId: string, extraSeconds: number): SlowCause {
     const others = [...this.#loads].filter(([id]) => id !== workerId).map(([, load]) => load)
-    const usual = (figure: keyof StepLoad) => median(others.map((load) => load[figure]))
+    const usual = (figure: keyof StepLoad) =>
+      lowerQuantile(
+        others.map((load) => load[figure]),
+        0.5,
+      )
     return slowCause(
       this.#loads.get(workerId) ?? noLoad,
       {
@@ -112,15 +117,16 @@ export class Stragglers {
   #usualOfOthers(workerId: string): number | null {
     if (this.#usual !== null && ++this.#age < this.#times.size / 16) return this.#usual
     const others = [...this.#times].filter(([id, { steps }]) => id !== workerId && steps >= minimumSteps)
-    this.#usual = others.length === 0 ? null : median(others.map(([, time]) => time.seconds))
+    this.#usual =
+      others.length === 0
+        ? null
+        : lowerQuantile(
+            others.map(([, time]) => time.seconds),
+            0.5,
+          )
     this.#age = 0
     return this.#usual
   }
 }
 
 const weightOf = (seconds: number): number => Math.min(mostWeight, Math.max(leastWeight, seconds))
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b)
-  return sorted[Math.floor((sorted.length - 1) / 2)] ?? 0
-}
