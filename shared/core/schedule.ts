@@ -57,3 +57,9 @@ export function lanesOfRank(rank: number, worldSize: number, lanes: number): Lan
 export function rowsOfLane(lane: number, lanes: number, rows: number): BatchRange {
   return { start: Math.floor((lane * rows) / lanes), end: Math.floor(((lane + 1) * rows) / lanes) }
 }
+
+/** Rows [first, last) of some of the lanes, one behind the other. */
+export function rowsOfLanes({ first, last }: LaneRange, lanes: number, rows: number): LaneRange {
+  const { start } = rowsOfLane(first, lanes, rows)
+  return { first: start, last: last > first ? rowsOfLane(last - 1, lanes, rows).end : start }
+}

@@ -1,7 +1,7 @@
 import { type LaneNode, mergeHalves } from '../../shared/collective/lanes.ts'
 import type { RunConfig } from '../../shared/core/config.ts'
 import { sampleChecksum } from '../../shared/core/sample-checksum.ts'
-import { type LaneRange, lanesOfRank, rowsOfLane, type StepPlan } from '../../shared/core/schedule.ts'
+import { type LaneRange, lanesOfRank, rowsOfLanes, type StepPlan } from '../../shared/core/schedule.ts'
 import { labelClasses } from '../../shared/model/spec.ts'
 import { oneForwardOneBackward } from '../../shared/pipeline/schedule.ts'
 import type { Stage } from '../../shared/pipeline/stages.ts'
@@ -67,7 +67,7 @@ export class StageStep {
     const range = plan.batches[0] ?? { start: 0, end: 0 }
     this.#globalRows = range.end - range.start
     this.#batches = microBatchesOf(config, lanesOfRank(replica, replicas, config.lanes)).map((lanes) => {
-      const { first, last } = rowsOf(config, lanes, this.#globalRows)
+      const { first, last } = rowsOfLanes(lanes, config.lanes, this.#globalRows)
       const ids = inputs.ids(plan.epoch, { start: range.start + first, end: range.start + last })
       return { lanes, rows: last - first, ids }
     })
@@ -205,16 +205,10 @@ function microBatchesOf({ reproducible, accumulate }: RunConfig, lanes: LaneRang
   return microBatches(lanes, reproducible ? lanes.last - lanes.first : accumulate)
 }
 
-/** Rows [first, last) of a batch. */
-function rowsOf({ lanes: all }: RunConfig, { first, last }: LaneRange, rows: number): LaneRange {
-  const start = rowsOfLane(first, all, rows).start
-  return { first: start, last: last > first ? rowsOfLane(last - 1, all, rows).end : start }
-}
-
 /** Rows of the largest micro-batch that a pipeline may have. */
 export function mostRows(config: RunConfig): number {
   const rows = microBatchesOf(config, { first: 0, last: config.lanes }).map((lanes) => {
-    const { first, last } = rowsOf(config, lanes, config.batchSize)
+    const { first, last } = rowsOfLanes(lanes, config.lanes, config.batchSize)
     return last - first
   })
   const most = Math.max(1, ...rows)

@@ -2,7 +2,14 @@ import { type LaneNode, mergeHalves } from '../../shared/collective/lanes.ts'
 import type { RunConfig } from '../../shared/core/config.ts'
 import { limits } from '../../shared/core/limits.ts'
 import { sampleChecksum } from '../../shared/core/sample-checksum.ts'
-import { type BatchRange, type LaneRange, lanesOfRank, rowsOfLane, type StepPlan } from '../../shared/core/schedule.ts'
+import {
+  type BatchRange,
+  type LaneRange,
+  lanesOfRank,
+  rowsOfLane,
+  rowsOfLanes,
+  type StepPlan,
+} from '../../shared/core/schedule.ts'
 import { labelClasses, type ModelSpec } from '../../shared/model/spec.ts'
 import type { Backend, BoundParameters, Tensor } from '../backend/backend.ts'
 import type { Phase } from '../model/model.ts'
@@ -84,10 +91,7 @@ export class LaneGradients {
 
   /** Rows [first, last) of a batch. */
   #rows(lanes: LaneRange, range: BatchRange | null): LaneRange {
-    const globalRows = this.#globalRows(range)
-    const first = rowsOfLane(lanes.first, this.#config.lanes, globalRows).start
-    const last = lanes.last > lanes.first ? rowsOfLane(lanes.last - 1, this.#config.lanes, globalRows).end : first
-    return { first, last }
+    return rowsOfLanes(lanes, this.#config.lanes, this.#globalRows(range))
   }
 
   end(): void {
