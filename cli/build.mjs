@@ -32,7 +32,9 @@ export function build() {
   renameSync(`${wasm}.tmp`, wasm)
   run('typescript/bin/tsc', ['-p', 'tsconfig.build.json'])
   mkdirSync(join(root, 'dist/shared/core'), { recursive: true })
-  for (const path of ['shared/core/process-lock.mjs', 'worker/evaluate/mnist-classifier.safetensors'])
+  mkdirSync(join(root, 'dist/worker/backend/native'), { recursive: true })
+  const asTheyAre = ['shared/core/process-lock.mjs', 'worker/backend/native/block-signals.cc']
+  for (const path of [...asTheyAre, 'worker/evaluate/mnist-classifier.safetensors'])
     copyFileSync(join(root, path), join(root, 'dist', path))
   cpSync(join(root, 'coordinator/page'), join(root, 'dist/coordinator/page'), { recursive: true })
   writeFileSync(stamp, '')
@@ -59,7 +61,7 @@ function isCurrent() {
 
 function files(folder) {
   return readdirSync(folder, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile() && /\.(ts|mjs|html|css|svg|safetensors)$/.test(entry.name))
+    .filter((entry) => entry.isFile() && /\.(ts|mjs|cc|html|css|svg|safetensors)$/.test(entry.name))
     .map((entry) => join(entry.parentPath, entry.name))
 }
 

@@ -14,6 +14,7 @@ import {
   type NativeLibrary,
   type NativeManifest,
   nativeFolder,
+  ownSource,
   sha256OfFile,
   tfjsNodeFolder,
   verifyNative,
@@ -157,7 +158,8 @@ async function compile(compiler: string, tfjsNode: string, folder: string): Prom
   const includes = [headers, dirname(tfjsNode), tfjsNode, join(tfjsNode, 'binding'), nodeHeaders].map(
     (path) => `-I${path}`,
   )
-  const sources = ['tfjs_backend.cc', 'tfjs_binding.cc'].map((file) => join(tfjsNode, 'binding', file))
+  const theirs = ['tfjs_backend.cc', 'tfjs_binding.cc'].map((file) => join(tfjsNode, 'binding', file))
+  const sources = [...theirs, ownSource]
   const libraries = libraryFiles.map((file) => join(folder, file))
   await run(compiler, [...compileFlags, ...includes, ...sources, ...libraries, '-o', join(folder, addonFile)])
 }
@@ -190,7 +192,9 @@ function run(command: string, args: readonly string[]): Promise<void> {
     child.once('close', (code, signal) => {
       process.removeListener('exit', stop)
       if (code === 0) return resolve()
-      const last = said.trim().split('\n').slice(-3).join(' | ')
+      const lines = said.trim().split('\n')
+      const errors = lines.filter((line) => /\berror\b/i.test(line))
+      const last = (errors.length > 0 ? errors : lines).slice(-3).join(' | ')
       reject(unavailable(`${command} ${args[1] === 'pip' ? 'pip ' : ''}ended with ${signal ?? code}: ${last}`))
     })
   })

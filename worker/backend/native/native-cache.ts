@@ -3,6 +3,7 @@ import { createReadStream, existsSync, readFileSync, statSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
+import { fileURLToPath } from 'node:url'
 import { z } from 'zod'
 import { cacheFolder } from '../../../shared/core/cache-folder.ts'
 
@@ -17,6 +18,8 @@ export const wheel = {
 } as const
 
 export const addonFile = 'tfjs_binding.node'
+/** Compiled into the addon beside tfjs-node's own sources. */
+export const ownSource = fileURLToPath(new URL('./block-signals.cc', import.meta.url))
 export const libraryFiles = ['libtensorflow_cc.so.2', 'libtensorflow_framework.so.2'] as const
 export const compileFlags = ['-std=c++17', '-O2', '-fPIC', '-shared', '-DNAPI_VERSION=8', '-Wl,-rpath,$ORIGIN'] as const
 
@@ -48,6 +51,7 @@ export function nativeFolder(tfjsNode: string): string {
     .update(wheel.sha256)
     .update(compileFlags.join(' '))
     .update(`${process.platform}-${process.arch}`)
+    .update(readFileSync(ownSource))
   for (const file of ['binding/tfjs_backend.cc', 'binding/tfjs_binding.cc', 'package.json'])
     hash.update(readFileSync(join(tfjsNode, file)))
   return join(cacheFolder(), 'native', hash.digest('hex').slice(0, 24))
