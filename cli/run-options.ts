@@ -50,6 +50,11 @@ export const runFlags = {
   },
   seed: { type: 'number', describe: 'seed of weights, order and noise (default: 1)', group: 'Run:' },
   lanes: { type: 'number', describe: 'slices of the global batch, a power of two (default: 8)', group: 'Run:' },
+  deal: {
+    type: 'string',
+    describe: 'lanes of each worker: even, or by its measured speed (default: speed; even with micro-batches)',
+    group: 'Run:',
+  },
   reproducible: {
     type: 'boolean',
     describe: 'the same weights, bit for bit, for any number of workers (default: false)',
@@ -219,6 +224,7 @@ export function runRequest(
     pipelineStages: parsed.pipelineStages,
     seed: parsed.seed,
     lanes: parsed.lanes,
+    deal: parsed.deal,
     reproducible: parsed.reproducible,
     algorithm: parsed.algorithm,
     compression: parsed.compression,

@@ -1,5 +1,8 @@
+import type { LaneDeal } from '../shared/core/schedule.ts'
 import type { ToCoordinator } from '../shared/protocol/control.ts'
+import type { JournalMember } from './journal/journal-record.ts'
 import type { MembershipEvent } from './membership/events.ts'
+import { type DealRule, LaneDealer, partsOf } from './membership/lane-dealer.ts'
 import { rankIn } from './membership/members.ts'
 import { SlowLinks } from './membership/slow-links.ts'
 import type { Membership } from './membership/state.ts'
@@ -7,7 +10,7 @@ import { type Pace, Stragglers } from './membership/stragglers.ts'
 import { Replicas } from './replicas.ts'
 import type { RunRecord } from './run-record.ts'
 
-/** Workers of a group beside each other: do they hold the same bits, is one of them slow? */
+/** Workers of a group beside each other: do they hold the same bits, is one of them slow, what part of the batch does each compute? */
 export class Comparison {
   readonly #record: RunRecord
   readonly #membership: () => Membership
@@ -17,22 +20,47 @@ export class Comparison {
   readonly #stragglers: readonly Stragglers[]
   readonly #stages: number
   readonly #links = new SlowLinks()
+  readonly #dealer: LaneDealer
 
-  constructor(record: RunRecord, membership: () => Membership, apply: (event: MembershipEvent) => void) {
+  constructor(
+    record: RunRecord,
+    membership: () => Membership,
+    apply: (event: MembershipEvent) => void,
+    rule: DealRule | undefined,
+    now: number,
+  ) {
     this.#record = record
     this.#membership = membership
     this.#apply = apply
     this.#stages = membership().options.stages ?? 1
     this.#stragglers = Array.from({ length: this.#stages }, () => new Stragglers())
+    this.#dealer = new LaneDealer(record.run.config, rule)
+    if (record.inherited) {
+      const { group } = record.inherited
+      this.#dealer.inherit(
+        group.map(({ workerId }) => workerId),
+        group.filter((_, rank) => rank % this.#stages === 0).map(({ lanes }) => lanes),
+        now,
+      )
+    }
     record.metrics.watchSlow(() => [
       ...this.#stragglers.flatMap(({ causes }) => causes),
       ...this.#links.workerIds.map(() => 'network' as const),
     ])
   }
 
-  formed(group: readonly string[]): void {
+  /** What a group is dealt that forms: lanes of each rank, or of each pipeline; and of each member. */
+  formed(
+    members: readonly { readonly workerId: string; readonly endpoint: string }[],
+    now: number,
+  ): { deal: LaneDeal; seats: JournalMember[] } {
+    const group = members.map(({ workerId }) => workerId)
+    const deal = this.#dealer.formed(group, now)
     for (const [stage, stragglers] of this.#stragglers.entries()) stragglers.formed(this.#alike(group, stage))
     this.#links.formed(group)
+    const lanesOf = (workerId: string) => this.#dealer.lanesOf(workerId)
+    const seats = members.map(({ workerId, endpoint }) => ({ workerId, endpoint, lanes: lanesOf(workerId) }))
+    return { deal, seats }
   }
 
   #alike(group: readonly string[], stage: number): string[] {
@@ -43,7 +71,11 @@ export class Comparison {
     return Math.max(0, rankIn(this.#membership().group, workerId)) % this.#stages
   }
 
-  steps(workerId: string, { generation, steps, load }: Extract<ToCoordinator, { kind: 'committed' }>): void {
+  steps(
+    workerId: string,
+    { generation, steps, load }: Extract<ToCoordinator, { kind: 'committed' }>,
+    now: number,
+  ): void {
     this.#record.goodput.steps(workerId, generation, steps)
     const stragglers = this.#stragglers[this.#stageOf(workerId)]
     if (generation !== this.#membership().generation || !stragglers) return
@@ -60,11 +92,17 @@ export class Comparison {
         steps.length,
       )
     }
-    for (const { seconds, allReduceSeconds } of steps) {
-      const straggler = stragglers.report(workerId, seconds - allReduceSeconds)
+    const share = this.#dealer.shareOf(workerId)
+    for (const step of steps) {
+      const { lanes, fixed } = partsOf(step)
+      const straggler = stragglers.report(workerId, lanes + fixed, lanes / share + fixed)
       if (straggler) this.#record.straggles(straggler)
     }
     if (load?.late) this.#late(workerId, load.late)
+    const redeal = this.#dealer.steps(workerId, steps, now)
+    if (!redeal) return
+    this.#record.dealt(redeal)
+    this.#apply({ kind: 'reform', reason: redeal.reason })
   }
 
   #late(workerId: string, late: readonly { rank: number; seconds: number }[]): void {
@@ -78,9 +116,10 @@ export class Comparison {
     if (straggler) this.#record.straggles(straggler)
   }
 
-  pace(workerId: string): Pace {
+  pace(workerId: string): Pace & { readonly lanes: number } {
+    const lanes = this.#dealer.lanesOf(workerId)
     const pace = this.#stragglers[this.#stageOf(workerId)]?.pace(workerId) ?? { computeSeconds: null, slow: null }
-    return pace.slow === null && this.#links.has(workerId) ? { ...pace, slow: 'network' } : pace
+    return { ...pace, lanes, slow: pace.slow ?? (this.#links.has(workerId) ? 'network' : null) }
   }
 
   /** Whoever holds other bits than most is expelled; where nobody can tell who is right, everybody is. */

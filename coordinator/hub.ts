@@ -3,6 +3,7 @@ import { reduceMemory } from '../shared/collective/reduce-memory.ts'
 import { hubOf } from '../shared/collective/star.ts'
 import { type AllReduceMemory, type Part, Sums } from '../shared/collective/sums.ts'
 import { limits } from '../shared/core/limits.ts'
+import type { LaneDeal } from '../shared/core/schedule.ts'
 import { Arena, createSharedMemory, loadKernel } from '../shared/kernel/kernel.ts'
 import { decodeFrameHeader, encodeFrameHeader, type FrameHeader, frameKind } from '../shared/protocol/frame.ts'
 import { decodeTarget } from '../shared/protocol/hub.ts'
@@ -13,8 +14,8 @@ export interface HubGroup {
   readonly generation: number
   /** By rank. */
   readonly workerIds: readonly string[]
-  /** Number of lanes where their sums must not depend on the world size; else null. */
-  readonly lanes: number | null
+  /** Lanes of each rank, where their sums must not depend on the world size; else null. */
+  readonly lanes: LaneDeal | null
 }
 
 export interface HubParts {
@@ -69,7 +70,7 @@ export class Hub {
     this.#workbench ??= makeWorkbench()
     const { workerIds, lanes } = group
     const worldSize = workerIds.length
-    const nodes = lanes === null ? null : nodesOfRanks(worldSize, lanes)
+    const nodes = lanes === null ? null : nodesOfRanks(lanes)
     this.#sums = new Sums(this.#workbench.memory, worldSize, nodes)
   }
 

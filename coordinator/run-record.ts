@@ -14,7 +14,9 @@ import { Checkpoints } from './checkpoint/checkpoints.ts'
 import { EvaluationRecords } from './evaluation-record.ts'
 import { Goodput } from './goodput/goodput.ts'
 import { Incidents } from './incidents.ts'
+import type { JournalMember } from './journal/journal-record.ts'
 import { NotedTally } from './journal/noted-tally.ts'
+import type { Redeal } from './membership/lane-dealer.ts'
 import type { Straggler } from './membership/stragglers.ts'
 import { Metrics } from './metrics/metrics.ts'
 import type { PreparedRun } from './prepare-run.ts'
@@ -76,6 +78,7 @@ export class RunRecord {
     const group = this.inherited?.group.map(({ workerId }) => workerId)
     this.goodput = new Goodput(now, this.#tally.elapsed.goodput, group, this.generation)
     this.metrics.watchGoodput(() => this.goodput.seconds)
+    this.metrics.watchLanes(() => this.#tally.group)
     if (this.inherited) {
       const { generation, group } = this.inherited
       this.metrics.group(generation, group.length)
@@ -127,7 +130,7 @@ export class RunRecord {
   /** On the disk before anybody is told: a coordinator that comes after this one must not use the number again. */
   formed(
     generation: number,
-    group: readonly { workerId: string; endpoint: string }[],
+    group: readonly JournalMember[],
     state: StateIdentity,
     reason: string,
     hub: boolean,
@@ -135,14 +138,15 @@ export class RunRecord {
     this.notes.note({
       kind: 'formed',
       generation,
-      group: group.map(({ workerId, endpoint }) => ({ workerId, endpoint })),
+      group: group.map(({ workerId, endpoint, lanes }) => ({ workerId, endpoint, lanes })),
       state,
       topology: unknownTopology(group.length, hub),
     })
     this.sync()
     const [{ step }, worldSize] = [state, group.length]
     this.#worldSizes.push({ generation, step, worldSize, reason })
-    this.run.folder.event('generation', { generation, step, worldSize, reason, ...seatsOf(group, this.run.config) })
+    const dealt = { lanes: group.map(({ lanes }) => lanes), ...seatsOf(group, this.run.config) }
+    this.run.folder.event('generation', { generation, step, worldSize, reason, ...dealt })
     this.metrics.group(generation, worldSize)
     this.#observer.group(generation, worldSize, step)
   }
@@ -216,6 +220,14 @@ export class RunRecord {
       this.#observer.incident(`${workerId} is slow: a step takes it ${ratio} times as long as the others (${cause})`)
   }
 
+  /** Some workers get more of the batch, others less. */
+  dealt({ deal, gain, reason }: Redeal): void {
+    const lanes = this.#tally.group.map(({ workerId, lanes }, rank) => ({ workerId, from: lanes, to: deal[rank] }))
+    this.metrics.dealt()
+    this.run.folder.event('dealt', { step: this.ledger.steps, gain, lanes, reason })
+    this.#observer.incident(reason)
+  }
+
   /** A worker went by itself, at a step boundary. */
   left(workerId: string, reason: string): void {
     this.run.folder.event('left', { workerId, reason })
@@ -260,15 +272,12 @@ export class RunRecord {
     const { runId, config, folder } = this.run
     const summary: Summary = {
       runId,
-      model: config.model,
-      dataset: config.dataset,
-      status,
-      reason,
+      ...{ model: config.model, dataset: config.dataset, status, reason },
       steps: this.ledger.steps,
       epochs: this.ledger.steps / this.schedule.stepsPerEpoch,
-      wallSeconds: this.#wallSeconds(now),
-      imagesPerSecond: this.#tally.imagesPerSecond,
+      ...{ wallSeconds: this.#wallSeconds(now), imagesPerSecond: this.#tally.imagesPerSecond },
       worldSizes: this.#worldSizes,
+      lanes: this.#tally.group.map(({ workerId, lanes }) => ({ workerId, lanes })),
       weightsSha256: this.checkpoints.weightsSha256,
       coverage: this.ledger.coverage(),
       incidents: this.#incidents,
@@ -277,8 +286,7 @@ export class RunRecord {
       goodput: this.goodput.figures,
       advice: this.advisor.advice(this.schedule.totalSteps - this.ledger.steps),
       ...this.backends.told,
-      compression: config.compression,
-      seed: config.seed,
+      ...{ compression: config.compression, seed: config.seed },
     }
     folder.summary(summary)
     folder.event('end', { status, reason, step: this.ledger.steps })

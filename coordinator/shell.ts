@@ -10,7 +10,8 @@ import { BlobStore } from './blob-store.ts'
 import type { CheckpointMessage } from './checkpoint/checkpoint-intake.ts'
 import { Comparison } from './comparison.ts'
 import { Hub } from './hub.ts'
-import type { MembershipEffect, MembershipEvent } from './membership/events.ts'
+import { type MembershipEffect, type MembershipEvent, startMessage } from './membership/events.ts'
+import type { DealRule } from './membership/lane-dealer.ts'
 import { decide } from './membership/membership.ts'
 import { inheritedMembership, initialMembership, type Outcome } from './membership/state.ts'
 import { Peers } from './peers.ts'
@@ -31,6 +32,8 @@ export interface ShellOptions {
   /** The first group waits for so many workers. */
   readonly startWorkers: number
   readonly faultMs: number
+  /** When lanes are dealt anew; left out: as usual. */
+  readonly deal?: DealRule
 }
 
 /** Carries messages to the pure membership and its effects back to the workers. */
@@ -80,7 +83,7 @@ export class Shell {
     record.metrics.watch(membership)
     const parts = { run, record, heartbeatMs, peers: this.#peers, blobs: this.#blobs }
     this.reception = new Reception({ ...parts, membership, apply })
-    this.#comparison = new Comparison(record, membership, apply)
+    this.#comparison = new Comparison(record, membership, apply, options.deal, clock.now())
     this.actions = new Actions(record, membership, apply)
     this.#outcome = new Promise((resolve) => {
       this.#over = resolve
@@ -176,7 +179,7 @@ export class Shell {
           this.#record.committed(message.generation, step, this.#clock.now())
           this.apply({ ...step, kind: 'committed', workerId, generation: message.generation })
         }
-        this.#comparison.steps(workerId, message)
+        this.#comparison.steps(workerId, message, this.#clock.now())
         return this.#intervene()
       case 'inspected':
         return this.#counts(message.generation, message.step) ? this.#record.stability.inspected(message) : undefined
@@ -238,12 +241,12 @@ export class Shell {
   #carryOut(effect: MembershipEffect, now: number): void {
     switch (effect.kind) {
       case 'form':
-        return this.#form(effect)
+        return this.#form(effect, now)
       case 'start':
         this.#record.started(effect.generation, effect.topology, this.reception.seatsOf(effect.group), now)
-        return this.#peers.sendAll(effect.group, startOf(effect))
+        return this.#peers.sendAll(effect.group, startMessage(effect))
       case 'startAgain':
-        return this.#peers.send(effect.workerId, startOf(effect))
+        return this.#peers.send(effect.workerId, startMessage(effect))
       case 'abort':
       case 'pause': {
         const { kind, generation, workerIds, reason } = effect
@@ -277,24 +280,20 @@ export class Shell {
     }
   }
 
-  #form({ generation, quorum, hub }: Extract<MembershipEffect, { kind: 'form' }>): void {
+  #form({ generation, quorum, hub }: Extract<MembershipEffect, { kind: 'form' }>, now: number): void {
     const { group, reason, ...from } = quorum
     const peers = group.map(({ workerId, endpoint }, rank) => ({ workerId, rank, endpoint }))
     if (from.state.step < this.#record.ledger.steps && from.source === null) this.#record.rewound(from.state.step)
     this.#wentOnFrom = from.state.step
-    this.#record.formed(generation, group, from.state, reason, hub)
-    const restore =
-      from.source === null && from.state.step > 0 ? this.#blobs.restore(this.#record.checkpoints.newest()) : null
-    const { rollbacks, reproducible, lanes } = this.#run.config
     const workerIds = group.map(({ workerId }) => workerId)
-    this.#comparison.formed(workerIds)
-    const byHub = { run: runTag(this.#run.runId), generation, workerIds, lanes: reproducible ? lanes : null }
+    const { deal, seats } = this.#comparison.formed(group, now)
+    this.#record.formed(generation, seats, from.state, reason, hub)
+    const stored = from.source === null && from.state.step > 0
+    const restore = stored ? this.#blobs.restore(this.#record.checkpoints.newest()) : null
+    const { rollbacks, reproducible } = this.#run.config
+    const byHub = { run: runTag(this.#run.runId), generation, workerIds, lanes: reproducible ? deal : null }
     this.#hub.form(hub ? byHub : null)
-    const encoded = encodeForm({ kind: 'form', generation, peers, ...from, restore, rollbacks, hub })
+    const encoded = encodeForm({ kind: 'form', generation, peers, deal: [...deal], ...from, restore, rollbacks, hub })
     for (const { workerId, rank } of peers) this.#peers.sendEncoded(workerId, encoded(rank))
   }
-}
-
-function startOf({ generation, topology }: Extract<MembershipEffect, { kind: 'start' | 'startAgain' }>) {
-  return { kind: 'start', generation, topology } as const
 }

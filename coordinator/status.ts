@@ -13,7 +13,7 @@ export function statusOf(
   run: PreparedRun,
   record: RunRecord,
   membership: Membership,
-  pace: (workerId: string) => Pace,
+  pace: (workerId: string) => Pace & { readonly lanes: number },
 ): object {
   const { phase, generation, group, members, reason, topology, held } = membership
   const { ledger, schedule } = record

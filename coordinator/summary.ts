@@ -26,6 +26,8 @@ export interface Summary {
   readonly wallSeconds: number
   readonly imagesPerSecond: number
   readonly worldSizes: readonly WorldSize[]
+  /** Of the last group: the lanes of the batch that each worker had. */
+  readonly lanes: readonly { readonly workerId: string; readonly lanes: number }[]
   readonly weightsSha256: string | null
   readonly coverage: readonly EpochCoverage[]
   readonly incidents: readonly Incident[]

@@ -5,7 +5,7 @@ import type { CommittedStep, StateIdentity } from '../shared/protocol/control.ts
 import type { Topology } from '../shared/protocol/topology.ts'
 import type { Manifest } from './checkpoint/checkpoint-store.ts'
 import { nothing } from './goodput/parts.ts'
-import type { Intervention, JournalRecord, Snapshot } from './journal/journal-record.ts'
+import type { Intervention, JournalMember, JournalRecord, Snapshot } from './journal/journal-record.ts'
 import { Ledger } from './schedule/ledger.ts'
 import { Stability } from './stability/stability.ts'
 
@@ -16,7 +16,7 @@ export class Tally {
   #elapsed: Manifest['elapsed'] = { wallSeconds: 0, steppingSeconds: 0, images: 0, goodput: nothing }
   losses: Record<string, number> = {}
   generation = 0
-  group: readonly { workerId: string; endpoint: string }[] = []
+  group: readonly JournalMember[] = []
   started = false
   topology: Topology = unknownTopology(0)
   state: StateIdentity | null = null

@@ -182,7 +182,7 @@ export class DataPlane {
       algorithm: (bytes) => chooseAlgorithm({ choice: algorithm, topology: this.#topology, onePlace }, bytes).name,
       hosts: () => this.#topology.hosts,
       arrived: (header) => this.delays.arrived(header),
-      ...(lanes === null ? {} : { lanes: nodesOfRanks(worldSize, lanes) }),
+      ...(lanes === null ? {} : { lanes: nodesOfRanks(lanes) }),
     })
     this.#pipeline =
       stages === 1 || !this.#wasm

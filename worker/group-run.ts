@@ -170,14 +170,14 @@ export class GroupRun {
   async #steps(wishes: () => Wishes): Promise<Finished | { kind: 'paused' }> {
     const { trainer, schedule, backend, welcome, state, clock, threads, trace, pipeline } = this.#workshop
     const { config } = welcome
-    const { rank, peers, generation } = this.#formed
+    const { rank, peers, deal, generation } = this.#formed
     const [spare, leads] = [availableParallelism() >= peers.length * (threads + 1), rank === 0]
     const alone = peers.length === 1 && !state.compression
     let host: HostGroup | null = alone ? { ...solo, factors: trainer.takesFactors } : null
     const group: Omit<Group, 'host'> = {
       generation,
       rank,
-      worldSize: peers.length,
+      ...{ worldSize: peers.length, deal },
       allReduce: alone ? solo.allReduce : this.#notes.leaving((...bucket) => this.#link.allReduce(...bucket)),
       settle: (outcome) => this.#link.settle(outcome),
       ...(pipeline ? { pipeline: pipelineGroup(this.#link, rank, peers.length, pipeline.stages) } : {}),

@@ -59,7 +59,7 @@ export class HostReduction {
       memory: reduceMemory(kernel, memory, scratch),
       segmentElements: limits.hostSegmentBytes / 4,
       algorithm: (bytes) => chooseOnOneHost(peers.length, bytes),
-      ...(lanes === null ? {} : { lanes: nodesOfRanks(peers.length, lanes) }),
+      ...(lanes === null ? {} : { lanes: nodesOfRanks(lanes) }),
     })
     const frame: FrameHandler = (header, payload) => this.#group.receive(header, payload)
     mailbox.onFrame = (header, payload) => segments.receive(header, payload, frame)

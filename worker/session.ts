@@ -250,9 +250,9 @@ export class Session {
     this.#wake()
   }
 
-  #planOf({ generation, rank, peers, hub }: Formed): GroupPlan {
+  #planOf({ generation, rank, peers, deal, hub }: Formed): GroupPlan {
     const config = this.#welcome?.config
-    const lanes = config?.reproducible ? config.lanes : null
+    const lanes = config?.reproducible ? deal : null
     const { algorithm = 'auto', wire = 'auto' } = config ?? {}
     return { generation, rank, peers, lanes, algorithm, wire, hub, stages: config?.pipelineStages ?? 1 }
   }

@@ -1,6 +1,7 @@
 import type { AlgorithmChoice } from '../shared/collective/algorithm.ts'
 import type { CompressionPlan } from '../shared/compression/compression-plan.ts'
 import type { ResidualOutcome } from '../shared/compression/residuals.ts'
+import type { LaneDeal } from '../shared/core/schedule.ts'
 import type { Peer, StateIdentity, ToCoordinator, ToWorker } from '../shared/protocol/control.ts'
 import type { HostFiles } from '../shared/protocol/file-lane.ts'
 import type { Wire } from '../shared/transport/transport.ts'
@@ -49,8 +50,8 @@ export interface GroupPlan {
   readonly generation: number
   readonly rank: number
   readonly peers: readonly Peer[]
-  /** Number of lanes where their sums must not depend on the world size; else null. */
-  readonly lanes: number | null
+  /** Lanes of each rank (of each pipeline), where their sums must not depend on the world size; else null. */
+  readonly lanes: LaneDeal | null
   readonly algorithm: AlgorithmChoice
   readonly wire: Wire
   /** Ranks reach each other through the coordinator alone. */

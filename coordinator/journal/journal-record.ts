@@ -7,7 +7,9 @@ import { stabilityStateSchema } from '../stability/stability.ts'
 
 const natural = z.number().int().min(0)
 
-const memberSchema = z.object({ workerId: z.string(), endpoint: z.string() })
+/** `lanes`: of its batch, or of its pipeline's. */
+const memberSchema = z.object({ workerId: z.string(), endpoint: z.string(), lanes: natural.default(0) })
+export type JournalMember = z.infer<typeof memberSchema>
 
 /** What was decided to do about an alarm. It is over when a group forms after it. */
 export const interventionSchema = z.object({

@@ -104,3 +104,6 @@ export const toCheckpoint = (workerIds: readonly string[]): MembershipEffect => 
   workerIds,
   message: { kind: 'checkpoint' },
 })
+
+export const startMessage = ({ generation, topology }: Extract<MembershipEffect, { kind: 'start' | 'startAgain' }>) =>
+  ({ kind: 'start', generation, topology }) as const

@@ -37,7 +37,7 @@ export interface Pace {
  * all wait for the slowest. Pure.
  */
 export class Stragglers {
-  readonly #times = new Map<string, { steps: number; seconds: number }>()
+  readonly #times = new Map<string, { steps: number; seconds: number; evenSeconds: number }>()
   readonly #slow = new Map<string, SlowCause>()
   readonly #loads = new Map<string, StepLoad>()
   /** Steps in a row that were slow, of those that are not named. */
@@ -73,13 +73,20 @@ export class Stragglers {
     this.#loads.set(workerId, smoothedLoad(this.#loads.get(workerId), load, weight, count))
   }
 
-  /** What changes with a worker's next step; null: nothing. */
-  report(workerId: string, seconds: number): Straggler | null {
+  /**
+   * What changes with a worker's next step; null: nothing. `evenSeconds`: what it would take if all had as many lanes, which is what is
+   * compared: one that has few lanes because it is slow is slow still.
+   */
+  report(workerId: string, seconds: number, evenSeconds = seconds): Straggler | null {
     const before = this.#times.get(workerId)
     const weight = weightOf(before?.seconds ?? 0)
     const warm = before && before.steps >= firstSteps
-    const smoothed = warm ? before.seconds + weight * (seconds - before.seconds) : seconds
-    this.#times.set(workerId, { steps: (before?.steps ?? 0) + 1, seconds: smoothed })
+    const smooth = (last: number, next: number) => (warm ? last + weight * (next - last) : next)
+    const smoothed = smooth(before?.evenSeconds ?? 0, evenSeconds)
+    this.#times.set(workerId, {
+      steps: (before?.steps ?? 0) + 1,
+      ...{ seconds: smooth(before?.seconds ?? 0, seconds), evenSeconds: smoothed },
+    })
     if ((before?.steps ?? 0) < minimumSteps) return null
     const usual = this.#usualOfOthers(workerId)
     if (usual === null) return null
@@ -121,7 +128,7 @@ export class Stragglers {
       others.length === 0
         ? null
         : lowerQuantile(
-            others.map(([, time]) => time.seconds),
+            others.map(([, time]) => time.evenSeconds),
             0.5,
           )
     this.#age = 0

@@ -19,6 +19,7 @@ export class GroupMetrics {
   readonly #incidents
   readonly #incidentSeconds
   readonly #cost
+  readonly #deals
   #membership: () => Membership | null = () => null
 
   constructor(registry: MetricRegistry, { minWorkers, maxWorkers }: { minWorkers: number; maxWorkers: number }) {
@@ -51,6 +52,7 @@ export class GroupMetrics {
       'ringleader_incident_cost_seconds_total',
       'Seconds between two steps that incidents have taken, without waiting for workers; part of the goodput',
     )
+    this.#deals = registry.counter('ringleader_deals_total', 'Times that lanes were dealt anew, by measured speed')
     // A series that begins with its first event hides that event from rate and increase.
     for (const kind of lossKinds) {
       this.#incidents.inc({ kind }, 0)
@@ -65,6 +67,10 @@ export class GroupMetrics {
   group(generation: number, worldSize: number): void {
     this.#generation.set(generation)
     this.#worldSize.set(worldSize)
+  }
+
+  dealt(): void {
+    this.#deals.inc()
   }
 
   incident(kind: string): void {

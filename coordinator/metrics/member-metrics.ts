@@ -9,6 +9,11 @@ export interface Beat {
   readonly malformedFrames: number
 }
 
+export interface DealtWorker {
+  readonly workerId: string
+  readonly lanes: number
+}
+
 /** What workers say about themselves. Labels are bounded by the run's maximum of workers: those of one that is gone go too. */
 export class MemberMetrics {
   readonly #info
@@ -24,6 +29,7 @@ export class MemberMetrics {
   >()
 
   #causes: () => readonly SlowCause[] = () => []
+  #group: () => readonly DealtWorker[] = () => []
 
   constructor(registry: MetricRegistry) {
     registry.gauge(
@@ -33,6 +39,15 @@ export class MemberMetrics {
       (gauge) => {
         const now = this.#causes()
         for (const cause of slowCauses) gauge.set({ cause }, now.filter((own) => own === cause).length)
+      },
+    )
+    registry.gauge(
+      'ringleader_worker_lanes',
+      'Lanes of the batch that a worker of the group computes',
+      ['worker'],
+      (gauge) => {
+        gauge.reset()
+        for (const { workerId: worker, lanes } of this.#group()) gauge.set({ worker }, lanes)
       },
     )
     this.#info = registry.gauge('ringleader_worker_info', 'A worker that is here, and what it is; always 1', [
@@ -56,6 +71,10 @@ export class MemberMetrics {
 
   watchSlow(causes: () => readonly SlowCause[]): void {
     this.#causes = causes
+  }
+
+  watchLanes(group: () => readonly DealtWorker[]): void {
+    this.#group = group
   }
 
   joined(worker: string, about: { host: string; backend: string; threads: number }): void {

@@ -9,7 +9,7 @@ import type { Membership } from '../membership/state.ts'
 import type { Incident } from '../run-folder.ts'
 import { GoodputMetric } from './goodput-metric.ts'
 import { GroupMetrics } from './group-metrics.ts'
-import { type Beat, MemberMetrics } from './member-metrics.ts'
+import { type Beat, type DealtWorker, MemberMetrics } from './member-metrics.ts'
 import { OutputMetrics } from './output-metrics.ts'
 import { StepMetrics } from './step-metrics.ts'
 
@@ -50,6 +50,16 @@ export class Metrics {
 
   watchSlow(causes: () => readonly SlowCause[]): void {
     this.#members.watchSlow(causes)
+  }
+
+  /** Asked for those who are in the group now, with their lanes. */
+  watchLanes(group: () => readonly DealtWorker[]): void {
+    this.#members.watchLanes(group)
+  }
+
+  /** Lanes were dealt anew. */
+  dealt(): void {
+    this.#group.dealt()
   }
 
   watchGoodput(seconds: () => GoodputSeconds): void {

@@ -1,4 +1,4 @@
-import { lanesOfRank } from '../core/schedule.ts'
+import { dealtLanes, type LaneDeal } from '../core/schedule.ts'
 
 /** A subtree of the fixed binary tree over the lanes: lanes [first, first + lanes), `lanes` a power of two that divides `first`. */
 export interface LaneNode {
@@ -32,9 +32,9 @@ export function nodesOf(first: number, last: number): LaneNode[] {
 }
 
 /** Subtrees of the lane tree that each rank offers. */
-export function nodesOfRanks(worldSize: number, lanes: number): LaneNode[][] {
-  return Array.from({ length: worldSize }, (_, rank) => {
-    const { first, last } = lanesOfRank(rank, worldSize, lanes)
+export function nodesOfRanks(deal: LaneDeal): LaneNode[][] {
+  return deal.map((_, rank) => {
+    const { first, last } = dealtLanes(deal, rank)
     return nodesOf(first, last)
   })
 }

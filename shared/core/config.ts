@@ -5,6 +5,7 @@ import { checkModelOptions } from '../model/model-options.ts'
 import { registry } from '../model/registry.ts'
 import { completeCompression, compressionNames } from './compression-options.ts'
 import { usage } from './errors.ts'
+import { checkAccumulation, checkDeal, mayDeal } from './lane-options.ts'
 import { limits } from './limits.ts'
 import { checkPipeline, usualMicroBatches } from './pipeline-options.ts'
 import { checkPruning, pruneSchema } from './prune-options.ts'
@@ -41,6 +42,8 @@ export const runConfigSchema = z.strictObject({
   pipelineStages: count.max(limits.maxStages).default(1),
   seed: z.number().int().min(0).max(Number.MAX_SAFE_INTEGER),
   lanes: count.max(limits.maxLanes),
+  /** Lanes of each worker: as many for each, or by how fast they compute (docs/adr/0031-lanes-by-speed.md). */
+  deal: z.enum(['even', 'speed']).default('even'),
   /** How gradients are added up over the ranks; `auto` picks by size, hosts and links (algorithm.ts). */
   algorithm: z.enum(algorithmChoices).default('auto'),
   /** What gradients are sent as (shared/compression); losses, votes and checksums always travel as they are. */
@@ -111,6 +114,7 @@ const shared = {
   pipelineStages: 1,
   seed: 1,
   lanes: 8,
+  deal: 'speed',
   algorithm: 'auto',
   compression: 'none',
   compressionRatio: null,
@@ -165,6 +169,7 @@ export function resolveConfig(options: RunOptions): RunConfig {
     const enough = 2 ** Math.ceil(Math.log2(Math.max(1, merged.maxWorkers * each)))
     merged.lanes = Math.min(limits.maxLanes, Math.max(8, enough))
   }
+  if (rest.deal === undefined && !mayDeal(merged as Partial<RunConfig>)) merged.deal = 'even'
   const config = parseConfig(merged)
   completeImageSize(config)
   checkModelOptions(config)
@@ -195,6 +200,7 @@ export function resolveConfig(options: RunOptions): RunConfig {
   if (config.batchSize < config.maxWorkers)
     throw usage(`--batch-size ${config.batchSize} is below the number of workers; write at least ${config.maxWorkers}`)
   checkAccumulation(config)
+  checkDeal(config)
   return config
 }
 
@@ -208,22 +214,6 @@ function completeImageSize(config: RunConfig): void {
     )
   if (config.dataset === 'audio' && ![16, 32, 64, 128, 256].includes(config.imageSize ?? 0))
     throw usage(`--image-size ${config.imageSize}: for --dataset audio write 16, 32, 64, 128 or 256`)
-}
-
-/** A micro-batch is a lane or more of a worker; a reproducible run computes lane by lane anyway. */
-function checkAccumulation({ accumulate, pipelineStages, batchSize, lanes, reproducible, ...config }: RunConfig): void {
-  if (reproducible || accumulate === 1) return
-  const maxWorkers = config.maxWorkers / pipelineStages // the stages of a pipeline have the same images
-  const wanted = accumulate * maxWorkers
-  const [most, enough] = [Math.floor(batchSize / maxWorkers), 2 ** Math.ceil(Math.log2(wanted))]
-  if (wanted > batchSize)
-    throw usage(
-      `--accumulate ${accumulate}: each of ${maxWorkers} workers has ${most} of the ${batchSize} images of a batch; write ${most} or less`,
-    )
-  if (wanted > lanes)
-    throw usage(
-      `--accumulate ${accumulate}: each of ${maxWorkers} workers has ${Math.floor(lanes / maxWorkers)} of ${lanes} lanes; write that or less, or --lanes ${enough}`,
-    )
 }
 
 function modelOf(name: string): ModelDescription {

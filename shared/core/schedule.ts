@@ -48,9 +48,26 @@ export interface LaneRange {
   readonly last: number
 }
 
-/** Lanes of a rank: contiguous. */
+/** Lanes of a rank where all have as many: contiguous. */
 export function lanesOfRank(rank: number, worldSize: number, lanes: number): LaneRange {
   return { first: Math.floor((rank * lanes) / worldSize), last: Math.floor(((rank + 1) * lanes) / worldSize) }
+}
+
+/** How many lanes each rank has, in rank order; all of a batch together. */
+export type LaneDeal = readonly number[]
+
+/** As many for each, to within one. */
+export function evenDeal(worldSize: number, lanes: number): LaneDeal {
+  return Array.from({ length: worldSize }, (_, rank) => {
+    const { first, last } = lanesOfRank(rank, worldSize, lanes)
+    return last - first
+  })
+}
+
+/** Lanes of a rank: those behind what the ranks before it have. */
+export function dealtLanes(deal: LaneDeal, rank: number): LaneRange {
+  const first = deal.slice(0, rank).reduce((sum, lanes) => sum + lanes, 0)
+  return { first, last: first + (deal[rank] ?? 0) }
 }
 
 /** Rows of a lane within `rows` rows of a batch, [start, end); lanes differ by one row at most. */

@@ -5,7 +5,7 @@ import { modelSpecSchema } from '../model/spec.ts'
 import { rankReportSchema, topologySchema } from './topology.ts'
 
 /** Peers of another version are refused at hello. */
-export const protocolVersion = 9
+export const protocolVersion = 10
 
 const natural = z.number().int().min(0)
 const hostAndPort = z.string().regex(/^(\[[0-9a-fA-F:.]{2,45}\]|[\w.-]{1,253}):\d{1,5}$/)
@@ -195,6 +195,8 @@ const toWorkerSchema = z.discriminatedUnion('kind', [
     generation: natural,
     rank: natural,
     peers: z.array(peerSchema),
+    /** Lanes of each rank; of pipelines: of each pipeline. */
+    deal: z.array(natural),
     /** What every rank holds before the first step: its own, from the rank `source`, from a checkpoint, or from the seed. */
     state: stateIdentitySchema,
     source: natural.nullable(),

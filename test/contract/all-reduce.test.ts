@@ -1,8 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest'
 import type { Algorithm } from '../../shared/collective/algorithm.ts'
 import { AllReduceGroup } from '../../shared/collective/all-reduce.ts'
-import { nodesOf } from '../../shared/collective/lanes.ts'
-import { lanesOfRank } from '../../shared/core/schedule.ts'
+import { type nodesOf, nodesOfRanks } from '../../shared/collective/lanes.ts'
 import { encodeFrameHeader, type FrameHeader, frameKind } from '../../shared/protocol/frame.ts'
 import { bytesPayload, type Transport } from '../../shared/transport/transport.ts'
 import { formGroup, groupOf, openHub, plainMemory, rankData, sumOf, testRun, transportKinds } from '../support/ranks.ts'
@@ -219,14 +218,12 @@ describe.each(transportKinds)('all-reduce over $name', ({ open, wire }) => {
 
   it.each(['direct', 'exchange', 'star'] as const)('%s adds lanes in the order of their tree', async (algorithm) => {
     const results = new Set<string>()
-    for (const worldSize of [1, 2, 3, 5]) {
+    for (const deal of [[8], [4, 4], [1, 7], [2, 3, 3], [5, 1, 2], [1, 2, 1, 2, 2]]) {
+      const worldSize = deal.length
       await openAll(worldSize)
-      const nodes = transports.map((_, rank) => {
-        const { first, last } = lanesOfRank(rank, worldSize, 8)
-        return nodesOf(first, last)
-      })
+      const nodes = nodesOfRanks(deal)
       const peers = transports.map(({ endpoint }, rank) => ({ rank, endpoint }))
-      if (algorithm === 'star') openHub(hub, groupOf(worldSize, peers, { wire: 'tcp' }), 8)
+      if (algorithm === 'star') openHub(hub, groupOf(worldSize, peers, { wire: 'tcp' }), deal)
       const reduced = await Promise.all(
         transports.map((transport, rank) => reduceLanes(transport, rank, nodes, algorithm)),
       )

@@ -41,7 +41,7 @@ describe('the bytes that docs/protocol.md gives', () => {
   }
   const hello = {
     kind: 'hello' as const,
-    protocolVersion: 9,
+    protocolVersion: 10,
     workerId: 'w0',
     attempt: 1,
     runId: null,
@@ -117,6 +117,7 @@ it('a form that is encoded once for all ranks is what each would have been told'
     kind: 'form' as const,
     generation: 3,
     peers,
+    deal: peers.map((_, rank) => (rank % 7) + 1),
     state,
     source: 299,
     restore: null,

@@ -1,9 +1,9 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { bestDeal } from '../../coordinator/membership/best-deal.ts'
 import type { Algorithm } from '../../shared/collective/algorithm.ts'
 import { AllReduceGroup } from '../../shared/collective/all-reduce.ts'
-import { nodesOf } from '../../shared/collective/lanes.ts'
-import { lanesOfRank } from '../../shared/core/schedule.ts'
+import { nodesOfRanks } from '../../shared/collective/lanes.ts'
 import { SimulatedNetwork } from '../../shared/transport/simulated-transport.ts'
 import { formGroup, groupOf, lcg, plainMemory, rankData, sumOf, testRun } from '../support/ranks.ts'
 
@@ -13,22 +13,21 @@ describe('the lane tree', () => {
   it('gives the same sum, bit for bit, however the lanes are shared out', async () => {
     const sizes = fc.record({
       power: fc.integer({ min: 0, max: 4 }),
-      worldSize: fc.integer({ min: 1, max: 9 }),
+      shares: fc.array(fc.nat(8), { minLength: 1, maxLength: 9 }),
       elements: fc.integer({ min: 1, max: 400 }),
       segmentElements: fc.integer({ min: 20, max: 200 }),
       seed: u32,
       algorithm: fc.constantFrom<Algorithm>('direct', 'exchange'),
     })
     await fc.assert(
-      fc.asyncProperty(sizes, async ({ power, worldSize: wanted, elements, segmentElements, seed, algorithm }) => {
+      fc.asyncProperty(sizes, async ({ power, shares, elements, segmentElements, seed, algorithm }) => {
         const lanes = 2 ** power
-        const worldSize = Math.min(wanted, lanes)
+        const paces = shares.map((share) => ({ laneSeconds: 1 + share, fixedSeconds: 0 }))
+        const deal = bestDeal(paces.slice(0, lanes), lanes)
+        const worldSize = deal.length
         const network = new SimulatedNetwork(lcg(seed))
         const transports = Array.from({ length: worldSize }, () => network.create())
-        const nodes = transports.map((_, rank) => {
-          const { first, last } = lanesOfRank(rank, worldSize, lanes)
-          return nodesOf(first, last)
-        })
+        const nodes = nodesOfRanks(deal)
         const ranks = transports.map((transport, rank) => {
           const own = nodes[rank] ?? []
           const data = new Float32Array(own.length * elements)

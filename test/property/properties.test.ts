@@ -1,10 +1,11 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { bestDeal } from '../../coordinator/membership/best-deal.ts'
 import { Ledger } from '../../coordinator/schedule/ledger.ts'
 import { type RunConfig, resolveConfig } from '../../shared/core/config.ts'
 import { permutation } from '../../shared/core/random.ts'
 import { sampleChecksum } from '../../shared/core/sample-checksum.ts'
-import { lanesOfRank, makeSchedule, rowsOfLane } from '../../shared/core/schedule.ts'
+import { dealtLanes, makeSchedule, rowsOfLane } from '../../shared/core/schedule.ts'
 import {
   decodeToCoordinator,
   decodeToWorker,
@@ -26,20 +27,21 @@ describe('sharding', () => {
       samples: fc.integer({ min: 1, max: 700 }),
       batchSize: fc.integer({ min: 1, max: 200 }),
       power: fc.integer({ min: 0, max: 5 }),
-      rankSeed: u32,
+      shares: fc.array(fc.nat(8), { minLength: 1, maxLength: 32 }),
       updates: fc.integer({ min: 1, max: 6 }),
       gan: fc.boolean(),
     })
     fc.assert(
-      fc.property(sizes, ({ samples, batchSize, power, rankSeed, updates, gan }) => {
+      fc.property(sizes, ({ samples, batchSize, power, shares, updates, gan }) => {
         const lanes = 2 ** power
-        const worldSize = 1 + (rankSeed % lanes)
+        const paces = shares.map((share) => ({ laneSeconds: 1 + share, fixedSeconds: 0 }))
+        const deal = bestDeal(paces.slice(0, lanes), lanes)
         const schedule = makeSchedule(config(batchSize, gan ? 'gan' : 'vae', updates), samples)
         const uses = new Uint8Array(samples)
         for (let step = 0; step < schedule.stepsPerEpoch; step++) {
           for (const batch of schedule.plan(step).batches) {
-            for (let rank = 0; rank < worldSize; rank++) {
-              const owned = lanesOfRank(rank, worldSize, lanes)
+            for (const rank of deal.keys()) {
+              const owned = dealtLanes(deal, rank)
               for (let lane = owned.first; lane < owned.last; lane++) {
                 const rows = rowsOfLane(lane, lanes, batch.end - batch.start)
                 for (let row = rows.start; row < rows.end; row++)

@@ -1,7 +1,7 @@
 import { mergeHalves, nodesOf } from '../../shared/collective/lanes.ts'
 import { systemClock } from '../../shared/core/clock.ts'
 import { type RunConfig, type RunOptions, resolveConfig } from '../../shared/core/config.ts'
-import { lanesOfRank, makeSchedule } from '../../shared/core/schedule.ts'
+import { dealtLanes, evenDeal, makeSchedule } from '../../shared/core/schedule.ts'
 import { parametersOf } from '../../shared/model/parameters.ts'
 import { placeOfRank, ranksOfStage } from '../../shared/pipeline/ranks.ts'
 import { splitStages } from '../../shared/pipeline/stages.ts'
@@ -70,7 +70,7 @@ function localPipelines(states: readonly ModelState[], config: RunConfig): Group
     tree: boolean,
   ) => {
     const nodes = ranks.flatMap((_, replica) => {
-      const { first, last } = lanesOfRank(replica, ranks.length, lanes)
+      const { first, last } = dealtLanes(evenDeal(ranks.length, lanes), replica)
       return tree ? nodesOf(first, last) : [{ first: replica, lanes: 0 }]
     })
     const parts = ranks.flatMap((rank) =>
@@ -111,7 +111,14 @@ function localPipelines(states: readonly ModelState[], config: RunConfig): Group
       },
     }
     return {
-      ...{ generation: 1, rank, worldSize: states.length, host: null, settle: () => {} },
+      ...{
+        generation: 1,
+        rank,
+        worldSize: states.length,
+        deal: evenDeal(states.length / stages, lanes),
+        host: null,
+        settle: () => {},
+      },
       pipeline: { place, ...parcels },
       async allReduce(step, bucket, offsets, count) {
         const whole = bucket >= wholeGroupBucket

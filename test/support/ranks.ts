@@ -4,6 +4,7 @@ import type { Algorithm } from '../../shared/collective/algorithm.ts'
 import { AllReduceGroup } from '../../shared/collective/all-reduce.ts'
 import { chunkOf } from '../../shared/collective/chunks.ts'
 import type { AllReduceMemory } from '../../shared/collective/sums.ts'
+import type { LaneDeal } from '../../shared/core/schedule.ts'
 import { decodeFrameHeader, encodeFrameHeader, frameKind } from '../../shared/protocol/frame.ts'
 import { encodeTarget } from '../../shared/protocol/hub.ts'
 import { SimulatedNetwork } from '../../shared/transport/simulated-transport.ts'
@@ -110,7 +111,7 @@ export function formGroup(transports: readonly Transport[], elements: number, op
 }
 
 /** The coordinator's hub behind a transport: everybody has said that it is there, and gets no answer to that. */
-export function openHub(transport: Transport, group: TransportGroup, lanes: number | null = null): Hub {
+export function openHub(transport: Transport, group: TransportGroup, lanes: LaneDeal | null = null): Hub {
   const { peers, rank: rankOfHub, run, generation } = group
   const hub = new Hub({
     send: (peer, [header, payload]) => {

@@ -2,7 +2,7 @@ import { type LaneNode, mergeHalves, nodesOf } from '../../shared/collective/lan
 import { systemClock } from '../../shared/core/clock.ts'
 import { type RunConfig, type RunOptions, resolveConfig } from '../../shared/core/config.ts'
 import type { ImageShape } from '../../shared/core/image-grid.ts'
-import { lanesOfRank, makeSchedule } from '../../shared/core/schedule.ts'
+import { dealtLanes, evenDeal, type LaneDeal, makeSchedule } from '../../shared/core/schedule.ts'
 import type { Backend } from '../../worker/backend/backend.ts'
 import { makeModel } from '../../worker/model/make-model.ts'
 import type { Group } from '../../worker/step/group.ts'
@@ -69,7 +69,7 @@ export async function makeThreadedTrainer(
 export const alone: Group = {
   generation: 1,
   rank: 0,
-  worldSize: 1,
+  ...{ worldSize: 1, deal: evenDeal(1, 8) },
   allReduce: () => Promise.resolve(0),
   host: null,
   settle: () => {},
@@ -84,12 +84,12 @@ export const noVotes: Votes = {
 }
 
 /** Ranks of one process: a reduction is done when the last rank has come to it. */
-export function localGroups(states: readonly ModelState[]): Group[] {
+export function localGroups(states: readonly ModelState[], deal = evenDeal(states.length, 8)): Group[] {
   const waiting = new Map<string, { arrived: number; done: Promise<void>; finish(): void }>()
   return states.map((_, rank) => ({
     generation: 1,
     rank,
-    worldSize: states.length,
+    ...{ worldSize: states.length, deal },
     host: null,
     settle: () => {},
     async allReduce(step, bucket, [offset = 0], count) {
@@ -117,11 +117,11 @@ export function localGroups(states: readonly ModelState[]): Group[] {
 }
 
 /** The same with `--reproducible`: the ranks' partial sums are added in the order of the lane tree. */
-export function laneGroups(states: readonly ModelState[], lanes: number): Group[] {
+export function laneGroups(states: readonly ModelState[], deal: LaneDeal): Group[] {
   const waiting = new Map<string, { offsets: (readonly number[])[]; done: Promise<void>; finish(): void }>()
   const worldSize = states.length
   return states.map((_, rank) => ({
-    ...{ generation: 1, rank, worldSize, host: null, settle: () => {} },
+    ...{ generation: 1, rank, worldSize, deal, host: null, settle: () => {} },
     async allReduce(step, bucket, offsets, count) {
       const key = `${step}/${bucket}`
       let finish: () => void = () => {}
@@ -133,7 +133,7 @@ export function laneGroups(states: readonly ModelState[], lanes: number): Group[
         const stack: LaneNode[] = []
         const sums: Float32Array[] = []
         for (const [other, state] of states.entries()) {
-          const { first, last } = lanesOfRank(other, worldSize, lanes)
+          const { first, last } = dealtLanes(deal, other)
           for (const [part, node] of nodesOf(first, last).entries()) {
             stack.push(node)
             sums.push(state.floats(entry.offsets[other]?.[part] ?? 0, count).slice())

@@ -34,7 +34,7 @@ function opened(path: string, options: Partial<RunConfig>, again = false): RunRe
 }
 
 function form(record: RunRecord, generation: number, step: number): void {
-  const group = [{ workerId: 'a', endpoint: 'tcp://a' }]
+  const group = [{ workerId: 'a', endpoint: 'tcp://a', lanes: 8 }]
   record.formed(generation, group, { generation: generation - 1, step }, 'it is time', false)
   record.started(generation, unknownTopology(1), [], 0)
 }

@@ -36,7 +36,7 @@ function committed(step: number, generation = 1): JournalRecord {
 const formed: JournalRecord = {
   kind: 'formed',
   generation: 1,
-  group: [{ workerId: 'a', endpoint: 'tcp://a' }],
+  group: [{ workerId: 'a', endpoint: 'tcp://a', lanes: 8 }],
   state: { generation: 0, step: 0 },
   topology: unknownTopology(1),
 }

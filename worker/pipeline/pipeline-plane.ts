@@ -44,7 +44,7 @@ export class PipelinePlane {
       transport: this.#subgroup.sender,
       algorithm: (bytes) => chooseAlgorithm({ choice: algorithm, topology: ofStage(), onePlace }, bytes).name,
       hosts: () => ofStage().hosts,
-      ...(lanes === null ? {} : { lanes: nodesOfRanks(place.replicas, lanes) }),
+      ...(lanes === null ? {} : { lanes: nodesOfRanks(lanes) }),
     })
     const send: ConstructorParameters<typeof Handover>[1] = (to, header, bytes) =>
       transport.send(

@@ -69,7 +69,7 @@ export class PipelineTrainer {
       trace.add(phaseKinds[phase], start, end, step, work?.at ?? -1),
     )
     const beta = rising(config.beta, step / schedule.stepsPerEpoch, config.klWarmupEpochs)
-    work = new StageStep(this.#parts, plan, pipeline, group.rank, beta, watch)
+    work = new StageStep(this.#parts, plan, pipeline, group, beta, watch)
     const began = clock.now()
     const sums = await work.run()
     work.at = -1

@@ -1,13 +1,13 @@
 import { type LaneNode, mergeHalves } from '../../shared/collective/lanes.ts'
 import type { RunConfig } from '../../shared/core/config.ts'
 import { sampleChecksum } from '../../shared/core/sample-checksum.ts'
-import { type LaneRange, lanesOfRank, rowsOfLanes, type StepPlan } from '../../shared/core/schedule.ts'
+import { dealtLanes, type LaneRange, rowsOfLanes, type StepPlan } from '../../shared/core/schedule.ts'
 import { labelClasses } from '../../shared/model/spec.ts'
 import { oneForwardOneBackward } from '../../shared/pipeline/schedule.ts'
 import type { Stage } from '../../shared/pipeline/stages.ts'
 import type { Backend, BoundParameters, GradientTarget, Tensor } from '../backend/backend.ts'
 import { microBatches } from '../step/cut-lanes.ts'
-import type { PipelineGroup } from '../step/group.ts'
+import type { Group, PipelineGroup } from '../step/group.ts'
 import { type ModelState, tail } from '../step/model-state.ts'
 import type { StepInputs } from '../step/step-inputs.ts'
 import type { Stopwatch } from '../step/stopwatch.ts'
@@ -52,7 +52,7 @@ export class StageStep {
     parts: StageStepParts,
     plan: StepPlan,
     group: PipelineGroup,
-    rank: number,
+    { rank, deal }: Pick<Group, 'rank' | 'deal'>,
     beta: number,
     watch: Stopwatch,
   ) {
@@ -63,10 +63,10 @@ export class StageStep {
     this.#beta = beta
     this.#watch = watch
     const { config, inputs } = parts
-    const { replica, replicas } = group.place
+    const { replica } = group.place
     const range = plan.batches[0] ?? { start: 0, end: 0 }
     this.#globalRows = range.end - range.start
-    this.#batches = microBatchesOf(config, lanesOfRank(replica, replicas, config.lanes)).map((lanes) => {
+    this.#batches = microBatchesOf(config, dealtLanes(deal, replica)).map((lanes) => {
       const { first, last } = rowsOfLanes(lanes, config.lanes, this.#globalRows)
       const ids = inputs.ids(plan.epoch, { start: range.start + first, end: range.start + last })
       return { lanes, rows: last - first, ids }

@@ -1,4 +1,5 @@
 import type { Settled } from '../../shared/collective/reduction.ts'
+import type { LaneDeal } from '../../shared/core/schedule.ts'
 import type { PipelinePlace } from '../../shared/pipeline/ranks.ts'
 import type { Parcel } from '../pipeline/handover.ts'
 
@@ -33,6 +34,8 @@ export interface Group {
   readonly generation: number
   readonly rank: number
   readonly worldSize: number
+  /** Lanes of each rank; of each pipeline, where there are stages. */
+  readonly deal: LaneDeal
   /**
    * Adds `count` floats, each rank's partial sums at these byte offsets of the shared memory, over all ranks into the first;
    * the first `exact` of them travel uncompressed. Returns the bytes sent. Rejects once aborted.

@@ -4,8 +4,9 @@ import { limits } from '../../shared/core/limits.ts'
 import { sampleChecksum } from '../../shared/core/sample-checksum.ts'
 import {
   type BatchRange,
+  dealtLanes,
+  type LaneDeal,
   type LaneRange,
-  lanesOfRank,
   rowsOfLane,
   rowsOfLanes,
   type StepPlan,
@@ -23,7 +24,7 @@ import type { Stopwatch } from './stopwatch.ts'
 /** Which lanes are meant: those of a rank, in so many pieces that are computed beside each other. */
 export interface Share {
   readonly rank: number
-  readonly worldSize: number
+  readonly deal: LaneDeal
   readonly pieces: number
 }
 
@@ -173,25 +174,25 @@ export class LaneGradients {
   }
 
   /** Rows of this rank's share, where every rank has as many and those of the others are not too many to multiply too; else null. */
-  #factorRows(range: BatchRange | null, { worldSize }: Share): number | null {
-    const counts = Array.from({ length: worldSize }, (_, rank) => {
-      const { first, last } = this.#rows(lanesOfRank(rank, worldSize, this.#config.lanes), range)
+  #factorRows(range: BatchRange | null, { deal }: Share): number | null {
+    const counts = deal.map((_, rank) => {
+      const { first, last } = this.#rows(dealtLanes(deal, rank), range)
       return last - first
     })
     const [rows = 0] = counts
-    const worthwhile = rows > 0 && rows * (worldSize - 1) <= limits.factorRows
+    const worthwhile = rows > 0 && rows * (deal.length - 1) <= limits.factorRows
     return worthwhile && counts.every((count) => count === rows) ? rows : null
   }
 
   /** Samples of the whole share. */
-  samplesOf(phase: Phase, plan: StepPlan, { rank, worldSize }: Share): number[] {
+  samplesOf(phase: Phase, plan: StepPlan, { rank, deal }: Share): number[] {
     const range = rangeOf(phase, plan)
-    return range ? [...this.#ids(plan.epoch, range, lanesOfRank(rank, worldSize, this.#config.lanes))] : []
+    return range ? [...this.#ids(plan.epoch, range, dealtLanes(deal, rank))] : []
   }
 
   /** Lanes that are computed as one batch. */
-  #parts({ rank, worldSize, pieces }: Share, piece: number): LaneRange[] {
-    const owned = lanesOfRank(rank, worldSize, this.#config.lanes)
+  #parts({ rank, deal, pieces }: Share, piece: number): LaneRange[] {
+    const owned = dealtLanes(deal, rank)
     if (!this.#config.reproducible) return microBatches(cut(owned, pieces, piece), this.#config.accumulate)
     return Array.from({ length: owned.last - owned.first }, (_, index) => {
       const first = owned.first + index

@@ -1,6 +1,6 @@
 import type { RunConfig } from '../../shared/core/config.ts'
 import { assert } from '../../shared/core/errors.ts'
-import { lanesOfRank, type StepPlan } from '../../shared/core/schedule.ts'
+import { dealtLanes, type StepPlan } from '../../shared/core/schedule.ts'
 import type { Backend } from '../backend/backend.ts'
 import type { Phase } from '../model/model.ts'
 import type { Update } from '../optimizer/optimizer.ts'
@@ -141,12 +141,12 @@ export class RankGradients {
     return this.#state.network(network).count >= sharedFloats ? (this.#mates?.crew ?? null) : null
   }
 
-  #share({ rank, worldSize }: Group): Share {
-    const { first, last } = lanesOfRank(rank, worldSize, this.#config.lanes)
+  #share({ rank, deal }: Group): Share {
+    const { first, last } = dealtLanes(deal, rank)
     const most = this.#config.reproducible ? 1 : (this.#mates?.crew.size ?? 1)
     // Each thread has all micro-batches to make of its piece: a lane for each of them at least.
     const lanes = Math.floor((last - first) / (this.#config.reproducible ? 1 : this.#config.accumulate))
-    return { rank, worldSize, pieces: Math.max(1, Math.min(most, lanes)) }
+    return { rank, deal, pieces: Math.max(1, Math.min(most, lanes)) }
   }
 }
 
