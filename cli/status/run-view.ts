@@ -21,6 +21,8 @@ const statusSchema = z.looseObject({
         stage: z.number().optional(),
         step: z.number(),
         standing: z.string(),
+        /** Of the batch. */
+        lanes: z.number().optional(),
         computeSeconds: z.number().nullable(),
         slow: z.string().nullable(),
       }),

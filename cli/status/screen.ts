@@ -79,14 +79,14 @@ function workers({ status }: RunView, room: number): Line[] {
   if (all.length === 0 || room < 3) return []
   const row = (...cells: string[]) => cells.map((cell, index) => cell.padEnd(index === 0 ? nameWidth : 10)).join('')
   const shown = all.slice(0, all.length > room - 2 ? room - 3 : all.length)
-  const lines = shown.map(({ workerId, rank, stage, standing, step, computeSeconds, slow }): Line => {
+  const lines = shown.map(({ workerId, rank, stage, standing, step, lanes, computeSeconds, slow }): Line => {
     const computes = computeSeconds === null ? '–' : `${figure(computeSeconds * 1000)} ms`
-    const text = row(workerId, placeOf(rank, stage), standing, String(step), computes, slow ?? '')
+    const text = row(workerId, placeOf(rank, stage), standing, String(step), String(lanes ?? '–'), computes, slow ?? '')
     return slow === null ? { text } : { text, style: 'bad' }
   })
   const more = all.length - shown.length
   return [
-    { text: row('worker', 'rank', 'state', 'step', 'computes', 'slow through'), style: 'quiet' },
+    { text: row('worker', 'rank', 'state', 'step', 'lanes', 'computes', 'slow through'), style: 'quiet' },
     ...lines,
     ...(more > 0 ? [{ text: `… and ${more} more` }] : []),
     { text: '' },

@@ -2,7 +2,7 @@
  * @typedef {{ mean: (number | null)[], min: (number | null)[], max: (number | null)[] }} Column
  * @typedef {{ id: number, time: string, kind: string, [field: string]: unknown }} LoggedEvent
  * @typedef {{ id: number, time: string, level: 'debug' | 'info' | 'warn' | 'error', worker: string, text: string }} LogLine
- * @typedef {{ workerId: string, rank: number | null, stage?: number, step: number, standing: string, computeSeconds: number | null, slow: string | null }} Worker
+ * @typedef {{ workerId: string, rank: number | null, stage?: number, step: number, standing: string, lanes: number, computeSeconds: number | null, slow: string | null }} Worker
  * @typedef {{ epoch: number, distinct: number, duplicates: number, missing: number }} Coverage
  * @typedef {{ model: string, dataset: string, phase: string, held?: boolean, reason?: string, generation?: number, worldSize?: number,
  *   step: number, totalSteps: number, epoch: number, workers?: Worker[], coverage?: Coverage[],

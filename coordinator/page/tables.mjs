@@ -31,12 +31,13 @@ export function drawWorkers({ status }, find) {
   const body = find('.workers tbody')
   fill(
     body,
-    workers.map(({ workerId, rank, stage, standing, step, computeSeconds, slow }) => [
+    workers.map(({ workerId, rank, stage, standing, step, lanes, computeSeconds, slow }) => [
       ...[
         workerId,
         rank === null ? '–' : `${rank}${stage === undefined ? '' : `, stage ${stage}`}`,
         standing,
         number(step),
+        number(lanes),
         seconds(computeSeconds),
         slow ?? '',
       ],

@@ -1,7 +1,10 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { type DealRule, LaneDealer, usualDealRule } from '../../coordinator/membership/lane-dealer.ts'
 import { resolveConfig } from '../../shared/core/config.ts'
 import type { CommittedStep } from '../../shared/protocol/control.ts'
+import { root } from '../support/cli.ts'
 
 const rule: DealRule = { windowSteps: 10, looks: 2, leastGain: 0.1, waitMs: 5000, mostWaitMs: 80_000 }
 const config = resolveConfig({ lanes: 16, maxWorkers: 4 })
@@ -157,6 +160,46 @@ describe('lanes by speed', () => {
     expect(course.told).toEqual([])
     course.steps(2, [10, 20])
     expect(course.told).toHaveLength(1)
+  })
+})
+
+/** Two runs of two workers with four lanes each, on two cores with much other load, as measured: microseconds of every step, by model and rank. */
+function recorded(model: string): { lanes: number; fixed: number; reduce: number }[][] {
+  const lines = readFileSync(join(root, 'test/golden/noisy-steps.txt'), 'utf8').trim().split('\n')
+  const series = (rank: number, figure: string) =>
+    lines
+      .find((line) => line.startsWith(`${model} ${rank} ${figure} `))
+      ?.split(' ')
+      .slice(3)
+      .map(Number) ?? []
+  return [0, 1].map((rank) => {
+    const [fixed, reduce] = [series(rank, 'fixed'), series(rank, 'reduce')]
+    return series(rank, 'lanes').map((lanes, at) => ({ lanes, fixed: fixed[at] ?? 0, reduce: reduce[at] ?? 0 }))
+  })
+}
+
+/** What the usual rule, without its wait, makes of a record from some step on, where the second rank takes so many times as long. */
+function dealsOf(model: string, from: number, slowness: number): number {
+  const ranks = recorded(model)
+  const dealer = new LaneDealer(resolveConfig({ maxWorkers: 2 }), { ...usualDealRule, waitMs: 0 })
+  const ids = ['a', 'b']
+  dealer.formed(ids, 0)
+  for (let at = from; at < (ranks[0]?.length ?? 0); at++)
+    for (const [rank, id] of ids.entries()) {
+      const { lanes = 0, fixed = 0, reduce = 0 } = ranks[rank]?.[at] ?? {}
+      const slow = rank === 1 ? slowness : 1
+      if (dealer.steps(id, [step((slow * lanes) / 1e6, (slow * fixed) / 1e6, reduce / 1e6)], at)) return 1
+    }
+  return 0
+}
+
+describe.each(['vae', 'gan'])('steps of a %s as they were measured', (model) => {
+  it('on two equal cores with other load change no deal, wherever one begins to look', () => {
+    for (let from = 0; from < 100; from += 3) expect(dealsOf(model, from, 1), `from step ${from}`).toBe(0)
+  })
+
+  it('do so where one worker is slower by a half', () => {
+    expect(dealsOf(model, 0, 1.5)).toBe(1)
   })
 })
 

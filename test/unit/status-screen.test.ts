@@ -6,7 +6,15 @@ import { screen } from '../../cli/status/screen.ts'
 import { sparkline } from '../../cli/status/sparkline.ts'
 
 const worker = (index: number, slow: string | null = null) => ({
-  ...{ workerId: `worker-${index}`, rank: index, step: 40, standing: 'running', computeSeconds: 0.02, slow },
+  ...{
+    workerId: `worker-${index}`,
+    rank: index,
+    step: 40,
+    standing: 'running',
+    lanes: 3 + index,
+    computeSeconds: 0.02,
+    slow,
+  },
 })
 const status = {
   ...{ runId: 'my-run', model: 'vae', dataset: 'mnist', phase: 'running', step: 40, totalSteps: 100, epoch: 2 },
@@ -51,7 +59,9 @@ describe('the screen of a run', () => {
     expect(all).toMatch(/\[=+\.+\] step 40 of 100 {3}epoch 2 {3}ETA 0:06/)
     expect(all).toContain('6 images/s   100 ms/step   2 workers   generation 3   all-reduce direct')
     expect(all).toMatch(/vaeLoss +█▁ +1$/m)
-    expect(all).toMatch(/worker +rank[^\n]+\nworker-1 [^\n]+compute *\nworker-0/)
+    expect(all).toMatch(
+      /worker +rank +state +step +lanes[^\n]+\nworker-1 +1 +running +40 +4 +20 ms +compute *\nworker-0/,
+    )
     expect(all).toContain('10:11:12  worker-1 dead at step 12: 1 + 20 + 300 ms  ended by SIGKILL')
     expect(all).toMatch(/^mode-collapse: samples are alike$/m)
     expect(all).toContain('10:11:13  files: no room')
