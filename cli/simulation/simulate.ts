@@ -1,6 +1,7 @@
 import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { type DealRule, usualDealRule } from '../../coordinator/membership/lane-dealer.ts'
 import type { Incident } from '../../coordinator/run-folder.ts'
 import type { Summary } from '../../coordinator/summary.ts'
 import type { RunConfig, RunOptions } from '../../shared/core/config.ts'
@@ -50,12 +51,14 @@ export interface SimulateOptions {
   /** Default: auto, on one host. */
   readonly algorithm?: RunOptions['algorithm']
   readonly hosts?: number
+  /** When lanes are dealt anew (default: as usual). */
+  readonly deal?: DealRule
 }
 
 /** One run of the real coordinator and the real workers on virtual time. */
 export async function simulate(options: SimulateOptions): Promise<Simulated> {
   const { seed, workers, steps, reproducible, faults, minWorkers, trace } = options
-  const { hosts = 1, algorithm = 'auto', compression = 'none' } = options
+  const { hosts = 1, algorithm = 'auto', compression = 'none', deal = usualDealRule } = options
   const invariants = new Invariants(options.bits ?? new Map(), compression === 'none')
   const runDir = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'ringleader-simulation-'))
   const joining = faults.filter(({ kind }) => kind === 'join').length
@@ -78,6 +81,7 @@ export async function simulate(options: SimulateOptions): Promise<Simulated> {
       {
         ...{ seed, workers, hosts, faults, dataset: toyDataset(samples), trace: trace ?? null },
         restarts: options.restarts ?? true,
+        deal,
         request: {
           ...{
             options: runOptions,

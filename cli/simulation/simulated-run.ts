@@ -1,3 +1,4 @@
+import type { DealRule } from '../../coordinator/membership/lane-dealer.ts'
 import { prepareRun, type RunRequest } from '../../coordinator/prepare-run.ts'
 import { RunRecord } from '../../coordinator/run-record.ts'
 import { Shell } from '../../coordinator/shell.ts'
@@ -27,6 +28,8 @@ export interface SimulationSettings {
   readonly faults: readonly Fault[]
   /** Whether killed workers are started again. */
   readonly restarts: boolean
+  /** When lanes are dealt anew. */
+  readonly deal: DealRule
   /** Told what happens, line by line. */
   readonly trace: ((line: string) => void) | null
 }
@@ -86,7 +89,7 @@ export class SimulatedRun {
   #startCoordinator(takeOver: boolean): void {
     const process = this.#process('coordinator')
     this.#trace?.(takeOver ? 'the coordinator takes over' : 'the coordinator starts')
-    const { request, workers, dataset } = this.#settings
+    const { request, workers, dataset, deal } = this.#settings
     const again: RunRequest = { ...request, options: {}, runDir: null, name: null, resume: request.runDir, takeOver }
     const run = prepareRun(
       takeOver ? again : request,
@@ -95,7 +98,7 @@ export class SimulatedRun {
     )
     const record = new RunRecord(run, this.#observer(), this.time.now)
     const server = simulatedControlServer(this.#network, process, address)
-    const shell = new Shell(run, record, server, { startWorkers: workers, faultMs }, process.clock)
+    const shell = new Shell(run, record, server, { startWorkers: workers, faultMs, deal }, process.clock)
     this.#coordinator = { process, shell, record }
     process.onEnd(() => record.release())
     for (const exit of this.#untold.splice(0)) shell.workerExited(exit)
