@@ -1,16 +1,21 @@
 import { usage } from '../shared/core/config.ts'
 import { limits } from '../shared/core/limits.ts'
 import { type Devices, findDevices } from '../worker/backend/devices.ts'
-import { type BackendName, backendNames } from '../worker/backend/open-backend.ts'
+import { type BackendName, backendNames, onDevice } from '../worker/backend/open-backend.ts'
 import { wholeNumber } from './values.ts'
 
-export const backendFlag = { type: 'string', describe: 'tensorflow, webgpu, wasm or auto', default: 'auto' } as const
+export const backendFlag = {
+  type: 'string',
+  describe: 'tensorflow, tensorflow-gpu, webgpu, wasm or auto',
+  default: 'auto',
+} as const
 export const deviceFlag = {
   type: 'string',
-  describe: 'cpu, webgpu, or webgpu:NAME with a part of a name of ringleader devices (default: as --backend says)',
+  describe:
+    'cpu, cuda:N, webgpu, or webgpu:NAME with a part of a name of ringleader devices (default: as --backend says)',
 } as const
 
-/** What a worker computes with, and on which GPU; null: the fastest, or none. */
+/** What a worker computes with, and on which GPU, by a part of its name or, of CUDA, by its number; null: the fastest, the first, or none. */
 export interface Engine {
   readonly backend: BackendName
   readonly device: string | null
@@ -31,15 +36,15 @@ export function checkedEngine(backend: unknown, device: unknown): Engine {
   const name = rest.join(':')
   const against = (wanted: string) => usage(`--device ${text} and --backend ${named} are two things; write ${wanted}`)
   if (text === 'cpu') {
-    if (named === 'webgpu') throw against('--backend tensorflow')
+    if (onDevice(named)) throw against('--backend tensorflow')
     return { backend: named, device: null }
   }
-  if (kind === 'cuda')
-    throw usage(
-      `--device ${text}: NVIDIA's cards compute through WebGPU; write webgpu:NAME, a name of ringleader devices`,
-    )
+  if (kind === 'cuda' && /^(0|[1-9]\d?)?$/.test(name) && !text.endsWith(':')) {
+    if (named !== 'tensorflow-gpu' && named !== 'auto') throw against('--backend tensorflow-gpu')
+    return { backend: 'tensorflow-gpu', device: name || null }
+  }
   if (kind !== 'webgpu' || (rest.length > 0 && name === ''))
-    throw usage(`--device ${text} is unknown; write cpu, webgpu, or webgpu:NAME with a name of ringleader devices`)
+    throw usage(`--device ${text} is unknown; write cpu, or cuda:N or webgpu:NAME as ringleader devices lists them`)
   if (named !== 'webgpu' && named !== 'auto') throw against('--backend webgpu')
   return { backend: 'webgpu', device: name || null }
 }
@@ -57,14 +62,21 @@ export interface Crowd {
   readonly engines: readonly Engine[]
 }
 
-/** `--workers auto`: one worker for each GPU that is none in software; without one, or with `--backend` or `--device`, one for each core. */
+/**
+ * `--workers auto`: one worker for each GPU that is none in software, through CUDA where that is set up; without one, or with `--backend`
+ * or `--device`, one for each core.
+ */
 export async function automaticCrowd(engines: readonly Engine[], find = findDevices): Promise<Crowd> {
   const open = engines.length === 1 && engines[0]?.backend === 'auto'
   const { cores, devices }: Devices = await find()
-  const gpus = devices.filter(({ backend, software }) => backend === 'webgpu' && !software)
+  const cuda = devices.filter(({ backend }) => backend === 'tensorflow-gpu')
+  const webgpu = devices.filter(
+    ({ backend, name, software }) => backend === 'webgpu' && !software && !(cuda.length > 0 && name.includes('NVIDIA')), // not twice
+  )
+  const gpus = [...cuda, ...webgpu]
   const most = (count: number) => Math.min(count, limits.maxLocalWorkers)
   if (!open || gpus.length === 0) return { workers: most(cores), engines }
-  return { workers: most(gpus.length), engines: gpus.map(({ name }) => ({ backend: 'webgpu', device: name })) }
+  return { workers: most(gpus.length), engines: gpus.map(({ device }) => checkedEngine('auto', device)) }
 }
 
 /** The number of `--workers`. */

@@ -1,7 +1,7 @@
 import { availableParallelism, hostname } from 'node:os'
 import { exitCode, messageOf, RingleaderError } from '../shared/core/errors.ts'
 import { protocolVersion } from '../shared/protocol/control.ts'
-import { type BackendName, openBackend } from './backend/open-backend.ts'
+import { type BackendName, onDevice, openBackend } from './backend/open-backend.ts'
 import { Link } from './link.ts'
 import type { MetricsPlace } from './metrics/metrics-server.ts'
 import { openThread } from './open-thread.ts'
@@ -47,7 +47,7 @@ export function startWorker(options: WorkerOptions): RunningWorker {
   const { log } = worker
   const run = async (): Promise<number> => {
     log.info('starts', { host: hostname(), processId: process.pid, threads: options.threads })
-    const threads = options.backend === 'webgpu' ? 1 : options.threads // a GPU has threads of its own
+    const threads = onDevice(options.backend) ? 1 : options.threads
     const backend = await openBackend(options.backend, sharedThreads(threads).operations, options.device)
     log.info('has a backend', { backend: `${backend.name} ${backend.version}` })
     countGarbageCollection(new Int32Array(counters), counter.collectingMicros)

@@ -12,7 +12,14 @@ export const devicesCommand: Command = {
     const { cores, devices, nvidia, notes } = found
     const lines = [
       ...devices.map(({ device, name, backend, software }) => {
-        const about = device === 'cpu' ? `${name}, ${cores} cores` : software ? 'in software: right, and slow' : ''
+        const about =
+          device === 'cpu'
+            ? `${name}, ${cores} cores`
+            : software
+              ? 'in software: right, and slow'
+              : device.startsWith('cuda:')
+                ? name
+                : ''
         return `${device}  ${backend}${about && `  ${about}`}`
       }),
       ...nvidia.map(

@@ -1,3 +1,4 @@
+import { expect } from 'vitest'
 import { type LaneNode, mergeHalves, nodesOf } from '../../shared/collective/lanes.ts'
 import { systemClock } from '../../shared/core/clock.ts'
 import { type RunConfig, type RunOptions, resolveConfig } from '../../shared/core/config.ts'
@@ -152,4 +153,33 @@ export function laneGroups(states: readonly ModelState[], deal: LaneDeal): Group
       return count * 4
     },
   }))
+}
+
+/** Twenty steps on two backends, each from the state that the first has: losses and gradients agree as two correct roundings do. */
+export async function expectSameSteps(one: Backend, other: Backend, options: RunOptions, source: SampleSource) {
+  const steps = 20
+  const [expected, found] = [one, other].map((engine) =>
+    makeTrainer(engine, { ...options, batchSize: 8, steps }, source),
+  )
+  if (!expected || !found) throw new Error('two trainers')
+  for (let step = 0; step < steps; step++) {
+    for (const { offset, bytes } of expected.state.regions)
+      found.state.bytes(offset, bytes).set(expected.state.bytes(offset, bytes))
+    found.trainer.refresh()
+    const [{ committed }, own] = [
+      await expected.trainer.step(step, alone, noVotes),
+      await found.trainer.step(step, alone, noVotes),
+    ]
+    for (const [name, value] of Object.entries(committed.scalars)) {
+      const difference = Math.abs((own.committed.scalars[name] ?? Number.NaN) - value)
+      expect(difference, `${name} of step ${step}`).toBeLessThan(1e-4 * Math.max(1, Math.abs(value)))
+    }
+    for (const [index, { name, gradients }] of expected.state.slots.entries()) {
+      const gradient = gradients[0] ?? new Float32Array(0)
+      const theirs = found.state.slots[index]?.gradients[0] ?? new Float32Array(0)
+      const scale = gradient.reduce((most, value) => Math.max(most, Math.abs(value)), 1e-3)
+      const apart = gradient.reduce((most, value, i) => Math.max(most, Math.abs(value - (theirs[i] ?? NaN))), 0)
+      expect(apart / scale, `gradient of ${name} in step ${step}`).toBeLessThan(1e-3)
+    }
+  }
 }

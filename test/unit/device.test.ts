@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { automaticCrowd, checkedEngine, checkedEngines, checkedWorkers } from '../../cli/device.ts'
-import { type Device, type Devices, parseNvidia } from '../../worker/backend/devices.ts'
+import type { Device, Devices } from '../../worker/backend/devices.ts'
 
 const cpu: Device = { device: 'cpu', name: 'Z80', backend: 'tensorflow', software: false }
 const gpu = (name: string, software = false): Device => ({
@@ -19,15 +19,20 @@ describe('--device', () => {
     ['auto', undefined, { backend: 'auto', device: null }],
     ['tensorflow', 'cpu', { backend: 'tensorflow', device: null }],
     ['auto', 'webgpu', { backend: 'webgpu', device: null }],
+    ['auto', 'cuda', { backend: 'tensorflow-gpu', device: null }],
+    ['tensorflow-gpu', 'cuda:1', { backend: 'tensorflow-gpu', device: '1' }],
     ['webgpu', 'webgpu:NVIDIA: H100', { backend: 'webgpu', device: 'NVIDIA: H100' }],
   ])('with --backend %s: %s', (backend, device, expected) => {
     expect(checkedEngine(backend, device)).toEqual(expected)
   })
 
   it.each([
-    ['auto', 'gpu', '--device gpu is unknown; write cpu, webgpu, or webgpu:NAME with a name of ringleader devices'],
+    ['auto', 'gpu', '--device gpu is unknown; write cpu, or cuda:N or webgpu:NAME as ringleader devices lists them'],
     ['auto', 'webgpu:', /^--device webgpu: is unknown; write cpu/],
-    ['auto', 'cuda:1', /^--device cuda:1: NVIDIA's cards compute through WebGPU; write webgpu:NAME/],
+    ['auto', 'cuda:', /^--device cuda: is unknown; write cpu/],
+    ['auto', 'cuda:H100', /^--device cuda:H100 is unknown; write cpu/],
+    ['tensorflow', 'cuda:1', '--device cuda:1 and --backend tensorflow are two things; write --backend tensorflow-gpu'],
+    ['tensorflow-gpu', 'cpu', '--device cpu and --backend tensorflow-gpu are two things; write --backend tensorflow'],
     ['webgpu', 'cpu', '--device cpu and --backend webgpu are two things; write --backend tensorflow'],
     ['wasm', 'webgpu', '--device webgpu and --backend wasm are two things; write --backend webgpu'],
   ])('with --backend %s is refused: %s', (backend, device, message) => {
@@ -56,6 +61,20 @@ describe('--workers auto', () => {
     })
   })
 
+  it('is one for each card of NVIDIA where CUDA is set up, and one for each other GPU', async () => {
+    const cards = [0, 1].map((number): Device => {
+      return { device: `cuda:${number}`, name: 'NVIDIA A100', backend: 'tensorflow-gpu', software: false }
+    })
+    expect(await automaticCrowd(open, host(...cards, gpu('NVIDIA A100'), gpu('Intel Arc')))).toEqual({
+      workers: 3,
+      engines: [
+        { backend: 'tensorflow-gpu', device: '0' },
+        { backend: 'tensorflow-gpu', device: '1' },
+        { backend: 'webgpu', device: 'Intel Arc' },
+      ],
+    })
+  })
+
   it('is one for each core without a GPU, and where the user says what computes', async () => {
     expect(await automaticCrowd(open, host(gpu('llvmpipe', true)))).toEqual({ workers: 6, engines: open })
     const cpus = checkedEngines('tensorflow', undefined)
@@ -67,12 +86,4 @@ describe('--workers auto', () => {
     for (const value of ['many', '0', '1.5'])
       expect(() => checkedWorkers(value)).toThrow(`--workers ${value}: write a whole`)
   })
-})
-
-it("NVIDIA's list is read, and what is no list is none", () => {
-  expect(parseNvidia('0, NVIDIA H100 80GB HBM3, 81559, 570.86.15\n1, Tesla T4, [N/A], 570.86.15\n')).toEqual([
-    { index: 0, name: 'NVIDIA H100 80GB HBM3', memoryMiB: 81559, driver: '570.86.15' },
-    { index: 1, name: 'Tesla T4', memoryMiB: 0, driver: '570.86.15' },
-  ])
-  expect(parseNvidia('No devices were found\n')).toEqual([])
 })

@@ -7,7 +7,7 @@ import { loadDawn, provideGpu } from '../../worker/backend/webgpu/webgpu-library
 import { available } from '../support/cli.ts'
 import { hasGpu } from '../support/gpu.ts'
 import { denseGan, smoothGan } from '../support/models.ts'
-import { alone, makeTrainer, noVotes, tinySource } from '../support/training.ts'
+import { alone, expectSameSteps, makeTrainer, noVotes, tinySource } from '../support/training.ts'
 
 const native = available(findNative() !== null, 'native TensorFlow')
 const gpu = await hasGpu()
@@ -32,31 +32,7 @@ describe.skipIf(!gpu)('webgpu', () => {
   it.runIf(native).each(Object.entries(models))(
     'computes the steps of a %s as the CPU does, each from the same state',
     async (_, options) => {
-      const steps = 20
-      const [expected, found] = [cpu, backend].map((engine) =>
-        makeTrainer(engine, { ...options, batchSize: 8, steps }, source),
-      )
-      if (!expected || !found) throw new Error('two trainers')
-      for (let step = 0; step < steps; step++) {
-        for (const { offset, bytes } of expected.state.regions)
-          found.state.bytes(offset, bytes).set(expected.state.bytes(offset, bytes))
-        found.trainer.refresh()
-        const [{ committed }, own] = [
-          await expected.trainer.step(step, alone, noVotes),
-          await found.trainer.step(step, alone, noVotes),
-        ]
-        for (const [name, value] of Object.entries(committed.scalars)) {
-          const difference = Math.abs((own.committed.scalars[name] ?? Number.NaN) - value)
-          expect(difference, `${name} of step ${step}`).toBeLessThan(1e-4 * Math.max(1, Math.abs(value)))
-        }
-        for (const [index, { name, gradients }] of expected.state.slots.entries()) {
-          const gradient = gradients[0] ?? new Float32Array(0)
-          const other = found.state.slots[index]?.gradients[0] ?? new Float32Array(0)
-          const scale = gradient.reduce((most, value) => Math.max(most, Math.abs(value)), 1e-3)
-          const apart = gradient.reduce((most, value, i) => Math.max(most, Math.abs(value - (other[i] ?? NaN))), 0)
-          expect(apart / scale, `gradient of ${name} in step ${step}`).toBeLessThan(1e-3)
-        }
-      }
+      await expectSameSteps(cpu, backend, options, source)
     },
   )
 

@@ -169,8 +169,8 @@ export interface DeviceUse {
   readonly uploadSeconds: number
   /** In which it read what was computed, and waited for it. */
   readonly readSeconds: number
-  /** Of its memory that are allocated. */
-  readonly bytes: number
+  /** Of its memory that are allocated; null where that is not known. */
+  readonly bytes: number | null
 }
 
 export interface HeldTensor {

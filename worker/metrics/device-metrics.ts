@@ -23,7 +23,7 @@ export function watchDevice(registry: MetricRegistry, counters: Int32Array): voi
   )
   registry.gauge(
     'ringleader_rank_device_memory_bytes',
-    'Memory of its GPU that this worker has allocated; 0 on a CPU',
+    'Memory of its GPU that this worker has allocated; 0 on a CPU, and through CUDA, which does not tell',
     [],
     (metric) => metric.set((Atomics.load(counters, counter.deviceKiB) >>> 0) * 1024),
   )

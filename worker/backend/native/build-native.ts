@@ -1,16 +1,14 @@
-import { spawn } from 'node:child_process'
-import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises'
+import { chmod, mkdir, readdir, rename, rm, stat, statfs, symlink } from 'node:fs/promises'
 import { createRequire } from 'node:module'
-import { dirname, join } from 'node:path'
+import { dirname, join, relative } from 'node:path'
 import { writeFileAtomic } from '../../../shared/core/atomic-file.ts'
-import { cacheFolder } from '../../../shared/core/cache-folder.ts'
-import { messageOf, RingleaderError } from '../../../shared/core/errors.ts'
 import { withProcessLock } from '../../../shared/core/process-lock.mjs'
+import { downloadFolder, fetchWheels, presentWheels } from './fetch-wheels.ts'
+import { type LibrarySet, librarySet } from './library-set.ts'
 import {
-  addonFile,
   compileFlags,
   findNative,
-  libraryFiles,
+  layout,
   type NativeLibrary,
   type NativeManifest,
   nativeFolder,
@@ -18,14 +16,24 @@ import {
   sha256OfFile,
   tfjsNodeFolder,
   verifyNative,
-  wheel,
 } from './native-cache.ts'
+import { findTool, run, unavailable } from './tools.ts'
 
 export interface BuildOptions {
   /** Told what takes long, one line each. */
   readonly say: (line: string) => void
   /** Reads every byte of a library that is there already. */
   readonly verify: boolean
+  /** The CPU's, if left out. */
+  readonly kind?: LibrarySet['kind']
+  /** Asked before anything is fetched; rejects where the user does not want it. */
+  readonly agree?: (cost: Cost) => Promise<void>
+}
+
+export interface Cost {
+  readonly fetchMegabytes: number
+  readonly keepMegabytes: number
+  readonly folder: string
 }
 
 /**
@@ -34,26 +42,28 @@ export interface BuildOptions {
  * temporary name, and a wheel that came whole is kept until the library stands.
  * @throws RingleaderError `native-unavailable`, recoverable: the `wasm` backend still works.
  */
-export async function buildNative({ say, verify }: BuildOptions): Promise<NativeLibrary> {
+export async function buildNative(options: BuildOptions): Promise<NativeLibrary> {
+  const { say, verify, kind = 'cpu' } = options
   const tfjsNode = tfjsNodeFolder()
   if (tfjsNode === null) throw unavailable('the package @tensorflow/tfjs-node is not installed')
   if (!verify) {
-    const present = findNative()
+    const present = findNative(kind)
     if (present) return present
   }
-  const folder = nativeFolder(tfjsNode)
+  const set = librarySet(kind)
+  const folder = nativeFolder(tfjsNode, set)
   return withProcessLock(
     `${folder}.lock`,
     async () => {
-      const present = findNative()
+      const present = findNative(kind)
       if (present) {
         const damaged = verify ? await verifyNative(present) : null
         if (damaged === null) return present
         say(`${join(present.folder, damaged)} is damaged; building the library again`)
         await rm(present.folder, { recursive: true, force: true })
       }
-      await build(tfjsNode, folder, say)
-      const built = findNative()
+      await build(tfjsNode, set, folder, options)
+      const built = findNative(kind)
       if (!built) throw unavailable(`the library in ${folder} is not whole; is the disk full?`)
       return built
     },
@@ -61,31 +71,36 @@ export async function buildNative({ say, verify }: BuildOptions): Promise<Native
   )
 }
 
-async function build(tfjsNode: string, folder: string, say: (line: string) => void): Promise<void> {
+async function build(tfjsNode: string, set: LibrarySet, folder: string, { say, agree }: BuildOptions): Promise<void> {
   if (process.platform !== 'linux' || process.arch !== 'x64')
     throw unavailable(`there is no wheel for ${process.platform}-${process.arch}`)
   const python = await findTool(['python3', 'python'], ['-m', 'pip', '--version'])
   if (python === null) throw unavailable('python3 with pip is missing; install python3-pip')
   const compiler = await findTool([process.env.CXX ?? 'g++', 'g++', 'clang++', 'c++'], ['--version'])
   if (compiler === null) throw unavailable('a C++ compiler is missing; install g++')
-  const downloads = join(cacheFolder(), 'native', 'download')
-  const file = await fetchWheel(python, downloads, say)
+  const downloads = downloadFolder(set)
+  const present = await presentWheels(set)
+  const missing = set.wheels.filter(({ sha256 }) => !present.has(sha256))
+  const fetchMegabytes = missing.reduce((sum, { megabytes }) => sum + megabytes, 0)
+  await checkRoom(downloads, fetchMegabytes + set.megabytes)
+  await agree?.({ fetchMegabytes, keepMegabytes: set.megabytes, folder: dirname(folder) })
+  const wheels = await fetchWheels(python, set, present, say)
   const temporary = `${folder}.tmp`
   await rm(temporary, { recursive: true, force: true })
   await mkdir(temporary, { recursive: true })
   try {
     say('unpacking the library and compiling the addon ...')
-    await run(python, ['-c', unpackScript, file, temporary, ...libraryFiles])
-    await compile(compiler, tfjsNode, temporary)
-    await rm(join(temporary, 'include'), { recursive: true, force: true })
+    await unpack(python, wheels, temporary, set.kind).catch((error: NodeJS.ErrnoException) => {
+      throw error.code === 'ENOENT' ? unavailable(`the wheels have no ${relative(temporary, error.path ?? '')}`) : error
+    })
+    await compile(compiler, tfjsNode, temporary, set.kind)
+    await rm(join(temporary, unpacked), { recursive: true, force: true })
     const files: NativeManifest['files'] = {}
-    for (const name of [...libraryFiles, addonFile]) {
-      const path = join(temporary, name)
-      files[name] = { bytes: (await stat(path)).size, sha256: await sha256OfFile(path) }
-    }
+    for (const path of await filesOf(temporary))
+      files[relative(temporary, path)] = { bytes: (await stat(path)).size, sha256: await sha256OfFile(path) }
     writeFileAtomic(
       join(temporary, 'manifest.json'),
-      `${JSON.stringify({ tensorflow: wheel.version, files } satisfies NativeManifest, null, 2)}\n`,
+      `${JSON.stringify({ tensorflow: set.version, files } satisfies NativeManifest, null, 2)}\n`,
     )
     await rm(folder, { recursive: true, force: true })
     await rename(temporary, folder)
@@ -96,110 +111,73 @@ async function build(tfjsNode: string, folder: string, say: (line: string) => vo
   await rm(downloads, { recursive: true, force: true })
 }
 
-/** Path of the verified wheel; one that is there from an interrupted set-up is used again. */
-async function fetchWheel(python: string, downloads: string, say: (line: string) => void): Promise<string> {
-  await mkdir(downloads, { recursive: true })
-  const verified = async (): Promise<string | null> => {
-    for (const name of await readdir(downloads)) {
-      if (!name.endsWith('.whl')) continue
-      const path = join(downloads, name)
-      if ((await sha256OfFile(path)) === wheel.sha256) return path
-      await rm(path, { force: true })
-    }
-    return null
-  }
-  const present = await verified()
-  if (present !== null) return present
-  say(`fetching TensorFlow ${wheel.version} with pip (${wheel.megabytes} MB, once per user) ...`)
-  const pip = [
-    '-m',
-    'pip',
-    'download',
-    '--quiet',
-    '--disable-pip-version-check',
-    '--no-deps',
-    '--only-binary=:all:',
-    '--implementation',
-    'cp',
-  ]
-  await run(python, [
-    ...pip,
-    '--python-version',
-    wheel.pythonVersion,
-    '--platform',
-    wheel.platform,
-    '-d',
-    downloads,
-    wheel.requirement,
-  ])
-  const fetched = await verified()
-  if (fetched === null)
-    throw unavailable(`what pip fetched for ${wheel.requirement} has not the SHA-256 ${wheel.sha256}`)
-  return fetched
+async function checkRoom(folder: string, megabytes: number): Promise<void> {
+  const { bavail, bsize } = await statfs(folder)
+  const free = Math.floor((bavail * bsize) / 1e6)
+  if (free < megabytes)
+    throw unavailable(`${folder} has ${free} MB free, ${megabytes} MB are needed; RINGLEADER_CACHE names another place`)
 }
 
-/** A wheel is a zip; Python reads it anyway where pip is. Arguments: wheel, folder, library files. */
+/** Regular files below a folder, in order. */
+async function filesOf(folder: string): Promise<string[]> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true })
+  return entries
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name))
+    .sort()
+}
+
+const unpacked = 'unpacked'
+/** What is taken from the wheels. */
+const taken = [
+  String.raw`tensorflow/libtensorflow_(cc|framework)\.so\.2`,
+  'tensorflow/include/(tensorflow/c|tensorflow/core/platform|tensorflow/tsl|tsl)/.*',
+  String.raw`nvidia/\w+/lib/lib.*\.so.*`,
+  'nvidia/cuda_nvcc/(bin|nvvm/libdevice)/.*',
+].join('|')
+
+/** A wheel is a zip; Python reads it anyway where pip is. Arguments: folder, names to take, wheels. */
 const unpackScript = `
-import os, shutil, sys, zipfile
-wheel, folder, libraries = sys.argv[1], sys.argv[2], sys.argv[3:]
-headers = tuple('tensorflow/include/' + part for part in ('tensorflow/c/', 'tensorflow/core/platform/', 'tensorflow/tsl/', 'tsl/'))
-with zipfile.ZipFile(wheel) as archive:
-    for name in archive.namelist():
-        if name.startswith(headers) and not name.endswith('/'):
-            archive.extract(name, os.path.join(folder, 'include'))
-    for library in libraries:
-        with archive.open('tensorflow/' + library) as source, open(os.path.join(folder, library), 'wb') as target:
-            shutil.copyfileobj(source, target, 1 << 20)
+import re, sys, zipfile
+folder, taken, wheels = sys.argv[1], sys.argv[2], sys.argv[3:]
+for wheel in wheels:
+    with zipfile.ZipFile(wheel) as archive:
+        for name in archive.namelist():
+            if re.fullmatch(taken, name) and not name.endswith('/'):
+                archive.extract(name, folder)
 `
 
-async function compile(compiler: string, tfjsNode: string, folder: string): Promise<void> {
+async function unpack(
+  python: string,
+  wheels: readonly string[],
+  folder: string,
+  kind: LibrarySet['kind'],
+): Promise<void> {
+  const from = join(folder, unpacked)
+  await run(python, ['-c', unpackScript, from, taken, ...wheels])
+  const { libraries } = layout(kind)
+  await mkdir(dirname(join(folder, libraries[0] ?? '')), { recursive: true })
+  for (const library of libraries) {
+    const [name = ''] = library.split('/').slice(-1)
+    await rename(join(from, 'tensorflow', name), join(folder, library))
+  }
+  if (kind !== 'gpu') return
+  const nvidia = join(folder, 'nvidia')
+  await rename(join(from, 'nvidia'), nvidia)
+  await symlink('cuda_nvrtc', join(nvidia, 'nvrtc')) // where cuDNN's library looks for it
+  const programs = join(nvidia, 'cuda_nvcc', 'bin') // the assembler, which TensorFlow finds by this place
+  for (const name of await readdir(programs)) await chmod(join(programs, name), 0o755)
+}
+
+async function compile(compiler: string, tfjsNode: string, folder: string, kind: LibrarySet['kind']): Promise<void> {
   const nodeHeaders = join(dirname(createRequire(import.meta.url).resolve('node-api-headers/package.json')), 'include')
-  const headers = join(folder, 'include/tensorflow/include')
+  const headers = join(folder, unpacked, 'tensorflow/include')
   const includes = [headers, dirname(tfjsNode), tfjsNode, join(tfjsNode, 'binding'), nodeHeaders].map(
     (path) => `-I${path}`,
   )
   const theirs = ['tfjs_backend.cc', 'tfjs_binding.cc'].map((file) => join(tfjsNode, 'binding', file))
   const sources = [...theirs, ownSource]
-  const libraries = libraryFiles.map((file) => join(folder, file))
-  await run(compiler, [...compileFlags, ...includes, ...sources, ...libraries, '-o', join(folder, addonFile)])
-}
-
-async function findTool(candidates: readonly string[], probe: readonly string[]): Promise<string | null> {
-  for (const name of candidates) {
-    try {
-      await run(name, probe)
-      return name
-    } catch (error) {
-      if (!(error instanceof RingleaderError)) throw error // not there, or it does not work: try the next
-    }
-  }
-  return null
-}
-
-/** Runs a tool to its end; the error holds the last of what it said. It ends with this process. */
-function run(command: string, args: readonly string[]): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] })
-    let said = ''
-    const listen = (bytes: Buffer) => {
-      said = (said + bytes.toString('utf8')).slice(-4000)
-    }
-    child.stdout.on('data', listen)
-    child.stderr.on('data', listen)
-    const stop = () => child.kill('SIGTERM')
-    process.once('exit', stop)
-    child.once('error', (error) => reject(unavailable(`${command} does not run: ${messageOf(error)}`)))
-    child.once('close', (code, signal) => {
-      process.removeListener('exit', stop)
-      if (code === 0) return resolve()
-      const lines = said.trim().split('\n')
-      const errors = lines.filter((line) => /\berror\b/i.test(line))
-      const last = (errors.length > 0 ? errors : lines).slice(-3).join(' | ')
-      reject(unavailable(`${command} ${args[1] === 'pip' ? 'pip ' : ''}ended with ${signal ?? code}: ${last}`))
-    })
-  })
-}
-
-function unavailable(what: string): RingleaderError {
-  return new RingleaderError('native-unavailable', what, { recoverable: true })
+  const { libraries, addon } = layout(kind)
+  const linked = libraries.map((file) => join(folder, file))
+  await run(compiler, [...compileFlags, ...includes, ...sources, ...linked, '-o', join(folder, addon)])
 }

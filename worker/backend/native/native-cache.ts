@@ -6,21 +6,12 @@ import { pipeline } from 'node:stream/promises'
 import { fileURLToPath } from 'node:url'
 import { z } from 'zod'
 import { cacheFolder } from '../../../shared/core/cache-folder.ts'
+import { type LibrarySet, librarySet } from './library-set.ts'
 
-/** The wheel whose library the addon is built over; pip fetches it from the user's own index. */
-export const wheel = {
-  requirement: 'tensorflow-cpu==2.15.1',
-  version: '2.15.1',
-  megabytes: 207,
-  pythonVersion: '3.11',
-  platform: 'manylinux_2_17_x86_64',
-  sha256: '54660c074d7241a503e81edfd9f5ef5af88f64051b72e2945f26318c790f2d26',
-} as const
-
-export const addonFile = 'tfjs_binding.node'
+const addonName = 'tfjs_binding.node'
 /** Compiled into the addon beside tfjs-node's own sources. */
 export const ownSource = fileURLToPath(new URL('./block-signals.cc', import.meta.url))
-export const libraryFiles = ['libtensorflow_cc.so.2', 'libtensorflow_framework.so.2'] as const
+const libraryNames = ['libtensorflow_cc.so.2', 'libtensorflow_framework.so.2']
 export const compileFlags = ['-std=c++17', '-O2', '-fPIC', '-shared', '-DNAPI_VERSION=8', '-Wl,-rpath,$ORIGIN'] as const
 
 const manifestSchema = z.object({
@@ -35,6 +26,12 @@ export interface NativeLibrary {
   readonly manifest: NativeManifest
 }
 
+/** Within the folder of a library: TensorFlow's own files, and the addon beside them. One for GPUs finds CUDA's at ../nvidia, as the wheels lie. */
+export function layout(kind: LibrarySet['kind']): { readonly libraries: readonly string[]; readonly addon: string } {
+  const within = (name: string) => (kind === 'gpu' ? join('tensorflow', name) : name)
+  return { libraries: libraryNames.map(within), addon: within(addonName) }
+}
+
 /** Folder of tfjs-node, or null where npm left the optional package out. */
 export function tfjsNodeFolder(): string | null {
   try {
@@ -46,9 +43,9 @@ export function tfjsNodeFolder(): string | null {
 }
 
 /** Where the library of this version of everything belongs: a name by content, shared by all clones of a user. */
-export function nativeFolder(tfjsNode: string): string {
+export function nativeFolder(tfjsNode: string, set: LibrarySet): string {
   const hash = createHash('sha256')
-    .update(wheel.sha256)
+    .update(set.wheels.map(({ sha256 }) => sha256).join(' '))
     .update(compileFlags.join(' '))
     .update(`${process.platform}-${process.arch}`)
     .update(readFileSync(ownSource))
@@ -58,10 +55,10 @@ export function nativeFolder(tfjsNode: string): string {
 }
 
 /** The library that is set up, or null. Sizes are checked; `verifyNative` reads every byte. */
-export function findNative(): NativeLibrary | null {
+export function findNative(kind: LibrarySet['kind'] = 'cpu'): NativeLibrary | null {
   const tfjsNode = tfjsNodeFolder()
   if (tfjsNode === null) return null
-  const folder = nativeFolder(tfjsNode)
+  const folder = nativeFolder(tfjsNode, librarySet(kind))
   const path = join(folder, 'manifest.json')
   if (!existsSync(path)) return null
   const manifest = readManifest(path)
@@ -69,7 +66,7 @@ export function findNative(): NativeLibrary | null {
   const whole = Object.entries(manifest.files).every(
     ([name, file]) => existsSync(join(folder, name)) && statSync(join(folder, name)).size === file.bytes,
   )
-  return whole ? { folder, addon: join(folder, addonFile), manifest } : null
+  return whole ? { folder, addon: join(folder, layout(kind).addon), manifest } : null
 }
 
 function readManifest(path: string): NativeManifest | null {
