@@ -72,8 +72,8 @@ export class HostReduction {
   }
 
   /** As HostGroup.gather. Call the result to wait for it. */
-  gather(step: number, bucket: number, offset: number, count: number): () => Promise<number> {
-    const begun = this.#group.allGather(step, bucket, offset / 4, count)
+  gather(step: number, bucket: number, offset: number, counts: readonly number[]): () => Promise<number> {
+    const begun = this.#group.allGather(step, bucket, offset / 4, counts)
     begun.catch(() => {}) // whoever finishes it hears of it
     return () => this.#finish(begun)
   }

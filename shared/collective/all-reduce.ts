@@ -125,18 +125,19 @@ export class AllReduceGroup {
   }
 
   /**
-   * Brings the parts of all ranks together, `count` elements in all, of one size and in rank order; this rank's is in its place. Not
-   * compressed. Rejects as `allReduce` does.
+   * Brings the parts of all ranks together, of so many elements each, in rank order; this rank's is in its place. Not compressed. Rejects
+   * as `allReduce` does.
    */
-  allGather(step: number, bucket: number, offset: number, count: number): Promise<AllReduceReport> {
+  allGather(step: number, bucket: number, offset: number, counts: readonly number[]): Promise<AllReduceReport> {
     if (this.#aborted) return Promise.reject(this.#aborted)
     this.entered++
     const key = `${step}/${bucket}`
     assert(!this.#operations.has(key), `bucket ${bucket} of step ${step} is gathered twice`)
     return new Promise((resolve, reject) => {
       const send: BucketView['send'] = (...frame) => this.#send(operation, step, bucket, [offset], ...frame)
+      const count = counts.reduce((sum, part) => sum + part, 0)
       const view = this.#view([offset], count, send, () => {})
-      const reduction = new GatherReduction(view)
+      const reduction = new GatherReduction(view, counts)
       const operation: Operation = { key, bucket: view, reduction, compressed: null, bytes: 0, resolve, reject }
       this.#begin(operation)
     })

@@ -4,8 +4,8 @@ import { type Range, ranksBut } from './chunks.ts'
 import { type BucketView, plane, type Reduction, type Verdict } from './reduction.ts'
 
 /**
- * All-gather in one hop: nothing is added. The bucket has a part of each rank, all of one size, in rank order; each rank sends its own to all others.
- * Each moves E (N−1)/N elements.
+ * All-gather in one hop: nothing is added. The bucket has a part of each rank, in rank order; each rank sends its own to all others.
+ * Of equal parts, each moves E (N−1)/N elements.
  *
  * Files: a rank is done when it has the others' parts, which says nothing about whether they have read its own. So it takes two planes by
  * turns, as in exchange.ts.
@@ -13,9 +13,16 @@ import { type BucketView, plane, type Reduction, type Verdict } from './reductio
 export class GatherReduction implements Reduction {
   readonly #bucket: BucketView
   readonly #missing: Set<number>
+  readonly #parts: Range[] = []
 
-  constructor(bucket: BucketView) {
+  /** `counts`: elements of each rank's part. */
+  constructor(bucket: BucketView, counts: readonly number[]) {
     this.#bucket = bucket
+    let start = 0
+    for (const count of counts) {
+      this.#parts.push({ start, end: start + count })
+      start += count
+    }
     this.#missing = new Set(ranksBut(bucket.rank, bucket.worldSize))
   }
 
@@ -39,7 +46,6 @@ export class GatherReduction implements Reduction {
   }
 
   #partOf(rank: number): Range {
-    const size = this.#bucket.count / this.#bucket.worldSize
-    return { start: rank * size, end: (rank + 1) * size }
+    return this.#parts[rank] ?? { start: 0, end: 0 }
   }
 }

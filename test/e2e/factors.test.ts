@@ -11,6 +11,7 @@ describe.skipIf(!hasNative)('the factors of a wide gradient', () => {
     { workers: 2, threads: 1 },
     { workers: 1, threads: 2 },
     { workers: 2, threads: 2 },
+    { workers: 3, threads: 1 }, // of 2, 3 and 3 lanes
   ])('take its place, and train alike: $workers workers of $threads threads', async ({ workers, threads }) => {
     const train = async (...options: string[]) => {
       const folder = join(temporaryFolder(), 'run')

@@ -55,29 +55,30 @@ describe('the lane tree', () => {
 describe('an all-gather', () => {
   it('brings the parts of all ranks together, again and again in the same memory, beside reductions', async () => {
     const sizes = fc.record({
-      worldSize: fc.integer({ min: 2, max: 7 }),
-      elements: fc.integer({ min: 1, max: 300 }),
+      counts: fc.array(fc.integer({ min: 1, max: 300 }), { minLength: 2, maxLength: 7 }),
       seed: u32,
     })
     await fc.assert(
-      fc.asyncProperty(sizes, async ({ worldSize, elements, seed }) => {
+      fc.asyncProperty(sizes, async ({ counts, seed }) => {
         const network = new SimulatedNetwork(lcg(seed))
-        const count = worldSize * elements
+        const worldSize = counts.length
+        const count = counts.reduce((sum, part) => sum + part, 0)
+        const before = (rank: number) => counts.slice(0, rank).reduce((sum, part) => sum + part, 0)
         const ranks = formGroup(
           Array.from({ length: worldSize }, () => network.create()),
           2 * count,
         )
         for (let step = 0; step < 3; step++) {
-          const part = (rank: number) => rankData(rank + step, elements)
+          const part = (rank: number) => rankData(rank + step, counts[rank] ?? 0)
           const sum = ranks
             .map(({ data }) => data.slice(count))
             .reduce((a, b) => a.map((value, at) => value + (b[at] ?? 0)))
           const all = ranks.map(({ group, data }, rank) => {
-            data.set(part(rank), rank * elements)
-            return [group.allGather(step, 1, 0, count), group.allReduce(step, 0, [count], count)]
+            data.set(part(rank), before(rank))
+            return [group.allGather(step, 1, 0, counts), group.allReduce(step, 0, [count], count)]
           })
           const reports = await Promise.all(all.flat())
-          expect(reports[0]).toEqual({ bytes: (worldSize - 1) * elements * 4 })
+          expect(reports[0]).toEqual({ bytes: (worldSize - 1) * (counts[0] ?? 0) * 4 })
           const expected = Float32Array.from(ranks.flatMap((_, rank) => [...part(rank)]))
           for (const { data } of ranks) {
             expect(data.subarray(0, count)).toEqual(expected)

@@ -40,9 +40,8 @@ export interface FactorPlace {
   readonly step: number
   /** Of the phase. */
   readonly index: number
-  readonly worldSize: number
   /** Of each rank. */
-  readonly rows: number
+  readonly rows: readonly number[]
 }
 
 /** The factors of this rank's rows are in their room; they leave. Call the result to wait for the others', and to hear of the bytes sent. */
@@ -50,13 +49,21 @@ export function gatherFactors(
   state: ModelState,
   host: HostGroup,
   parameter: string,
-  { step, index, worldSize, rows }: FactorPlace,
+  { step, index, rows }: FactorPlace,
 ): () => Promise<number> {
   const { slot, room } = placeOf(state, parameter)
   state.blank(slot)
   const last = (index + 1) * bucketsPerPhase - 1 - 2 * [...state.factors.keys()].indexOf(parameter)
-  const { a, dy } = allFactors(state, room, rows * worldSize)
-  const gathers = [a, dy].map((factor, which) => host.gather(step, last - which, factor.byteOffset, factor.length))
+  const factors = [
+    { offset: room.a, extent: room.inputs },
+    { offset: room.dy, extent: room.outputs },
+  ]
+  const gathers = factors.map(({ offset, extent }, which) =>
+    host.gather(
+      ...([step, last - which, offset] as const),
+      rows.map((count) => count * extent),
+    ),
+  )
   return async () => {
     let bytes = 0
     for (const gathered of gathers) bytes += await gathered()

@@ -10,10 +10,10 @@ export interface HostGroup {
   /** `settled`: told of floats of the bucket that are final, as soon as they are. */
   allReduce(...bucket: HostBucket): Promise<number>
   /**
-   * Brings parts of all ranks together: `count` floats at this byte offset, of which each rank has made its own part, in rank order. They leave
-   * at once; call the result to wait for the others', and to hear of the bytes sent.
+   * Brings parts of all ranks together, which lie behind each other from this byte offset on, in rank order, of so many floats each; each
+   * rank has made its own. They leave at once; call the result to wait for the others', and to hear of the bytes sent.
    */
-  gather(step: number, bucket: number, offset: number, count: number): () => Promise<number>
+  gather(step: number, bucket: number, offset: number, counts: readonly number[]): () => Promise<number>
   /** Each rank has a core to spare, on which the communication thread reduces what is ready during the backward pass. */
   readonly overlaps: boolean
   /** Every rank can make wide gradients out of all ranks' factors (factors.ts). */

@@ -29,7 +29,7 @@ export interface Share {
 }
 
 /** Told of a parameter whose factors are in their room, each rank having so many rows. */
-export type Factored = (parameter: string, rows: number) => void
+export type Factored = (parameter: string, rows: readonly number[]) => void
 
 /** A rank's share of the gradients of a step, phase by phase, in the flat buffer. */
 export class LaneGradients {
@@ -173,15 +173,17 @@ export class LaneGradients {
     )
   }
 
-  /** Rows of this rank's share, where every rank has as many and those of the others are not too many to multiply too; else null. */
-  #factorRows(range: BatchRange | null, { deal }: Share): number | null {
+  /**
+   * Rows of each rank, where all threads of all ranks have some, and no rank has too many of the others to multiply too; else null. The
+   * same on every rank.
+   */
+  #factorRows(range: BatchRange | null, { deal }: Share): readonly number[] | null {
+    const all = this.#globalRows(range)
     const counts = deal.map((_, rank) => {
       const { first, last } = this.#rows(dealtLanes(deal, rank), range)
       return last - first
     })
-    const [rows = 0] = counts
-    const worthwhile = rows > 0 && rows * (deal.length - 1) <= limits.factorRows
-    return worthwhile && counts.every((count) => count === rows) ? rows : null
+    return all >= this.#config.lanes && all - Math.min(...counts) <= limits.factorRows ? counts : null
   }
 
   /** Samples of the whole share. */
@@ -221,7 +223,7 @@ export class LaneGradients {
     joins: boolean,
     watch: Stopwatch,
     ready: (parameter: string) => void,
-    wanted: { readonly told: Factored; readonly rows: number } | null,
+    wanted: { readonly told: Factored; readonly rows: readonly number[] } | null,
   ): Promise<boolean> {
     const globalRows = this.#globalRows(range)
     const { first, last } = this.#rows(lanes, range)

@@ -57,16 +57,17 @@ export class PhaseReduction {
 
   /** Told of factors that are there in place of a gradient; null: none are wanted. */
   get takeFactors(): Factored | null {
-    const { host, worldSize } = this.#group
+    const { host } = this.#group
     if (!this.#factors || !host) return null
     return (parameter, rows) => {
       const bucket = [...this.#waiting.keys()].find(({ slots: [slot] }) => slot?.name === parameter)
       const [slot] = bucket?.slots ?? []
       assert(bucket && slot, 'a gradient of which the factors travel has a bucket of its own')
       this.#waiting.delete(bucket)
-      const place = { step: this.#step, index: this.#index, worldSize, rows }
+      const place = { step: this.#step, index: this.#index, rows }
       this.#gathers.push(gatherFactors(this.#state, host, parameter, place))
-      this.factored.push({ parameter, rows: rows * worldSize, network: bucket.network })
+      const all = rows.reduce((sum, own) => sum + own, 0)
+      this.factored.push({ parameter, rows: all, network: bucket.network })
       this.#squares.get(bucket.network)?.settled(bucket.offset / 4, bucket.count, true)
     }
   }

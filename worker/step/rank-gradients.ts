@@ -63,6 +63,11 @@ export class RankGradients {
     this.#lanes.end()
   }
 
+  /** Its threads can write one gradient, by turns: one does, or two. */
+  get joins(): boolean {
+    return (this.#mates?.crew.size ?? 1) <= 2
+  }
+
   /** As LaneGradients.compute, of the whole share. */
   async compute(
     phase: Phase,
@@ -82,15 +87,15 @@ export class RankGradients {
     await rows.fill(this.#source, this.#lanes.samplesOf(phase, plan, share))
     const joins = this.#lanes.joins(phase, plan, share)
     if (joins) this.#state.turns.fill(0)
-    const wide = new Map<string, number>()
+    const wide = new Map<string, readonly number[]>()
     const command = { kind: 'compute', step: plan.step, phase: index, factors: factored !== null, ...share } as const
     await crew.run(command, async () => {
-      await own(() => {}, factored && ((parameter, count) => wide.set(parameter, count)))
+      await own(() => {}, factored && ((parameter, counts) => wide.set(parameter, counts)))
     })
-    for (const [parameter, count] of wide) {
+    for (const [parameter, counts] of wide) {
       const told = Atomics.load(this.#state.turns, this.#state.turnOf(parameter))
       assert(told === share.pieces, `all threads have the factors of ${parameter}`)
-      factored?.(parameter, count)
+      factored?.(parameter, counts)
     }
     const merge = { pieces: share.pieces, squares: group.worldSize === 1 }
     for (const network of joins ? [] : phase.updates) {

@@ -209,7 +209,7 @@ export class Trainer {
       clipGradientNorm === 0 &&
       Object.keys(prune).length === 0
     const able = this.#backend.productRows !== undefined && this.#backend.takesTurns && this.#state.factors.size > 0
-    return able && plain && algorithm === 'auto'
+    return able && plain && algorithm === 'auto' && this.#gradients.joins
   }
 
   /** The weights in the shared memory were replaced. */
