@@ -1,6 +1,6 @@
 // Loaded into a worker by `node --require`: makes its main thread slow in the way that the file named by SLOW_PROCESS says now.
 // `compute`: it computes for longer. `data`: samples come late. `garbage collection`: it holds many objects, and collects often. `stall`: it stands still
-// for as long as the file says so.
+// for as long as the file says so. `half`: it computes at half its speed, however much it has to compute.
 const { existsSync, readFileSync } = require('node:fs')
 const { setFlagsFromString } = require('node:v8')
 const { runInNewContext } = require('node:vm')
@@ -10,6 +10,8 @@ const slowMs = 150
 const mostStallMs = 30_000
 /** Between two of them: about a step. */
 const everyMs = 20
+/** `half`: of a longer pause it knows nothing; it has waited for others. */
+const mostHalfMs = 20
 const chunkBytes = 100_000
 
 const file = process.env.SLOW_PROCESS
@@ -40,6 +42,11 @@ if (isMainThread && file) {
   const { map } = Array.prototype
   // In the middle of a backward pass.
   Array.prototype.map = function (...how) {
+    if (mode === 'half' && new Error().stack?.includes('/autodiff/')) {
+      const now = performance.now()
+      if (now - over < mostHalfMs) burn(now - over)
+      over = performance.now()
+    }
     const work = works[mode]
     if (work && performance.now() - over >= everyMs && new Error().stack?.includes('/autodiff/')) slow(work)
     return map.apply(this, how)
@@ -59,7 +66,7 @@ function collected(collect) {
   while (performance.now() < until) collect()
 }
 
-function burn() {
-  const until = performance.now() + slowMs
+function burn(ms = slowMs) {
+  const until = performance.now() + ms
   while (performance.now() < until);
 }
