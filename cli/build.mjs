@@ -32,9 +32,11 @@ export function build() {
   renameSync(`${wasm}.tmp`, wasm)
   run('typescript/bin/tsc', ['-p', 'tsconfig.build.json'])
   mkdirSync(join(root, 'dist/shared/core'), { recursive: true })
-  mkdirSync(join(root, 'dist/worker/backend/native'), { recursive: true })
-  const asTheyAre = ['shared/core/process-lock.mjs', 'worker/backend/native/block-signals.cc']
-  for (const path of [...asTheyAre, 'worker/evaluate/mnist-classifier.safetensors'])
+  mkdirSync(join(root, 'dist', 'worker/backend/native'), { recursive: true })
+  const native = 'worker/backend/native'
+  const sources = readdirSync(join(root, native)).filter((file) => /\.(cc|h)$/.test(file))
+  const asTheyAre = ['shared/core/process-lock.mjs', 'worker/evaluate/mnist-classifier.safetensors']
+  for (const path of [...sources.map((file) => join(native, file)), ...asTheyAre])
     copyFileSync(join(root, path), join(root, 'dist', path))
   cpSync(join(root, 'coordinator/page'), join(root, 'dist/coordinator/page'), { recursive: true })
   writeFileSync(stamp, '')
@@ -61,7 +63,7 @@ function isCurrent() {
 
 function files(folder) {
   return readdirSync(folder, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile() && /\.(ts|mjs|cc|html|css|svg|safetensors)$/.test(entry.name))
+    .filter((entry) => entry.isFile() && /\.(ts|mjs|cc|h|html|css|svg|safetensors)$/.test(entry.name))
     .map((entry) => join(entry.parentPath, entry.name))
 }
 

@@ -235,11 +235,11 @@ export class GroupRun {
   #openHost(): HostReduction | null {
     const files = this.#host === undefined ? this.#link.host(this.generation) : null
     if (files) {
-      const { state, welcome } = this.#workshop
-      const { kernel, memory, ownSumScratch } = state
+      const { state, welcome, windows } = this.#workshop
+      const { kernel, memory, ownSumScratch: scratch } = state
       this.#host = HostReduction.open({
-        ...{ run: runTag(welcome.runId), plan: this.#plan, files },
-        ...{ kernel, memory, scratch: ownSumScratch, counters: this.#link.counters, segments: this.#notes.segments },
+        ...{ run: runTag(welcome.runId), plan: this.#plan, files, windows },
+        ...{ kernel, memory, scratch, counters: this.#link.counters, segments: this.#notes.segments },
       })
     }
     return this.#host ?? null

@@ -4,8 +4,9 @@ import { nodesOfRanks } from '../shared/collective/lanes.ts'
 import { reduceMemory } from '../shared/collective/reduce-memory.ts'
 import { RingleaderError } from '../shared/core/errors.ts'
 import { limits } from '../shared/core/limits.ts'
-import type { Kernel } from '../shared/kernel/kernel.ts'
+import type { Arena, Kernel } from '../shared/kernel/kernel.ts'
 import type { HostFiles } from '../shared/protocol/file-lane.ts'
+import { type FileMapping, FileWindows } from '../shared/transport/file-windows.ts'
 import { Mailbox } from '../shared/transport/mailbox.ts'
 import type { FrameHandler } from '../shared/transport/transport.ts'
 import { rest } from './patience.ts'
@@ -13,6 +14,18 @@ import type { HostBucket } from './step/group.ts'
 import type { MemoryRegion } from './step/model-state.ts'
 import { counter, type GroupPlan } from './thread-messages.ts'
 import { noSegments, type SegmentNotes } from './trace/segment-notes.ts'
+
+/** How files may be mapped, and where in the memory. */
+export interface HostWindows {
+  readonly mapping: FileMapping
+  readonly region: MemoryRegion
+}
+
+/** Takes the addresses for them; null: this backend cannot map files. */
+export function hostWindows(mapping: FileMapping | null, arena: Arena): HostWindows | null {
+  const bytes = limits.hostWindowBytes
+  return mapping && { mapping, region: { offset: arena.allocate(bytes), bytes } }
+}
 
 export interface HostReductionParts {
   /** Tag of the run (frame.ts). */
@@ -22,6 +35,8 @@ export interface HostReductionParts {
   readonly kernel: Kernel
   readonly memory: WebAssembly.Memory
   readonly scratch: MemoryRegion
+  /** Left out: files are read and written. */
+  readonly windows?: HostWindows | null
   /** Shared with the communication thread, which tells here of an abort and reads how far this end is. */
   readonly counters: Int32Array
   /** Where its frames are noted; left out: nowhere. */
@@ -42,7 +57,9 @@ export class HostReduction {
   static open(parts: HostReductionParts): HostReduction | null {
     const { algorithm, rank } = parts.plan
     if (algorithm !== 'auto' && algorithm !== 'direct') return null
-    const mailbox = Mailbox.open(rank, parts.files)
+    const { windows, memory } = parts
+    const mapped = windows ? new FileWindows(windows.mapping, memory.buffer, windows.region) : null
+    const mailbox = Mailbox.open(rank, parts.files, mapped)
     return mailbox && new HostReduction(mailbox, parts)
   }
 

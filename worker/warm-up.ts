@@ -7,6 +7,7 @@ import { ChunkCache } from '../shared/dataset/chunk-cache.ts'
 import type { Backend } from './backend/backend.ts'
 import type { BackendName } from './backend/open-backend.ts'
 import { openSampleStore } from './data/sample-store.ts'
+import { hostWindows } from './host-reduction.ts'
 import { makeModel } from './model/make-model.ts'
 import { stageWorkshop } from './pipeline/stage-workshop.ts'
 import { CheckpointSender } from './step/checkpoint-sender.ts'
@@ -46,6 +47,7 @@ export function warmUpWith(backend: Backend, name: BackendName, threads: number)
     const mates = await openMates({ config, model, state, samples, backend: name, threads, parts })
     const trainer = new Trainer(config, model, state, backend, source, schedule, clock, trace?.compute, mates)
     const close = async () => mates?.crew.close()
-    return { ...common, state, trainer, clock, pipeline: null, close }
+    const windows = hostWindows(backend.mapping ?? null, state.arena)
+    return { ...common, state, windows, trainer, clock, pipeline: null, close }
   }
 }

@@ -3,6 +3,7 @@ import type { Schedule } from '../shared/core/schedule.ts'
 import type { Welcome } from '../shared/protocol/control.ts'
 import type { Backend } from './backend/backend.ts'
 import type { BlobClient } from './data/blob-client.ts'
+import type { HostWindows } from './host-reduction.ts'
 import type { Link } from './link.ts'
 import type { StageSeat } from './pipeline/stage-workshop.ts'
 import type { CheckpointSender } from './step/checkpoint-sender.ts'
@@ -15,6 +16,8 @@ export interface Workshop {
   readonly welcome: Welcome
   readonly backend: Backend
   readonly state: ModelState
+  /** Where the files of workers of one host may be mapped. */
+  readonly windows: HostWindows | null
   readonly schedule: Schedule
   readonly trainer: StepTaker
   readonly sender: CheckpointSender

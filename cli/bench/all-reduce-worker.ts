@@ -4,7 +4,8 @@ import { limits } from '../../shared/core/limits.ts'
 import { Arena, createSharedMemory, loadKernel } from '../../shared/kernel/kernel.ts'
 import type { Peer } from '../../shared/protocol/control.ts'
 import { runTag } from '../../shared/protocol/frame.ts'
-import { HostReduction } from '../../worker/host-reduction.ts'
+import { nativeMapping } from '../../worker/backend/native/load-native-binding.ts'
+import { HostReduction, type HostWindows, hostWindows } from '../../worker/host-reduction.ts'
 import { Link } from '../../worker/link.ts'
 import { openThread } from '../../worker/open-thread.ts'
 import type { MemoryRegion } from '../../worker/step/model-state.ts'
@@ -36,6 +37,7 @@ export class AllReduceWorker {
   /** All ranks have said that they can reduce in their main threads. */
   #here = false
   readonly #memory: WebAssembly.Memory
+  readonly #windows: HostWindows | null
   /** Number of the next reduction. */
   #step = 0
   #over: (error: Error | null) => void = () => {}
@@ -57,6 +59,7 @@ export class AllReduceWorker {
       bytes: limits.sumScratchBytes,
     })) as [MemoryRegion, MemoryRegion]
     this.#ownScratch = ownScratch
+    this.#windows = hostWindows(nativeMapping(), this.#arena) // a training has that by its backend
     const compression = planCompression(collective, this.#arena, [{ offset: this.#bucket, bytes: largestBytes }])
     this.#link.useMemory({ memory, regions: [], sumScratch, compression })
     this.opened = this.#link.opened
@@ -126,7 +129,7 @@ export class AllReduceWorker {
     if (files && this.#plan)
       this.#host ??= HostReduction.open({
         ...{ run: runTag(runId), plan: this.#plan, files, kernel: loadKernel(this.#memory), memory: this.#memory },
-        ...{ scratch: this.#ownScratch, counters: this.#link.counters },
+        ...{ scratch: this.#ownScratch, counters: this.#link.counters, windows: this.#windows },
       })
     return this.#host
   }

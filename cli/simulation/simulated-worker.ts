@@ -178,6 +178,7 @@ function makeWorkshop(
   })
   return {
     ...{ welcome, backend, state, schedule, trainer, sender, blobs },
-    ...{ clock: process.clock, threads: 1, trace: null, pipeline: null, close: () => Promise.resolve() },
+    ...{ clock: process.clock, threads: 1, trace: null, pipeline: null, windows: null },
+    close: () => Promise.resolve(),
   }
 }

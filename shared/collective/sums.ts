@@ -72,7 +72,7 @@ export class Sums {
 
   /** `target += part`. */
   add(target: Float32Array, part: Payload): void {
-    this.#eachBlock(target, (some, from) => this.#memory.add(some, this.#bring(part, 0, from, some.length)))
+    this.#eachBlock(target, (some, from) => this.#memory.add(some, this.#read(part, 0, from, some.length)))
     release(part)
   }
 
@@ -86,7 +86,7 @@ export class Sums {
       if (first !== own) copy(parts[0] ?? target, some, from)
       for (const [index, part] of parts.entries()) {
         if (index === first) continue
-        this.#memory.add(some, index === own ? mine : this.#bring(part, 0, from, some.length))
+        this.#memory.add(some, index === own ? mine : this.#read(part, 0, from, some.length))
       }
     })
     for (const part of parts) release(part)
@@ -105,6 +105,12 @@ export class Sums {
       some.set(block(0))
     })
     for (const part of parts) release(part)
+  }
+
+  /** A block of a part, to be read alone: where it lies, if that is the kernels' memory. */
+  #read(part: Part, block: number, from: number, count: number): Float32Array {
+    const there = part instanceof Float32Array ? null : part.values
+    return there?.subarray(from, from + count) ?? this.#bring(part, block, from, count)
   }
 
   /** A block of a part, in the scratch. */

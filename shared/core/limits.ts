@@ -33,6 +33,8 @@ export const limits = {
   /** The same between main threads of one host, where a frame costs microseconds; and the bytes of one there. */
   hostExchangeBytes: 4 << 20,
   hostSegmentBytes: 1 << 20,
+  /** Addresses for what is mapped of the files of one host; what does not fit is read and written. */
+  hostWindowBytes: 256 << 20,
   /** Bytes that a worker may have at the hub of a star without an answer; the hub holds so much for each worker. */
   hubWindowBytes: 8 << 20,
   /** A link is measured with a frame of this size, by each rank to the ranks 1, 2, 4 … behind it, for so long at most. */

@@ -1,6 +1,7 @@
 import { randomBytes, timingSafeEqual } from 'node:crypto'
 import { closeSync, constants, fstatSync, openSync, readSync, writeSync } from 'node:fs'
 import { decodeOffer, type FileOffer, nonceBytes, type Place } from '../protocol/file-lane.ts'
+import { type FileWindows, mappedPayload } from './file-windows.ts'
 import type { Payload } from './transport.ts'
 
 const folder = '/dev/shm'
@@ -16,10 +17,12 @@ const planeBytes = 2 ** 32 // more than a wasm memory holds; what is not written
 export class OwnFile {
   readonly offer: FileOffer
   readonly #descriptor: number
+  readonly #windows: FileWindows | null
 
-  private constructor(descriptor: number, nonce: Uint8Array) {
+  private constructor(descriptor: number, nonce: Uint8Array, windows: FileWindows | null = null) {
     this.offer = { processId: process.pid, descriptor, nonce }
     this.#descriptor = descriptor
+    this.#windows = windows
   }
 
   /** Null where there is no such folder, or no room in it. */
@@ -35,14 +38,21 @@ export class OwnFile {
   }
 
   /** The same file for another thread of this process, with a descriptor of its own; null where it is gone. */
-  static again(offer: FileOffer): OwnFile | null {
+  static again(offer: FileOffer, windows: FileWindows | null = null): OwnFile | null {
     const descriptor = openProven(offer, constants.O_RDWR)
-    return descriptor === null ? null : new OwnFile(descriptor, offer.nonce)
+    return descriptor === null ? null : new OwnFile(descriptor, offer.nonce, windows)
   }
 
   /** Throws where there is no room. */
   write(bytes: Uint8Array, { plane, offset }: Place): void {
-    writeAll(this.#descriptor, bytes, positionOf(plane, offset))
+    const there = this.window({ plane, offset }, bytes.byteLength)
+    if (there) there.set(bytes)
+    else writeAll(this.#descriptor, bytes, positionOf(plane, offset))
+  }
+
+  /** The bytes there, to be written; null where they are not in memory. */
+  window({ plane, offset }: Place, byteLength: number): Uint8Array | null {
+    return this.#windows?.bytes(this.#descriptor, positionOf(plane, offset), byteLength, true) ?? null
   }
 
   close(): void {
@@ -53,26 +63,35 @@ export class OwnFile {
 /** The file of a peer. */
 export class PeerFile {
   readonly #descriptor: number
+  readonly #windows: FileWindows | null
   #closed = false
 
-  private constructor(descriptor: number) {
+  private constructor(descriptor: number, windows: FileWindows | null) {
     this.#descriptor = descriptor
+    this.#windows = windows
   }
 
   /** Null where the peer is not on this host, or its file is not for us to read. */
-  static open(data: Uint8Array): PeerFile | null {
+  static open(data: Uint8Array, windows: FileWindows | null = null): PeerFile | null {
     const offer = decodeOffer(data)
     const descriptor = offer && openProven(offer, constants.O_RDONLY)
-    return descriptor === null ? null : new PeerFile(descriptor)
+    return descriptor === null ? null : new PeerFile(descriptor, windows)
   }
 
   payload({ plane, offset }: Place, byteLength: number): Payload {
     const start = positionOf(plane, offset)
+    const there = this.window({ plane, offset }, byteLength)
+    if (there) return mappedPayload(there)
     return {
       byteLength,
       heldBytes: 0,
       copyTo: (target, from = 0) => this.#read(target, start + from),
     }
+  }
+
+  /** The bytes there, as they are and will be; null where they are not in memory, or not yet. */
+  window({ plane, offset }: Place, byteLength: number): Uint8Array | null {
+    return this.#windows?.bytes(this.#descriptor, positionOf(plane, offset), byteLength, false) ?? null
   }
 
   /** False where there is nothing yet. */

@@ -1,6 +1,7 @@
 import { assert } from '../core/errors.ts'
 import { decodeOffer, type HostFiles, type Place } from '../protocol/file-lane.ts'
 import { frameHeaderBytes } from '../protocol/frame.ts'
+import type { FileWindows } from './file-windows.ts'
 import { OwnFile, PeerFile } from './lane-file.ts'
 import type { FrameHandler } from './transport.ts'
 
@@ -23,28 +24,43 @@ export class Mailbox {
   readonly #own: OwnFile
   readonly #rank: number
   readonly #peers: readonly Peer[]
+  readonly #windows: FileWindows | null
   readonly #slot = new Uint32Array(slotBytes / 4)
   readonly #slotBuffer = new Uint8Array(this.#slot.buffer)
   readonly #header = this.#slotBuffer.subarray(4, 4 + frameHeaderBytes)
   onFrame: FrameHandler = () => {}
 
-  /** Opens the files again, for this thread; null where one of them is gone. */
-  static open(rank: number, { own, peers }: HostFiles): Mailbox | null {
+  /** Opens the files again, for this thread; null where one of them is gone. The windows, if there are any, are closed with them. */
+  static open(rank: number, { own, peers }: HostFiles, windows: FileWindows | null = null): Mailbox | null {
     const offer = decodeOffer(own)
-    const mine = offer && OwnFile.again(offer)
+    const mine = offer && OwnFile.again(offer, windows)
     if (!mine) return null
-    const opened = peers.map(([peer, bytes]) => ({ rank: peer, file: PeerFile.open(bytes) }))
+    const opened = peers.map(([peer, bytes]) => ({ rank: peer, file: PeerFile.open(bytes, windows) }))
     const files = opened.flatMap(({ rank: peer, file }) => (file ? [{ rank: peer, file }] : []))
-    if (files.length === peers.length) return new Mailbox(rank, mine, files)
+    if (files.length === peers.length) return new Mailbox(rank, mine, files, windows)
     for (const { file } of files) file.close()
     mine.close()
     return null
   }
 
-  private constructor(rank: number, own: OwnFile, files: readonly { rank: number; file: PeerFile }[]) {
+  private constructor(
+    rank: number,
+    own: OwnFile,
+    files: readonly { rank: number; file: PeerFile }[],
+    windows: FileWindows | null,
+  ) {
     this.#rank = rank
     this.#own = own
-    this.#peers = files.map((peer) => ({ ...peer, sent: 0, known: 0, received: 0, waiting: [] }))
+    this.#windows = windows
+    this.#peers = files.map((peer) => ({
+      ...peer,
+      sent: 0,
+      known: 0,
+      received: 0,
+      incoming: null,
+      outgoing: null,
+      waiting: [],
+    }))
   }
 
   /** The payload lies at its place when this returns; the frame may wait until the receiver has read earlier ones. */
@@ -69,6 +85,7 @@ export class Mailbox {
   }
 
   close(): void {
+    this.#windows?.close()
     this.#own.close()
     for (const { file } of this.#peers) file.close()
   }
@@ -85,14 +102,16 @@ export class Mailbox {
       this.#slot[12] = next.place.offset
       this.#slot[14] = mixed(this.#slot)
       this.#slot[15] = number
-      this.#own.write(this.#slotBuffer, slotPlace(peer.rank, number))
+      peer.outgoing ??= this.#own.window(slotPlace(peer.rank, 0), slots * slotBytes)
+      if (peer.outgoing) peer.outgoing.set(this.#slotBuffer, (number % slots) * slotBytes)
+      else this.#own.write(this.#slotBuffer, slotPlace(peer.rank, number))
     }
   }
 
   #receive(peer: Peer): boolean {
     const number = peer.received + 1
     const slot = this.#slot
-    if (!peer.file.look(this.#slotBuffer, slotPlace(this.#rank, number))) return false
+    if (!this.#look(peer, number)) return false
     // A slot that is just being written may be half the old one.
     if (slot[0] !== number || slot[15] !== number || slot[14] !== mixed(slot)) return false
     peer.received = number
@@ -101,6 +120,16 @@ export class Mailbox {
     const header = Uint8Array.from(this.#header)
     if (number % acknowledgeEvery === 0) this.#acknowledge(peer)
     this.onFrame(header, peer.file.payload(place, bytes))
+    return true
+  }
+
+  /** Brings the slot; false: there is no such frame yet, as far as its first word tells. */
+  #look(peer: Peer, number: number): boolean {
+    peer.incoming ??= wordsOf(peer.file.window(slotPlace(this.#rank, 0), slots * slotBytes))
+    if (!peer.incoming) return peer.file.look(this.#slotBuffer, slotPlace(this.#rank, number))
+    const first = ((number % slots) * slotBytes) / 4
+    if (Atomics.load(peer.incoming, first) !== number) return false
+    for (let index = 0; index < this.#slot.length; index++) this.#slot[index] = peer.incoming[first + index] ?? 0
     return true
   }
 
@@ -124,6 +153,9 @@ interface Peer {
   sent: number
   known: number
   received: number
+  /** Its ring for this rank, and this rank's for it, where they are in memory. */
+  incoming: Uint32Array | null
+  outgoing: Uint8Array | null
   /** Bounded by what an algorithm has on the way. */
   readonly waiting: { readonly header: Uint8Array; readonly place: Place }[]
 }
@@ -141,6 +173,10 @@ function mixed(slot: Uint32Array): number {
   let sum = 0x9e37_79b9
   for (let index = 0; index < 14; index++) sum = Math.imul(sum ^ (slot[index] ?? 0), 0x85eb_ca6b) ^ (sum >>> 15)
   return sum >>> 0
+}
+
+function wordsOf(bytes: Uint8Array | null): Uint32Array | null {
+  return bytes && new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4)
 }
 
 function bytesOf(words: Uint32Array): Uint8Array {

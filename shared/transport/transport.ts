@@ -5,6 +5,8 @@ export interface Payload {
   readonly byteLength: number
   /** Bytes of this process's memory that it occupies until it is dropped. */
   readonly heldBytes: number
+  /** Set where it lies in the memory of the kernels already, to be read alone. */
+  readonly values?: Float32Array
   /** Fills `target` with the bytes from `from` on. Throws where they are gone: the sender's generation is over. */
   copyTo(target: Uint8Array, from?: number): void
   /** Nobody reads it any more, so its memory may be used again. Without this it goes when the object does. */

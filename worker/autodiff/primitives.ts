@@ -1,4 +1,4 @@
-import type { Pooling, Strided } from '../backend/backend.ts'
+import type { DenseActivation, Pooling, Strided } from '../backend/backend.ts'
 
 /** What every tensor of every backend has. */
 export interface Shaped {
@@ -19,6 +19,8 @@ export interface Primitives<T extends Shaped> {
    * the other and `x` came from outside; null: elsewhere.
    */
   affine(x: T, kernel: T, bias: T): { readonly y: T; readonly a: T } | null
+  /** activation(x · kernel + bias) in one operation; null, or left out: there is none. */
+  dense?(x: T, kernel: T, bias: T, activation: DenseActivation): T | null
   /** Elementwise; the smaller shape is broadcast as in NumPy. */
   add(a: T, b: T): T
   sub(a: T, b: T): T

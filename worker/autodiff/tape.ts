@@ -1,5 +1,15 @@
 import { assert } from '../../shared/core/errors.ts'
-import type { Evaluation, InputFunction, Ops, Parameters, Pooling, Strided, Tensor } from '../backend/backend.ts'
+import type {
+  DenseActivation,
+  Evaluation,
+  InputFunction,
+  Ops,
+  Parameters,
+  Pooling,
+  Strided,
+  Tensor,
+} from '../backend/backend.ts'
+import { dense, product, type Recorder } from './dense.ts'
 import { avgPool, conv2d, conv2dTranspose, type Differentiable, maxPool } from './image-operations.ts'
 import { inputGradient } from './input-gradient.ts'
 import { bernoulli, softmaxCrossEntropy } from './likelihoods.ts'
@@ -12,7 +22,7 @@ import { type GradientSink, type Node, sameShape, type Traced, traced } from './
  * Reverse-mode automatic differentiation over a backend's primitives. Operations on tensors that no target went into are
  * not recorded. A node's output is freed when its readers have been gone back through, so at most the forward pass is held.
  */
-export class Tape<T extends Shaped> implements Ops {
+export class Tape<T extends Shaped> implements Ops, Recorder<T> {
   readonly #p: Primitives<T>
   #nodes: Node<T>[] | null = null
 
@@ -67,7 +77,7 @@ export class Tape<T extends Shaped> implements Ops {
     }
     for (let node = nodes.pop(); node; node = nodes.pop()) {
       const { inputs, gradient, product, output } = node
-      const direct = product && gradient && this.#isDirect(product) ? product : null
+      const direct = product && gradient && this.isDirect(product) ? product : null
       if (gradient && direct) {
         const { parameter, a, bias } = direct
         sink.product(leaves.indexOf(parameter), a, gradient, ...(bias ? [leaves.indexOf(bias)] : []))
@@ -89,71 +99,36 @@ export class Tape<T extends Shaped> implements Ops {
     }
   }
 
-  /** The parameter's gradient is this one product: nothing was added before, and nothing else reads it. */
-  #isDirect({ parameter, bias = parameter }: NonNullable<Node<T>['product']>): boolean {
+  isDirect({ parameter, bias = parameter }: NonNullable<Node<T>['product']>): boolean {
     return [parameter, bias].every((leaf) => leaf.gradient === null && leaf.readers === 1)
   }
 
-  #record(
+  record(
     value: T,
     inputs: readonly Traced<T>[],
     backward: (dy: T) => readonly (T | null)[],
     product: Node<T>['product'] = null,
+    output: T | null = value,
   ): Traced<T> {
     const result = this.leaf(value)
     if (!this.#nodes || inputs.every(({ node }) => node === null)) return result
     for (const { node } of inputs) if (node) node.readers++
-    result.node = { inputs, backward, product, gradient: null, readers: 0, output: value }
+    result.node = { inputs, backward, product, gradient: null, readers: 0, output }
     this.#nodes.push(result.node)
     return result
   }
 
   #unary(a: Tensor, value: T, backward: (dy: T) => T): Traced<T> {
-    return this.#record(value, [traced<T>(a)], (dy) => [backward(dy)])
+    return this.record(value, [traced<T>(a)], (dy) => [backward(dy)])
   }
 
   matMul(left: Tensor, right: Tensor): Traced<T> {
-    const p = this.#p
     const [x, y] = [traced<T>(left), traced<T>(right)]
-    const product = y.node && y.node.backward === null ? { a: x.value, parameter: y.node } : null
-    return this.#record(
-      p.matMul(x.value, y.value, false, false),
-      [x, y],
-      (dy) => [
-        x.node ? p.matMul(dy, y.value, false, true) : null,
-        y.node && !(product && this.#isDirect(product)) ? p.matMul(x.value, dy, true, false) : null,
-      ],
-      product,
-    )
+    return product(this.#p, this, [x, y], this.#p.matMul(x.value, y.value, false, false))
   }
 
-  dense(input: Tensor, kernel: Tensor, bias: Tensor): Traced<T> {
-    const p = this.#p
-    const b = traced<T>(bias)
-    const [x, k] = [traced<T>(input), traced<T>(kernel)]
-    const affine = x.node === null ? p.affine(x.value, k.value, b.value) : null
-    if (affine) return this.#affine(affine, k, b)
-    const linear = this.matMul(input, kernel)
-    return this.#record(p.addBias(linear.value, b.value), [linear, b], (dy) => [
-      dy,
-      b.node ? p.sumTo(dy, b.shape) : null,
-    ])
-  }
-
-  #affine({ y, a }: { y: T; a: T }, kernel: Traced<T>, bias: Traced<T>): Traced<T> {
-    const p = this.#p
-    const product = kernel.node && bias.node ? { a, parameter: kernel.node, bias: bias.node } : null
-    return this.#record(
-      y,
-      [kernel, bias],
-      (dy) => {
-        if (product && this.#isDirect(product)) return []
-        const both = p.matMul(a, dy, true, false)
-        const inputs = kernel.shape[0] ?? 0
-        return [p.rows(both, 0, inputs), p.sumTo(p.rows(both, inputs, 1), bias.shape)]
-      },
-      product,
-    )
+  dense(x: Tensor, kernel: Tensor, bias: Tensor, activation: DenseActivation = 'linear'): Traced<T> {
+    return dense(this.#p, this, [traced<T>(x), traced<T>(kernel), traced<T>(bias)], activation)
   }
 
   add(a: Tensor, b: Tensor): Traced<T> {
@@ -174,7 +149,7 @@ export class Tape<T extends Shaped> implements Ops {
 
   #binary(a: Tensor, b: Tensor, value: T, backward: (dy: T) => readonly [T, T | null] | readonly (T | null)[]) {
     const inputs = [traced<T>(a), traced<T>(b)]
-    return this.#record(value, inputs, (dy) =>
+    return this.record(value, inputs, (dy) =>
       backward(dy).map((part, index) => {
         const shape = inputs[index]?.shape ?? []
         return part === null || sameShape(part.shape, shape) ? part : this.#p.sumTo(part, shape)
@@ -253,7 +228,7 @@ export class Tape<T extends Shaped> implements Ops {
 
   /** An operation with its own way back. */
   apply({ value, inputs, backward }: Differentiable<T>): Traced<T> {
-    return this.#record(value, inputs, backward)
+    return this.record(value, inputs, backward)
   }
 
   softmaxCrossEntropy(logits: Tensor, targets: Tensor): Traced<T> {

@@ -1,4 +1,5 @@
 import type { RunConfig } from '../../shared/core/config.ts'
+import type { FileMapping } from '../../shared/transport/file-windows.ts'
 
 /** A tensor of some backend; models only pass it on. */
 export interface Tensor {
@@ -16,11 +17,14 @@ export interface Pooling extends Strided {
   readonly size: number
 }
 
+/** What a dense layer may end in, for a backend to compute with it. */
+export type DenseActivation = 'linear' | 'relu' | 'leakyRelu'
+
 /** The operations that models and losses are written in. Shapes broadcast as in NumPy. */
 export interface Ops {
   matMul(a: Tensor, b: Tensor): Tensor
-  /** x · kernel + bias; x [rows, in], kernel [in, out], bias [out]. */
-  dense(x: Tensor, kernel: Tensor, bias: Tensor): Tensor
+  /** activation(x · kernel + bias), `linear` if left out; x [rows, in], kernel [in, out], bias [out]. */
+  dense(x: Tensor, kernel: Tensor, bias: Tensor, activation?: DenseActivation): Tensor
   add(a: Tensor, b: Tensor): Tensor
   sub(a: Tensor, b: Tensor): Tensor
   mul(a: Tensor, b: Tensor): Tensor
@@ -159,6 +163,8 @@ export interface Backend {
   /** Whether gradients are added in place, by threads that take turns. */
   readonly takesTurns: boolean
   tensorCount(): number
+  /** Of a backend whose addon can map files over memory. */
+  readonly mapping?: FileMapping
   /** Of a backend that computes on a device with a memory of its own. */
   deviceUse?(): DeviceUse
 }

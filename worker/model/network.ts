@@ -1,5 +1,5 @@
 import { assert } from '../../shared/core/errors.ts'
-import type { Layer, NetworkSpec } from '../../shared/model/layers.ts'
+import type { DenseLayer, Layer, NetworkSpec } from '../../shared/model/layers.ts'
 import { isImageLayer, networkInput } from '../../shared/model/shapes.ts'
 import type { Ops, Parameters, Tensor } from '../backend/backend.ts'
 
@@ -25,8 +25,8 @@ export function applyNetwork(
       assert(tensor, `layer ${network.name}/${layer.name} has its ${name}`)
       return tensor
     }
-    const linear = applyLayer(ops, layer, parameter, input, labels)
-    current = layer.activation === 'linear' ? linear : ops[layer.activation](linear)
+    const y = applyLayer(ops, layer, parameter, input, labels)
+    current = layer.kind === 'dense' ? y : activated(ops, layer, y)
     outputs.set(layer.name, current)
   }
   return outputs
@@ -50,7 +50,7 @@ type Parameter = (name: string) => Tensor
 function applyLayer(ops: Ops, layer: Layer, parameter: Parameter, input: Tensor, labels: Tensor | null): Tensor {
   switch (layer.kind) {
     case 'dense': {
-      const y = denseLayer(ops, layer.spectralNorm, parameter, flat(ops, input))
+      const y = denseLayer(ops, layer, parameter, flat(ops, input))
       return layer.shape ? ops.reshape(y, [input.shape[0] ?? 0, ...layer.shape]) : y
     }
     case 'conv2d':
@@ -70,11 +70,18 @@ function applyLayer(ops: Ops, layer: Layer, parameter: Parameter, input: Tensor,
   }
 }
 
-/** y = x · kernel + bias, x [rows, in]. */
-function denseLayer(ops: Ops, spectralNorm: boolean, parameter: Parameter, x: Tensor): Tensor {
+/** y = activation(x · kernel + bias), x [rows, in]: its activation is part of it. */
+function denseLayer(ops: Ops, layer: DenseLayer, parameter: Parameter, x: Tensor): Tensor {
   const [kernel, bias] = [parameter('kernel'), parameter('bias')]
-  if (!spectralNorm) return ops.dense(x, kernel, bias)
-  return ops.add(ops.div(ops.matMul(x, kernel), spectralNormOf(ops, parameter)), bias)
+  const { activation, spectralNorm } = layer
+  if (spectralNorm)
+    return activated(ops, layer, ops.add(ops.div(ops.matMul(x, kernel), spectralNormOf(ops, parameter)), bias))
+  if (activation === 'relu' || activation === 'leakyRelu') return ops.dense(x, kernel, bias, activation)
+  return activated(ops, layer, ops.dense(x, kernel, bias))
+}
+
+function activated(ops: Ops, { activation }: Layer, x: Tensor): Tensor {
+  return activation === 'linear' ? x : ops[activation](x)
 }
 
 /** What a linear map gives, divided by the spectral norm of its kernel where the layer asks for that. */

@@ -6,6 +6,7 @@ import { splitStages } from '../../shared/pipeline/stages.ts'
 import type { Welcome } from '../../shared/protocol/control.ts'
 import type { Backend } from '../backend/backend.ts'
 import type { BlobClient } from '../data/blob-client.ts'
+import { hostWindows } from '../host-reduction.ts'
 import type { Model } from '../model/model.ts'
 import type { CheckpointSender } from '../step/checkpoint-sender.ts'
 import { ModelState, partsOf, scratchBytesOf } from '../step/model-state.ts'
@@ -69,8 +70,14 @@ export function stageWorkshop(parts: StageWorkshopParts, number: number): Worksh
     positions: positionsOf(model.spec),
     barrier,
   }
+  const windows = hostWindows(backend.mapping ?? null, state.arena)
   const close = () => Promise.resolve()
-  return { ...{ welcome, backend, state, schedule, trainer, ...kept, trace }, clock: systemClock, pipeline, close }
+  return {
+    ...{ welcome, backend, state, windows, schedule, trainer, ...kept, trace },
+    clock: systemClock,
+    pipeline,
+    close,
+  }
 }
 
 export const barrierFloats = 16

@@ -14,7 +14,8 @@ import { JoinedReads } from './joined-reads.ts'
  */
 export function makeCudaBackend(binding: LoadedBinding, version: string, card: string): Backend {
   const eager = new Eager(binding)
-  const primitives = nativePrimitives(eager, { op: 'MatMul' }, new Map())
+  // Fused layers have kernels on the CPU for each activation, on cards for some.
+  const primitives = { ...nativePrimitives(eager, { op: 'MatMul' }, new Map()), dense: () => null }
   const tape = new Tape<Handle>(primitives)
   const reads = new JoinedReads(eager, binding)
   const value = (tensor: Tensor) => traced<Handle>(tensor).value
@@ -91,6 +92,7 @@ export function makeCudaBackend(binding: LoadedBinding, version: string, card: s
       return { tensor: tape.leaf(kept), release: () => eager.release(kept) }
     },
     takesTurns: false,
+    mapping: binding,
     tensorCount: () => eager.count,
     deviceUse: () => ({ uploadSeconds: seconds.upload, readSeconds: seconds.read, bytes: null }),
   }

@@ -12,7 +12,7 @@ import {
   type NativeLibrary,
   type NativeManifest,
   nativeFolder,
-  ownSource,
+  ownSources,
   sha256OfFile,
   tfjsNodeFolder,
   verifyNative,
@@ -175,8 +175,7 @@ async function compile(compiler: string, tfjsNode: string, folder: string, kind:
   const includes = [headers, dirname(tfjsNode), tfjsNode, join(tfjsNode, 'binding'), nodeHeaders].map(
     (path) => `-I${path}`,
   )
-  const theirs = ['tfjs_backend.cc', 'tfjs_binding.cc'].map((file) => join(tfjsNode, 'binding', file))
-  const sources = [...theirs, ownSource]
+  const sources = [join(tfjsNode, 'binding/tfjs_backend.cc'), ...ownSources]
   const { libraries, addon } = layout(kind)
   const linked = libraries.map((file) => join(folder, file))
   await run(compiler, [...compileFlags, ...includes, ...sources, ...linked, '-o', join(folder, addon)])

@@ -1,7 +1,8 @@
 import { assert } from '../../../shared/core/errors.ts'
+import type { FileMapping } from '../../../shared/transport/file-windows.ts'
 
 /** The part of tfjs-node's addon that is used here. */
-export interface Binding {
+export interface Binding extends FileMapping {
   readonly TF_FLOAT: number
   readonly TF_INT32: number
   readonly TF_ATTR_TYPE: number
@@ -11,19 +12,21 @@ export interface Binding {
   createTensor(shape: readonly number[], type: number, values: Float32Array | Int32Array): number
   deleteTensor(id: number): void
   tensorDataSync(id: number): Float32Array
-  executeOp(name: string, attributes: readonly Attribute[], inputs: readonly number[], outputs: number): Output[]
   getNumOfTensors(): number
+  /** A number for `runOp` (binding.cc). */
+  defineOp(name: string, attributes: readonly Attribute[]): number
+  /** Where `runOp` leaves its output's rank and extents; [9]. */
+  useShape(shape: Int32Array): void
+  /** Copies a tensor of float32 to a place of its size. */
+  copyTo(id: number, into: Float32Array): void
+  /** The id of the one output. */
+  runOp(operation: number, ...inputs: readonly number[]): number
 }
 
 export interface Attribute {
   readonly name: string
   readonly type: number
-  readonly value: number | boolean | string | readonly number[]
-}
-
-interface Output {
-  readonly id: number
-  readonly shape: readonly number[]
+  readonly value: number | boolean | string | readonly number[] | readonly string[]
 }
 
 /** A tensor of the native library. */
@@ -36,6 +39,10 @@ export interface Handle {
 
 const maxConstants = 512
 
+const noAttributes: readonly Attribute[] = []
+/** Of the output that a thread computed last: an addon has one such place for each. */
+const outputShape = new Int32Array(9)
+
 /**
  * TensorFlow's own operations by name, straight through the addon: tfjs's engine costs more for a small operation than the
  * operation itself. Types of inputs and defaults of attributes are filled in by TensorFlow.
@@ -43,18 +50,37 @@ const maxConstants = 512
 export class Eager {
   readonly binding: Binding
   readonly #constants = new Map<string, number>()
+  /** Numbers of operations, by name and by the very attributes that they were defined with. */
+  readonly #operations = new Map<string, WeakMap<readonly Attribute[], number>>()
   /** What belongs to the evaluation under way. */
   #scope: Set<number> | null = null
 
   constructor(binding: Binding) {
     this.binding = binding
+    binding.useShape(outputShape)
   }
 
-  run(name: string, inputs: readonly number[], attributes: readonly Attribute[] = []): Handle {
-    const [output] = this.binding.executeOp(name, attributes, inputs, 1)
-    assert(output, `${name} has an output`)
-    this.#scope?.add(output.id)
-    return output
+  /** `attributes`: the same array for each call of a kind, since an operation is defined once for each. */
+  run(name: string, inputs: readonly number[], attributes = noAttributes): Handle {
+    const id = this.binding.runOp(this.#operation(name, attributes), ...inputs)
+    const shape: number[] = []
+    for (let axis = 1; axis <= (outputShape[0] ?? 0); axis++) shape.push(outputShape[axis] ?? 0)
+    this.#scope?.add(id)
+    return { id, shape }
+  }
+
+  #operation(name: string, attributes: readonly Attribute[]): number {
+    let known = this.#operations.get(name)
+    if (!known) {
+      known = new WeakMap()
+      this.#operations.set(name, known)
+    }
+    let operation = known.get(attributes)
+    if (operation === undefined) {
+      operation = this.binding.defineOp(name, attributes)
+      known.set(attributes, operation)
+    }
+    return operation
   }
 
   float(values: Float32Array, shape: readonly number[]): Handle {
@@ -79,6 +105,10 @@ export class Eager {
 
   read(handle: Handle): Float32Array {
     return this.binding.tensorDataSync(handle.id)
+  }
+
+  copy({ id }: Handle, into: Float32Array): void {
+    this.binding.copyTo(id, into)
   }
 
   /** Frees whatever `work` makes and does not return in `keeps`. */

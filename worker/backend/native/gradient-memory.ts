@@ -10,14 +10,15 @@ type Turns = NonNullable<GradientTarget['turns']>
 const pieceBytes = 2 << 20
 
 /**
- * Writes gradients into the flat buffer. tfjs-node hands TensorFlow the memory of a typed array; where that is a 64-byte
- * aligned view of a shared wasm memory TensorFlow uses it as it is, and `InplaceUpdate` writes into it: no read, which would
- * copy twice. Nothing promises that, so it is tried out first; elsewhere gradients are read.
+ * Writes gradients into the flat buffer: copies of tensors, one each. Where another thread writes there too, the second of them adds:
+ * tfjs-node hands TensorFlow the memory of a typed array, and where that is a 64-byte aligned view of a shared wasm memory TensorFlow
+ * uses it as it is, and `InplaceAdd` adds to it. Nothing promises that, so it is tried out first.
  */
 export class GradientMemory {
   readonly #eager: Eager
   #aliased: boolean | null = null
-  readonly #views = new Map<Float32Array, Handle[]>()
+  /** By the memory and where in it they lie. */
+  readonly #views = new Map<ArrayBufferLike, Map<number, Handle>>()
   readonly #joined = new Map<Float32Array, Float32Array | null>()
 
   constructor(eager: Eager) {
@@ -38,9 +39,7 @@ export class GradientMemory {
 
   /** `turns`: another thread adds to the same place. */
   write(into: Float32Array, gradient: Handle, turns?: Turns): void {
-    if (!this.#aliased || !isAligned(into)) return into.set(this.#eager.read(gradient))
-    const [view] = this.#viewsOf(into, gradient.shape, gradient.shape[0] ?? 1)
-    if (view) this.#update(view, gradient, turns, 0)
+    this.#put(into, gradient, turns, 0)
   }
 
   /**
@@ -62,12 +61,11 @@ export class GradientMemory {
     const pieceRows = Math.max(16, leastRows, Math.floor(pieceBytes / 4 / m / 16) * 16)
     if (!this.#aliased || !isAligned(into) || n < 2 * pieceRows || (m * 4 * pieceRows) % 64 !== 0)
       return this.write(into, p.matMul(a, dy, true, false), turns[0])
-    for (const [piece, view] of this.#viewsOf(into, [n, m], pieceRows).entries()) {
-      const start = piece * pieceRows
+    for (let start = 0; start < n; start += pieceRows) {
       const size = Math.min(pieceRows, n - start)
       const columns = this.#columns(a, start, size)
       const product = p.matMul(columns, dy, true, false)
-      this.#update(view, product, turns[0], piece)
+      this.#put(into.subarray(start * m, (start + size) * m), product, turns[0], start / pieceRows)
       this.#eager.free(columns)
       this.#eager.free(product)
     }
@@ -77,14 +75,8 @@ export class GradientMemory {
   writeFactors({ rows, a: intoA, dy: intoDy }: Factors, a: Handle, dy: Handle): boolean {
     if (!this.#aliased || ![intoA, intoDy].every(isAligned) || a.shape[0] !== rows) return false
     if (rows * (a.shape[1] ?? 0) !== intoA.length || rows * (dy.shape[1] ?? 0) !== intoDy.length) return false
-    for (const [into, value] of [
-      [intoA, a],
-      [intoDy, dy],
-    ] as const) {
-      const view = this.#eager.float(into, [1, ...value.shape])
-      this.#update(view, value, undefined, 0)
-      this.#eager.free(view)
-    }
+    this.#eager.copy(a, intoA)
+    this.#eager.copy(dy, intoDy)
     return true
   }
 
@@ -104,9 +96,8 @@ export class GradientMemory {
       const { start, count } = piece
       const columns = this.#columns(a, start, count)
       const product = p.matMul(columns, dy, true, false)
-      const view = eager.float(into.subarray(0, count * m), [1, count, m])
-      this.#update(view, product, undefined, 0)
-      for (const handle of [columns, product, view]) eager.free(handle)
+      eager.copy(product, into.subarray(0, count * m))
+      for (const handle of [columns, product]) eager.free(handle)
       made(piece)
     }
   }
@@ -139,34 +130,29 @@ export class GradientMemory {
 
   forget(): void {
     this.#joined.clear()
-    for (const views of this.#views.values()) for (const view of views) this.#eager.release(view)
+    for (const views of this.#views.values()) for (const view of views.values()) this.#eager.release(view)
     this.#views.clear()
   }
 
-  #update(view: Handle, values: Handle, turns: Turns | undefined, piece: number): void {
+  #put(into: Float32Array, values: Handle, turns: Turns | undefined, piece: number): void {
+    if (!turns) return this.#eager.copy(values, into)
+    if (isFirst(turns, piece, () => this.#eager.copy(values, into))) return
     const eager = this.#eager
     const row = eager.run('ExpandDims', [values.id, eager.constant('int', [0], [])])
-    const run = (name: string) => eager.free(eager.run(name, [view.id, eager.constant('int', [0], [1]), row.id]))
-    if (turns) inTurn(turns, piece, run)
-    else run('InplaceUpdate')
+    const view = this.#viewOf(into, row.shape)
+    eager.free(eager.run('InplaceAdd', [view.id, eager.constant('int', [0], [1]), row.id]))
     eager.free(row)
   }
 
-  /** Tensors [1, …] over pieces of so many rows of a gradient's place. */
-  #viewsOf(into: Float32Array, shape: readonly number[], pieceRows: number): Handle[] {
-    const known = this.#views.get(into)
+  /** A tensor [1, …] over a gradient's place. */
+  #viewOf(into: Float32Array, shape: readonly number[]): Handle {
+    const ofMemory = this.#views.get(into.buffer) ?? new Map<number, Handle>()
+    this.#views.set(into.buffer, ofMemory)
+    const known = ofMemory.get(into.byteOffset)
     if (known) return known
-    const [rows = 1, ...rest] = shape.length === 0 ? [1] : shape
-    const rowSize = rest.reduce((product, extent) => product * extent, 1)
-    const views: Handle[] = []
-    for (let start = 0; start < rows; start += pieceRows) {
-      const size = Math.min(pieceRows, rows - start)
-      const part = into.subarray(start * rowSize, (start + size) * rowSize)
-      const id = this.#eager.binding.createTensor([1, size, ...rest], this.#eager.binding.TF_FLOAT, part)
-      views.push({ id, shape: [1, size, ...rest] })
-    }
-    this.#views.set(into, views)
-    return views
+    const view = { id: this.#eager.binding.createTensor(shape, this.#eager.binding.TF_FLOAT, into), shape }
+    ofMemory.set(into.byteOffset, view)
+    return view
   }
 
   #probe(values: Float32Array): boolean {
@@ -206,17 +192,17 @@ export function behindEachOther(first: Float32Array, second: Float32Array): Floa
 const goneMs = 10_000
 
 /** The first thread writes a piece, the second adds to it: a + b and b + a are the same bits. */
-function inTurn({ words, first }: Turns, piece: number, run: (name: string) => void): void {
+function isFirst({ words, first }: Turns, piece: number, write: () => void): boolean {
   const word = first + piece
   const state = { open: 0, writing: 1, written: 2 } as const
   if (Atomics.compareExchange(words, word, state.open, state.writing) === state.open) {
-    run('InplaceUpdate')
+    write()
     Atomics.store(words, word, state.written)
-    return
+    return true
   }
   for (const since = performance.now(); Atomics.load(words, word) === state.writing; )
     if (performance.now() - since > goneMs) throw new Error('another thread of this worker has stopped computing')
-  run('InplaceAdd')
+  return false
 }
 
 function isAligned(values: Float32Array): boolean {

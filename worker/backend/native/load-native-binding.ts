@@ -1,12 +1,20 @@
 import { createRequire } from 'node:module'
 import { assert, exitCode, messageOf, RingleaderError } from '../../../shared/core/errors.ts'
-import type { Binding } from './eager.ts'
+import type { FileMapping } from '../../../shared/transport/file-windows.ts'
+import type { Attribute, Binding } from './eager.ts'
 import type { LibrarySet } from './library-set.ts'
 import { findNative, type NativeLibrary } from './native-cache.ts'
 
 /** The addon, whichever library it is compiled over. */
 export interface LoadedBinding extends Binding {
   isUsingGpuDevice(): boolean
+  /** Of tfjs-node: for operations with more inputs than `runOp` takes. */
+  executeOp(
+    name: string,
+    attributes: readonly Attribute[],
+    inputs: readonly number[],
+    outputs: number,
+  ): { readonly id: number; readonly shape: readonly number[] }[]
 }
 
 let loaded: string | null = null
@@ -56,4 +64,11 @@ export function loadTensorFlowNode(
   } finally {
     cached.exports = finder
   }
+}
+
+/** Null where the addon is not set up. */
+export function nativeMapping(): FileMapping | null {
+  process.env.TF_CPP_MIN_LOG_LEVEL ??= '2' // errors only
+  const native = findNative()
+  return native && loadTensorFlowNode(native)
 }

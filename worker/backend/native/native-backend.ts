@@ -88,5 +88,6 @@ export function makeNativeBackend(binding: Binding, version: string): Backend {
       return memory.aliased
     },
     tensorCount: () => eager.count,
+    mapping: binding,
   }
 }

@@ -9,8 +9,11 @@ import { cacheFolder } from '../../../shared/core/cache-folder.ts'
 import { type LibrarySet, librarySet } from './library-set.ts'
 
 const addonName = 'tfjs_binding.node'
-/** Compiled into the addon beside tfjs-node's own sources. */
-export const ownSource = fileURLToPath(new URL('./block-signals.cc', import.meta.url))
+/** Of the addon, beside tfjs-node's. */
+const ownFiles = ['binding.cc', 'block-signals.cc', 'file-mapping.h', 'values.h'].map((file) =>
+  fileURLToPath(new URL(file, import.meta.url)),
+)
+export const ownSources: readonly string[] = ownFiles.filter((file) => file.endsWith('.cc'))
 const libraryNames = ['libtensorflow_cc.so.2', 'libtensorflow_framework.so.2']
 export const compileFlags = ['-std=c++17', '-O2', '-fPIC', '-shared', '-DNAPI_VERSION=8', '-Wl,-rpath,$ORIGIN'] as const
 
@@ -48,9 +51,8 @@ export function nativeFolder(tfjsNode: string, set: LibrarySet): string {
     .update(set.wheels.map(({ sha256 }) => sha256).join(' '))
     .update(compileFlags.join(' '))
     .update(`${process.platform}-${process.arch}`)
-    .update(readFileSync(ownSource))
-  for (const file of ['binding/tfjs_backend.cc', 'binding/tfjs_binding.cc', 'package.json'])
-    hash.update(readFileSync(join(tfjsNode, file)))
+  const theirs = ['binding/tfjs_backend.cc', 'binding/tfjs_binding.cc', 'package.json']
+  for (const file of [...theirs.map((name) => join(tfjsNode, name)), ...ownFiles]) hash.update(readFileSync(file))
   return join(cacheFolder(), 'native', hash.digest('hex').slice(0, 24))
 }
 

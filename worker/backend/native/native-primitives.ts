@@ -1,5 +1,5 @@
 import type { Primitives } from '../../autodiff/primitives.ts'
-import type { Pooling, Strided } from '../backend.ts'
+import type { DenseActivation, Pooling, Strided } from '../backend.ts'
 import type { Attribute, Eager, Handle } from './eager.ts'
 
 /** Product of matrices: in float32 Eigen's kernel, `MatMul`; oneDNN's, `BatchMatMulV2`, is the one that knows bfloat16. */
@@ -19,7 +19,7 @@ export function nativePrimitives(
   product: { readonly op: MatMulOp },
   joined: JoinedParameters,
 ): Primitives<Handle> {
-  const { TF_ATTR_BOOL, TF_ATTR_INT, TF_ATTR_TYPE, TF_FLOAT } = eager.binding
+  const { TF_ATTR_BOOL, TF_ATTR_INT, TF_ATTR_STRING, TF_ATTR_TYPE, TF_FLOAT } = eager.binding
   const flagsOf = (...names: readonly string[]) =>
     [false, true].map((a) =>
       [false, true].map((b): readonly Attribute[] =>
@@ -37,6 +37,16 @@ export function nativePrimitives(
     { name: 'N', type: TF_ATTR_INT, value: 2 },
     { name: 'T', type: TF_ATTR_TYPE, value: TF_FLOAT },
   ]
+  // The bias is added, and the activation applied, while a block of the product is in the cache.
+  const fusedWith = (...operations: readonly string[]): readonly Attribute[] => [
+    { name: 'fused_ops', type: TF_ATTR_STRING, value: operations },
+    { name: 'num_args', type: TF_ATTR_INT, value: 1 },
+  ]
+  const fused: Record<DenseActivation, readonly Attribute[]> = {
+    linear: fusedWith('BiasAdd'),
+    relu: fusedWith('BiasAdd', 'Relu'),
+    leakyRelu: fusedWith('BiasAdd', 'LeakyRelu'), // with its default slope, as alone
+  }
   const int = (...values: number[]) => eager.constant('int', values, [values.length])
   const rowAxis = () => eager.constant('int', [0], [])
   const unary = (name: string) => (a: Handle) => eager.run(name, [a.id])
@@ -50,6 +60,8 @@ export function nativePrimitives(
       const a = eager.float(withOnes(x.values, x.shape[0] ?? 0), [x.shape[0] ?? 0, (x.shape[1] ?? 0) + 1])
       return { a, y: matMul(a, both.matrix, false, false) }
     },
+    dense: (x, kernel, bias, activation) =>
+      product.op === 'MatMul' ? eager.run('_FusedMatMul', [x.id, kernel.id, bias.id], fused[activation]) : null,
     add: binary('AddV2'),
     sub: binary('Sub'),
     mul: binary('Mul'),
@@ -111,14 +123,14 @@ type ImagePrimitives = Pick<
 /** Images as [rows, height, width, channels]. */
 function imagePrimitives(eager: Eager): ImagePrimitives {
   const { TF_ATTR_INT, TF_ATTR_STRING } = eager.binding
-  const moves = ({ stride, padding }: Strided): readonly Attribute[] => [
+  const moves = remembered(({ stride, padding }: Strided) => [
     { name: 'strides', type: TF_ATTR_INT, value: [1, stride, stride, 1] },
     { name: 'padding', type: TF_ATTR_STRING, value: padding.toUpperCase() },
-  ]
-  const windows = (pooling: Pooling): readonly Attribute[] => [
+  ])
+  const windows = remembered((pooling: Pooling) => [
     { name: 'ksize', type: TF_ATTR_INT, value: [1, pooling.size, pooling.size, 1] },
     ...moves(pooling),
-  ]
+  ])
   const extents = (shape: readonly number[]) => eager.constant('int', shape, [shape.length])
   return {
     conv2d: (x, kernel, strided) => eager.run('Conv2D', [x.id, kernel.id], moves(strided)),
@@ -130,6 +142,17 @@ function imagePrimitives(eager: Eager): ImagePrimitives {
     maxPoolGradient: (dy, x, y, pooling) => eager.run('MaxPoolGrad', [x.id, y.id, dy.id], windows(pooling)),
     avgPool: (x, pooling) => eager.run('AvgPool', [x.id], windows(pooling)),
     avgPoolGradient: (dy, shape, pooling) => eager.run('AvgPoolGrad', [extents(shape), dy.id], windows(pooling)),
+  }
+}
+
+/** The same array for the same values: an operation is defined for each. */
+function remembered<P extends object>(make: (parts: P) => readonly Attribute[]): (parts: P) => readonly Attribute[] {
+  const known = new Map<string, readonly Attribute[]>()
+  return (parts) => {
+    const key = JSON.stringify(parts)
+    const attributes = known.get(key) ?? make(parts)
+    known.set(key, attributes)
+    return attributes
   }
 }
 
