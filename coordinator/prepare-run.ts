@@ -57,6 +57,7 @@ const changeable = new Set<keyof RunOptions>([
   'compressionRatio',
   'wire',
   'accumulate',
+  'deal',
   'traceSteps',
   'tensorboard',
 ])
@@ -121,6 +122,7 @@ function resumedRun(
     given.filter(([key]) => mayChange(key) || changeableWhenTold.has(key as keyof RunOptions)),
   )
   const kept: RunOptions = { ...file.config, ...changes }
+  if (changes.accumulate !== undefined && changes.deal === undefined && kept.deal === 'speed') delete kept.deal
   if (changes.compression !== undefined && changes.compressionRatio === undefined) kept.compressionRatio = null
   if (changes.steps !== undefined) kept.epochs = null
   if (changes.epochs !== undefined) kept.steps = null

@@ -21,6 +21,8 @@ describe('train', () => {
       '--seed',
       '1',
       '--json',
+      '--deal', // a busy host makes workers unequal
+      'even',
       '--run-dir',
       folder,
     )
