@@ -28,12 +28,24 @@ export interface Redeal {
   readonly reason: string
 }
 
-/** Of a rank's steps, the last ones. */
+/** Of a rank's steps, the last ones: seconds for its lanes, the others outside of collectives, and those within. */
 interface Window {
-  readonly lane: number[]
+  readonly own: number[]
   readonly fixed: number[]
   readonly reduce: number[]
 }
+
+/** Of the last deal, until it has been seen what it brings. */
+interface Promised {
+  readonly gain: number
+  /** As they were before: the step, the deal, and what each rank took for its lanes. */
+  readonly stepSeconds: number
+  readonly deal: LaneDeal
+  readonly own: readonly number[]
+}
+
+/** Of a worker's overhead, from one look to the next: what was measured once, maybe while its speed changed too, counts half after 700 looks. */
+const remembered = 0.999
 
 /** Phases of a step that take as long as the rank has lanes. */
 const ofLanes = ['prepare', 'input', 'forward', 'backward']
@@ -61,13 +73,14 @@ export class LaneDealer {
   readonly #missing = new Set<string>()
   /** As of the last look at those who are here. */
   readonly #paces = new Map<string, LanePace>()
+  /** Part of what the lanes of a worker take that fewer lanes would not shorten, as its last deal has shown. */
+  readonly #overheads = new Map<string, number>()
   #looks = 0
   #formedAt = 0
   #waitMs: number
   /** Decided on: the group forms again with it. */
   #pending: Redeal | null = null
-  /** Of the last deal, until it has been seen what it brings. */
-  #promised: { readonly gain: number; readonly stepSeconds: number } | null = null
+  #promised: Promised | null = null
 
   constructor(config: Pick<RunConfig, 'lanes' | 'deal' | 'pipelineStages'>, rule = usualDealRule) {
     this.#lanes = config.lanes
@@ -111,13 +124,12 @@ export class LaneDealer {
   /** Steps that a worker has committed in this group; a deal that is to be made now, or null. */
   steps(workerId: string, steps: readonly CommittedStep[], now: number): Redeal | null {
     const window = this.#windows.get(workerId)
-    const lanes = this.lanesOf(workerId)
-    if (!this.#bySpeed || !window || lanes === 0 || this.#pending) return null
+    if (!this.#bySpeed || !window || this.#pending) return null
     const { windowSteps } = this.#rule
     for (const step of steps) {
       const own = partsOf(step)
       for (const [values, value] of [
-        [window.lane, own.lanes / lanes],
+        [window.own, own.lanes],
         [window.fixed, own.fixed],
         [window.reduce, step.allReduceSeconds],
       ] as const) {
@@ -125,7 +137,7 @@ export class LaneDealer {
         if (values.length > windowSteps) values.shift()
       }
     }
-    if (window.lane.length < windowSteps) return null
+    if (window.own.length < windowSteps) return null
     this.#missing.delete(workerId)
     return this.#missing.size === 0 ? this.#look(now) : null
   }
@@ -137,7 +149,8 @@ export class LaneDealer {
     this.#formedAt = now
     this.#pending = null
     this.#looks = 0
-    for (const workerId of this.#paces.keys()) if (!this.#ranks.has(workerId)) this.#paces.delete(workerId)
+    for (const known of [this.#paces, this.#overheads])
+      for (const workerId of known.keys()) if (!this.#ranks.has(workerId)) known.delete(workerId)
     this.#empty()
   }
 
@@ -146,7 +159,7 @@ export class LaneDealer {
     this.#missing.clear()
     if (!this.#bySpeed || this.#group.length < 2) return
     for (const workerId of this.#group) {
-      this.#windows.set(workerId, { lane: [], fixed: [], reduce: [] })
+      this.#windows.set(workerId, { own: [], fixed: [], reduce: [] })
       this.#missing.add(workerId)
     }
   }
@@ -170,27 +183,42 @@ export class LaneDealer {
   #look(now: number): Redeal | null {
     const medians = (figure: keyof Window) =>
       this.#group.map((workerId) => lowerQuantile(this.#windows.get(workerId)?.[figure] ?? [], 0.5))
-    const [lane, fixed, reduce] = [medians('lane'), medians('fixed'), medians('reduce')]
+    const [own, fixed, reduce] = [medians('own'), medians('fixed'), medians('reduce')]
     this.#empty()
-    const paces = lane.map((laneSeconds, rank) => ({ laneSeconds, fixedSeconds: fixed[rank] ?? 0 }))
-    for (const [rank, workerId] of this.#group.entries()) this.#paces.set(workerId, paces[rank] as LanePace)
     const reduceSeconds = Math.min(...reduce) // whoever comes last waits for nobody
-    const stepSeconds = slowestSeconds(this.#deal, paces) + reduceSeconds
-    this.#judge(stepSeconds)
+    const stepSeconds = Math.max(...own.map((seconds, rank) => seconds + (fixed[rank] ?? 0))) + reduceSeconds
+    this.#judge(stepSeconds, own)
+    const paces = this.#group.map((workerId, rank) => this.#pace(workerId, own[rank] ?? 0, fixed[rank] ?? 0))
+    for (const [rank, workerId] of this.#group.entries()) this.#paces.set(workerId, paces[rank] as LanePace)
     const deal = bestDeal(paces, this.#lanes)
     const gain = gainOf(this.#deal, deal, paces, reduceSeconds)
     this.#looks = gain >= this.#rule.leastGain ? this.#looks + 1 : 0
     if (this.#looks < this.#rule.looks || now - this.#formedAt < this.#waitMs) return null
-    this.#promised = { gain, stepSeconds }
+    this.#promised = { gain, stepSeconds, deal: this.#deal, own }
     this.#pending = { deal, gain, reason: reasonOf(this.#group, this.#deal, deal, paces, gain) }
     return this.#pending
   }
 
-  /** What the last deal has brought. */
-  #judge(stepSeconds: number): void {
+  #pace(workerId: string, ownSeconds: number, fixedSeconds: number): LanePace {
+    const overhead = (this.#overheads.get(workerId) ?? 0) * ownSeconds
+    this.#overheads.set(workerId, (this.#overheads.get(workerId) ?? 0) * remembered)
+    return {
+      laneSeconds: (ownSeconds - overhead) / this.lanesOf(workerId),
+      fixedSeconds: fixedSeconds + overhead,
+    }
+  }
+
+  /** What the last deal has brought, and what that says about each worker: with t₀ seconds for n₀ lanes, and t₁ for n₁, a lane takes (t₁ − t₀) / (n₁ − n₀). */
+  #judge(stepSeconds: number, own: readonly number[]): void {
     if (!this.#promised) return
-    const brought = 1 - stepSeconds / this.#promised.stepSeconds
-    const kept = brought >= this.#promised.gain / 2
+    const { deal, own: before, gain } = this.#promised
+    for (const [rank, workerId] of this.#group.entries()) {
+      const [from, to, seconds] = [deal[rank] ?? 0, this.#deal[rank] ?? 0, own[rank] ?? 0]
+      if (from === to || !(seconds > 0)) continue
+      const laneSeconds = (seconds - (before[rank] ?? 0)) / (to - from)
+      this.#overheads.set(workerId, Math.min(1, Math.max(0, 1 - (laneSeconds * to) / seconds)))
+    }
+    const kept = 1 - stepSeconds / this.#promised.stepSeconds >= gain / 2
     this.#waitMs = kept ? this.#rule.waitMs : Math.min(this.#rule.mostWaitMs, 2 * this.#waitMs)
     this.#promised = null
   }

@@ -106,6 +106,16 @@ describe('lanes by speed', () => {
     expect(course.told).toEqual([])
   })
 
+  it('what a worker takes with fewer lanes too is known once it has fewer', () => {
+    const course = new Course(['a', 'b'])
+    const steps = (count: number) => {
+      for (let done = 0; done < count; done++) course.steps(1, [1, 20 / course.dealer.lanesOf('b') + 0.5])
+    }
+    steps(500)
+    expect(course.told.map(({ deal }) => deal)).toEqual([[12, 4]]) // 22 ms; with one lane it would be 20.5 ms, not 5.5
+    expect(course.form(['b', 'c'])).toEqual([8, 8])
+  })
+
   it('a deal that brings nothing makes the next one wait twice as long', () => {
     const course = new Course(['a', 'b'])
     const waits: number[] = []
