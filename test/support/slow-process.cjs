@@ -11,7 +11,7 @@ const mostStallMs = 30_000
 /** Between two of them: about a step. */
 const everyMs = 20
 /** `half`: of a longer pause it knows nothing; it has waited for others. */
-const mostHalfMs = 20
+const mostHalfMs = 200
 const chunkBytes = 100_000
 
 const file = process.env.SLOW_PROCESS
