@@ -3,7 +3,7 @@ import type { Traced } from '../../autodiff/traced.ts'
 import type { BoundParameters, ParameterView } from '../backend.ts'
 import { boundTensors } from '../bound-tensors.ts'
 import type { Eager, Handle } from './eager.ts'
-import { behindEachOther, type GradientMemory } from './gradient-memory.ts'
+import { behindEachOther, type GradientMemory, isAligned } from './gradient-memory.ts'
 import type { JoinedParameters } from './native-primitives.ts'
 
 interface Parts {
@@ -18,7 +18,7 @@ export function bindParameters(
   { eager, tape, memory, joined }: Parts,
   views: readonly ParameterView[],
 ): BoundParameters {
-  const aliased = views[0] !== undefined && memory.aliases(views[0].weights)
+  const aliased = views[0] !== undefined && isAliased(eager, views[0].weights)
   const make = (view: ParameterView) => tape.leaf(eager.float(view.weights, view.shape))
   const release = ({ value }: Traced<Handle>) => eager.release(value)
   const renew = (tensor: Traced<Handle>, view: ParameterView) => {
@@ -56,4 +56,27 @@ function joinedMatrices(
     if (!whole) return []
     return [{ kernel: kernel.value.id, bias: bias.value.id, matrix: eager.float(whole, [inputs + 1, outputs]) }]
   })
+}
+
+/**
+ * Whether TensorFlow computes on this memory. tfjs-node hands it the memory of a typed array; where that is a 64-byte aligned view of a
+ * shared wasm memory TensorFlow uses it as it is. Nothing promises that, so it is tried out.
+ */
+function isAliased(eager: Eager, values: Float32Array): boolean {
+  if (!isAligned(values) || values.length === 0) return false
+  const kept = values[0] ?? 0
+  try {
+    return eager.scope(
+      () => {
+        values[0] = 1
+        const tensor = eager.float(values.subarray(0, 1), [1])
+        values[0] = 3
+        const [read = 0] = eager.read(eager.run('Mul', [tensor.id, eager.constant('float', [2], [1])]))
+        return read === 6
+      },
+      () => [],
+    )
+  } finally {
+    values[0] = kept
+  }
 }

@@ -203,8 +203,15 @@ napi_value RunOp(napi_env env, napi_callback_info info) {
   return result;
 }
 
-/** copyTo(id, Float32Array): a tensor's values to a place of its size. */
-napi_value CopyTo(napi_env env, napi_callback_info info) {
+void Copy(float *to, const float *from, size_t count) { memcpy(to, from, count * sizeof(float)); }
+
+void Add(float *__restrict__ to, const float *__restrict__ from, size_t count) {
+  for (size_t index = 0; index < count; index++) to[index] += from[index];
+}
+
+/** copyTo, addTo(id, Float32Array): a tensor's values to a place of its size. */
+template <void (*write)(float *, const float *, size_t)>
+napi_value WriteTo(napi_env env, napi_callback_info info) {
   size_t count = 2;
   napi_value arguments[2];
   napi_get_cb_info(env, info, &count, arguments, nullptr, nullptr);
@@ -212,18 +219,18 @@ napi_value CopyTo(napi_env env, napi_callback_info info) {
   if (backend == nullptr) return nullptr;
   const auto &handles = backend->*Get(Handles());
   const auto found = handles.find(static_cast<int32_t>(Number(env, arguments[0])));
-  if (found == handles.end()) return Throw(env, "copyTo: there is no such tensor");
+  if (found == handles.end()) return Throw(env, "there is no such tensor");
   napi_typedarray_type type;
   size_t length = 0;
   void *data = nullptr;
   const napi_status got = napi_get_typedarray_info(env, arguments[1], &type, &length, &data, nullptr, nullptr);
   TF_AutoStatus status;
   const TF_AutoTensor tensor(TFE_TensorHandleResolve(found->second, status.status));
-  if (tensor.tensor == nullptr) return Throw(env, std::string("copyTo: ") + TF_Message(status.status));
+  if (tensor.tensor == nullptr) return Throw(env, TF_Message(status.status));
   const bool floats = got == napi_ok && type == napi_float32_array && TF_TensorType(tensor.tensor) == TF_FLOAT;
   if (!floats || TF_TensorByteSize(tensor.tensor) != length * sizeof(float))
-    return Throw(env, "copyTo: the place is not of the tensor's size");
-  memcpy(data, TF_TensorData(tensor.tensor), length * sizeof(float));
+    return Throw(env, "a tensor goes to a place of its size, in float32");
+  write(static_cast<float *>(data), static_cast<const float *>(TF_TensorData(tensor.tensor)), length);
   return nullptr;
 }
 
@@ -237,7 +244,8 @@ NAPI_MODULE_INIT() {
       {"defineOp", nullptr, tfnodejs::DefineOp, nullptr, nullptr, nullptr, napi_default, nullptr},
       {"useShape", nullptr, tfnodejs::UseShape, nullptr, nullptr, nullptr, napi_default, nullptr},
       {"runOp", nullptr, tfnodejs::RunOp, nullptr, nullptr, nullptr, napi_default, nullptr},
-      {"copyTo", nullptr, tfnodejs::CopyTo, nullptr, nullptr, nullptr, napi_default, nullptr},
+      {"copyTo", nullptr, tfnodejs::WriteTo<tfnodejs::Copy>, nullptr, nullptr, nullptr, napi_default, nullptr},
+      {"addTo", nullptr, tfnodejs::WriteTo<tfnodejs::Add>, nullptr, nullptr, nullptr, napi_default, nullptr},
       {"mapFile", nullptr, tfnodejs::MapFile, nullptr, nullptr, nullptr, napi_default, nullptr},
       {"unmapFile", nullptr, tfnodejs::UnmapFile, nullptr, nullptr, nullptr, napi_default, nullptr},
   };

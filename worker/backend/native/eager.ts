@@ -17,8 +17,9 @@ export interface Binding extends FileMapping {
   defineOp(name: string, attributes: readonly Attribute[]): number
   /** Where `runOp` leaves its output's rank and extents; [9]. */
   useShape(shape: Int32Array): void
-  /** Copies a tensor of float32 to a place of its size. */
+  /** Copies a tensor of float32 to a place of its size, or adds it to what is there. */
   copyTo(id: number, into: Float32Array): void
+  addTo(id: number, into: Float32Array): void
   /** The id of the one output. */
   runOp(operation: number, ...inputs: readonly number[]): number
 }
@@ -109,6 +110,11 @@ export class Eager {
 
   copy({ id }: Handle, into: Float32Array): void {
     this.binding.copyTo(id, into)
+  }
+
+  /** into += the tensor. */
+  add({ id }: Handle, into: Float32Array): void {
+    this.binding.addTo(id, into)
   }
 
   /** Frees whatever `work` makes and does not return in `keeps`. */

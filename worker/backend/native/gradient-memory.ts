@@ -9,32 +9,13 @@ type Turns = NonNullable<GradientTarget['turns']>
 /** Bytes of a piece of a large product: small enough to be written on from a cache, large enough for a full-speed product. */
 const pieceBytes = 2 << 20
 
-/**
- * Writes gradients into the flat buffer: copies of tensors, one each. Where another thread writes there too, the second of them adds:
- * tfjs-node hands TensorFlow the memory of a typed array, and where that is a 64-byte aligned view of a shared wasm memory TensorFlow
- * uses it as it is, and `InplaceAdd` adds to it. Nothing promises that, so it is tried out first.
- */
+/** Writes gradients into the flat buffer, large ones in pieces that are still in a cache. Where two threads write, the second of them adds. */
 export class GradientMemory {
   readonly #eager: Eager
-  #aliased: boolean | null = null
-  /** By the memory and where in it they lie. */
-  readonly #views = new Map<ArrayBufferLike, Map<number, Handle>>()
   readonly #joined = new Map<Float32Array, Float32Array | null>()
 
   constructor(eager: Eager) {
     this.#eager = eager
-  }
-
-  /** Whether TensorFlow computes on this memory, in both directions. */
-  aliases(values: Float32Array): boolean {
-    if (!isAligned(values) || values.length === 0) return false
-    this.#aliased ??= this.#probe(values)
-    return this.#aliased
-  }
-
-  /** Whether it has been found to. */
-  get aliased(): boolean {
-    return this.#aliased === true
   }
 
   /** `turns`: another thread adds to the same place. */
@@ -59,8 +40,7 @@ export class GradientMemory {
     const m = dy.shape[1] ?? 0
     const leastRows = Math.ceil(n / turnsEach / 16) * 16
     const pieceRows = Math.max(16, leastRows, Math.floor(pieceBytes / 4 / m / 16) * 16)
-    if (!this.#aliased || !isAligned(into) || n < 2 * pieceRows || (m * 4 * pieceRows) % 64 !== 0)
-      return this.write(into, p.matMul(a, dy, true, false), turns[0])
+    if (n < 2 * pieceRows) return this.write(into, p.matMul(a, dy, true, false), turns[0])
     for (let start = 0; start < n; start += pieceRows) {
       const size = Math.min(pieceRows, n - start)
       const columns = this.#columns(a, start, size)
@@ -71,9 +51,9 @@ export class GradientMemory {
     }
   }
 
-  /** False where they are of another shape than is wanted, or this memory is not TensorFlow's. */
+  /** False where they are of another shape than is wanted. */
   writeFactors({ rows, a: intoA, dy: intoDy }: Factors, a: Handle, dy: Handle): boolean {
-    if (!this.#aliased || ![intoA, intoDy].every(isAligned) || a.shape[0] !== rows) return false
+    if (a.shape[0] !== rows) return false
     if (rows * (a.shape[1] ?? 0) !== intoA.length || rows * (dy.shape[1] ?? 0) !== intoDy.length) return false
     this.#eager.copy(a, intoA)
     this.#eager.copy(dy, intoDy)
@@ -130,54 +110,12 @@ export class GradientMemory {
 
   forget(): void {
     this.#joined.clear()
-    for (const views of this.#views.values()) for (const view of views.values()) this.#eager.release(view)
-    this.#views.clear()
   }
 
   #put(into: Float32Array, values: Handle, turns: Turns | undefined, piece: number): void {
-    if (!turns) return this.#eager.copy(values, into)
-    if (isFirst(turns, piece, () => this.#eager.copy(values, into))) return
-    const eager = this.#eager
-    const row = eager.run('ExpandDims', [values.id, eager.constant('int', [0], [])])
-    const view = this.#viewOf(into, row.shape)
-    eager.free(eager.run('InplaceAdd', [view.id, eager.constant('int', [0], [1]), row.id]))
-    eager.free(row)
-  }
-
-  /** A tensor [1, …] over a gradient's place. */
-  #viewOf(into: Float32Array, shape: readonly number[]): Handle {
-    const ofMemory = this.#views.get(into.buffer) ?? new Map<number, Handle>()
-    this.#views.set(into.buffer, ofMemory)
-    const known = ofMemory.get(into.byteOffset)
-    if (known) return known
-    const view = { id: this.#eager.binding.createTensor(shape, this.#eager.binding.TF_FLOAT, into), shape }
-    ofMemory.set(into.byteOffset, view)
-    return view
-  }
-
-  #probe(values: Float32Array): boolean {
-    const kept = values[0] ?? 0
-    const first = values.subarray(0, 1)
-    try {
-      return this.#eager.scope(
-        () => {
-          values[0] = 1
-          const tensor = this.#eager.float(first, [1, 1])
-          const two = this.#eager.constant('float', [2], [1, 1])
-          values[0] = 3
-          const [read = 0] = this.#eager.read(this.#eager.run('Mul', [tensor.id, two]))
-          const row = this.#eager.constant('int', [0], [1])
-          this.#eager.run('InplaceUpdate', [tensor.id, row, two])
-          this.#eager.run('InplaceAdd', [tensor.id, row, two])
-          return read === 6 && values[0] === 4
-        },
-        () => [],
-      )
-    } catch {
-      return false // an older library may not have the operation
-    } finally {
-      values[0] = kept
-    }
+    const copy = () => this.#eager.copy(values, into)
+    if (!turns) copy()
+    else if (!isFirst(turns, piece, copy)) this.#eager.add(values, into)
   }
 }
 
@@ -205,6 +143,6 @@ function isFirst({ words, first }: Turns, piece: number, write: () => void): boo
   return false
 }
 
-function isAligned(values: Float32Array): boolean {
+export function isAligned(values: Float32Array): boolean {
   return values.buffer instanceof SharedArrayBuffer && values.byteOffset % 64 === 0
 }

@@ -84,9 +84,7 @@ export function makeNativeBackend(binding: Binding, version: string): Backend {
       )
       return { tensor: tape.leaf(kept), release: () => eager.release(kept) }
     },
-    get takesTurns() {
-      return memory.aliased
-    },
+    takesTurns: true,
     tensorCount: () => eager.count,
     mapping: binding,
   }

@@ -15,7 +15,7 @@ const ownFiles = ['binding.cc', 'block-signals.cc', 'file-mapping.h', 'values.h'
 )
 export const ownSources: readonly string[] = ownFiles.filter((file) => file.endsWith('.cc'))
 const libraryNames = ['libtensorflow_cc.so.2', 'libtensorflow_framework.so.2']
-export const compileFlags = ['-std=c++17', '-O2', '-fPIC', '-shared', '-DNAPI_VERSION=8', '-Wl,-rpath,$ORIGIN'] as const
+export const compileFlags = ['-std=c++17', '-O3', '-fPIC', '-shared', '-DNAPI_VERSION=8', '-Wl,-rpath,$ORIGIN'] as const
 
 const manifestSchema = z.object({
   tensorflow: z.string(),
