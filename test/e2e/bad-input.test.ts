@@ -56,7 +56,10 @@ const usage: [string[], RegExp][] = [
   ],
   [['train', '--noise', 'pink'], /--noise pink: write one of normal, uniform, truncated, spherical/],
   [['train', '--recipe', 'article'], /--recipe article is unknown for this model; write one of default/],
-  [['train', '--backend', 'cuda'], /--backend cuda is unknown; write one of auto, tensorflow, tensorflow-gpu, webgpu, wasm/],
+  [
+    ['train', '--backend', 'cuda'],
+    /--backend cuda is unknown; write one of auto, tensorflow, tensorflow-gpu, webgpu, wasm/,
+  ],
   [['worker', '--device', 'cuda:one'], /--device cuda:one is unknown; write cpu, or cuda:N or webgpu:NAME/],
   [['worker', '--device', 'cuda:1', '--backend', 'wasm'], /two things; write --backend tensorflow-gpu/],
   [['train', '--http', 'here'], /--http here: write HOST:PORT/],
