@@ -2,6 +2,7 @@ import { chooseOnOneHost } from '../shared/collective/algorithm.ts'
 import { AllReduceGroup, type AllReduceReport } from '../shared/collective/all-reduce.ts'
 import { nodesOfRanks } from '../shared/collective/lanes.ts'
 import { reduceMemory } from '../shared/collective/reduce-memory.ts'
+import { plane } from '../shared/collective/reduction.ts'
 import { RingleaderError } from '../shared/core/errors.ts'
 import { limits } from '../shared/core/limits.ts'
 import type { Arena, Kernel } from '../shared/kernel/kernel.ts'
@@ -75,6 +76,7 @@ export class HostReduction {
       ...{ run, generation, rank, worldSize: peers.length, transport: segments.sender(mailbox) },
       memory: reduceMemory(kernel, memory, scratch),
       segmentElements: limits.hostSegmentBytes / 4,
+      turns: plane.mainTurns,
       algorithm: (bytes) => chooseOnOneHost(peers.length, bytes),
       ...(lanes === null ? {} : { lanes: nodesOfRanks(lanes) }),
     })

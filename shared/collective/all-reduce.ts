@@ -42,6 +42,8 @@ export interface AllReduceOptions {
   /** Frames come from a hub, too (star.ts). */
   readonly hub?: boolean
   readonly segmentElements?: number
+  /** The first of two planes that are used by turns (reduction.ts). */
+  readonly turns?: number
   /** Subtrees that each rank offers, by rank; left out: one sum for each rank, added in rank order. */
   readonly lanes?: readonly (readonly LaneNode[])[]
   /** Told of frames of reductions that this rank has begun. */
@@ -209,15 +211,15 @@ export class AllReduceGroup {
       memory.floats((offsets[part] ?? 0) + start, end - start)
     const parts = offsets.length
     const hosts = this.#options.hosts?.() ?? Array.from({ length: worldSize }, (_, host) => host)
-    const shared = { sums: this.#sums, window: this.#window, hosts, turn: this.#turn(offsets) }
+    const shared = { sums: this.#sums, window: this.#window, hosts, turnPlane: this.#turnPlane(offsets) }
     const settled: BucketView['settled'] = ({ start, end }) => told(start, end - start)
     return { rank, worldSize, count, segmentElements, parts, ...shared, values, send, settled }
   }
 
-  #turn([first = 0]: readonly number[]): number {
+  #turnPlane([first = 0]: readonly number[]): number {
     const turn = this.#turns.get(first) ?? 0
     this.#turns.set(first, 1 - turn)
-    return turn
+    return (this.#options.turns ?? plane.turns) + turn
   }
 
   #send(

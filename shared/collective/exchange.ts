@@ -2,7 +2,7 @@ import { type FrameHeader, frameKind } from '../protocol/frame.ts'
 import type { Payload } from '../transport/transport.ts'
 import { ranksBut, segmentsOf } from './chunks.ts'
 import { PartsBySegment } from './parts.ts'
-import { type BucketView, plane, type Reduction, type Verdict } from './reduction.ts'
+import type { BucketView, Reduction, Verdict } from './reduction.ts'
 
 /**
  * One hop: every rank sends its whole bucket to every other, and adds all of them itself, in rank order or in the order
@@ -31,9 +31,9 @@ export class ExchangeReduction implements Reduction {
   }
 
   begin(): void {
-    const { rank, worldSize, parts, turn, send } = this.#bucket
+    const { rank, worldSize, parts, turnPlane, send } = this.#bucket
     const others = ranksBut(rank, worldSize)
-    const lane = { plane: plane.turns + turn }
+    const lane = { plane: turnPlane }
     for (const range of this.#segments())
       for (let part = 0; part < parts; part++) send(others, { kind: frameKind.contribution, range, part, lane })
   }

@@ -1,7 +1,7 @@
 import { type FrameHeader, frameKind } from '../protocol/frame.ts'
 import type { Payload } from '../transport/transport.ts'
 import { type Range, ranksBut } from './chunks.ts'
-import { type BucketView, plane, type Reduction, type Verdict } from './reduction.ts'
+import type { BucketView, Reduction, Verdict } from './reduction.ts'
 
 /**
  * All-gather in one hop: nothing is added. The bucket has a part of each rank, in rank order; each rank sends its own to all others.
@@ -31,8 +31,8 @@ export class GatherReduction implements Reduction {
   }
 
   begin(): void {
-    const { rank, worldSize, turn, send } = this.#bucket
-    const lane = { plane: plane.turns + turn }
+    const { rank, worldSize, turnPlane, send } = this.#bucket
+    const lane = { plane: turnPlane }
     send(ranksBut(rank, worldSize), { kind: frameKind.reduced, range: this.#partOf(rank), fresh: true, lane })
   }
 

@@ -6,9 +6,10 @@ import type { Sums } from './sums.ts'
 
 /**
  * Planes of the file between workers of one host: partial sums, results, two that are used by turns (exchange.ts), and, behind that of the mailboxes, what a
- * link is measured with, which nobody reads for what it says.
+ * link is measured with, which nobody reads for what it says. Main threads have two of their own for their turns: they take over from the communication
+ * thread in the middle of a generation, and a peer's may still be reading what that one's last turn was.
  */
-export const plane = { partial: 0, result: 1, turns: 2, probe: 5 } as const
+export const plane = { partial: 0, result: 1, turns: 2, probe: 5, mainTurns: 6 } as const
 
 /** Told of elements that are final: so many from the first on. */
 export type Settled = (first: number, count: number) => void
@@ -27,8 +28,8 @@ export interface BucketView {
   readonly hosts: readonly number[]
   /** How much may be on the way to the hub (star.ts). */
   readonly window: SendWindow
-  /** 0 and 1 by turns, for each reduction of the same memory. */
-  readonly turn: number
+  /** One of two planes by turns, for each reduction of the same memory. */
+  readonly turnPlane: number
   /** Elements of a partial sum in this rank's memory. */
   values(range: Range, part?: number): Float32Array
   /** These elements are final here. Told by algorithms of one host alone (exchange.ts, direct.ts). */

@@ -1,9 +1,9 @@
 import { afterEach, describe, expect, it } from 'vitest'
 import { AllReduceGroup } from '../../shared/collective/all-reduce.ts'
 import { createSharedMemory, loadKernel } from '../../shared/kernel/kernel.ts'
-import { encodeOffer, type HostFiles } from '../../shared/protocol/file-lane.ts'
+import { encodeOffer, type HostFiles, type Place } from '../../shared/protocol/file-lane.ts'
 import { encodeFrameHeader, frameKind } from '../../shared/protocol/frame.ts'
-import { OwnFile } from '../../shared/transport/lane-file.ts'
+import { OwnFile, PeerFile } from '../../shared/transport/lane-file.ts'
 import { Mailbox } from '../../shared/transport/mailbox.ts'
 import { HostReduction } from '../../worker/host-reduction.ts'
 import { counter } from '../../worker/thread-messages.ts'
@@ -137,6 +137,33 @@ describe.skipIf(!shared)('reductions by the main thread', () => {
     expect(first?.counters[counter.reduced]).toBe(0)
   })
 
+  it('take over from the communication thread without touching what a peer may still read of it', async () => {
+    const [first, second] = reductions(2)
+    if (!first || !second) throw new Error('there are two ranks')
+    const [file, peer] = [OwnFile.again(first.file.offer), PeerFile.open(encodeOffer(first.file.offer))]
+    if (!file || !peer) throw new Error('the file is there')
+    open.push(file, peer)
+    const places: Place[] = []
+    const link = new AllReduceGroup({
+      ...{ run: testRun, generation: 1, rank: 0, worldSize: 2, algorithm: () => 'exchange' as const },
+      ...{ memory: plainMemory(Float32Array.from(first.values)) },
+      transport: {
+        send(_ranks, _header, payload, place = null) {
+          if (!place) throw new Error('it has a place')
+          places.push(place)
+          file.write(payload, place)
+        },
+      },
+    })
+    link.allReduce(0, 0, [0], 100).catch(() => {}) // its peer has not read it yet
+    first.values.fill(7)
+    await Promise.all([first, second].map(({ reduction }) => reduction.allReduce(1, 0, [0], 100, 0)))
+    const read = new Float32Array(100)
+    for (const place of places) peer.payload(place, 400).copyTo(new Uint8Array(read.buffer))
+    expect(places).toHaveLength(1)
+    expect(read.every((value) => value === 1)).toBe(true)
+  })
+
   it('are left to the communication thread for other algorithms', () => {
     expect(reductions(2, 'ring')).toEqual([])
   })
@@ -170,7 +197,8 @@ function filesOf(files: readonly OwnFile[]): HostFiles[] {
 /** Rank r has 100 times r + 1. */
 function reductions(count: number, algorithm: 'auto' | 'ring' = 'auto') {
   const peers = Array.from({ length: count }, (_, rank) => ({ rank, workerId: `w${rank}`, endpoint: '' }))
-  return filesOf(Array.from({ length: count }, create)).flatMap((files, rank) => {
+  const created = Array.from({ length: count }, create)
+  return filesOf(created).flatMap((files, rank) => {
     const memory = createSharedMemory(1 << 20)
     const values = new Float32Array(memory.buffer, 0, 100).fill(rank + 1)
     const counters = new Int32Array(new SharedArrayBuffer(4 * counter.count))
@@ -180,7 +208,8 @@ function reductions(count: number, algorithm: 'auto' | 'ring' = 'auto') {
       ...{ scratch: { offset: 1 << 19, bytes: 1 << 16 }, counters },
     })
     if (reduction) open.push(reduction)
-    return reduction ? [{ reduction, values, counters }] : []
+    const file = created[rank]
+    return reduction && file ? [{ reduction, values, counters, file }] : []
   })
 }
 
