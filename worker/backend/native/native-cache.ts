@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { createReadStream, existsSync, readFileSync, statSync } from 'node:fs'
+import { createReadStream, existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
@@ -9,10 +9,11 @@ import { cacheFolder } from '../../../shared/core/cache-folder.ts'
 import { type LibrarySet, librarySet } from './library-set.ts'
 
 const addonName = 'tfjs_binding.node'
-/** Of the addon, beside tfjs-node's. */
-const ownFiles = ['binding.cc', 'block-signals.cc', 'file-mapping.h', 'values.h'].map((file) =>
-  fileURLToPath(new URL(file, import.meta.url)),
-)
+/** Of the addon, beside tfjs-node's: what C++ there is in this folder, which is what the build brings along. */
+const ownFiles = readdirSync(new URL('.', import.meta.url))
+  .filter((file) => /\.(cc|h)$/.test(file))
+  .sort()
+  .map((file) => fileURLToPath(new URL(file, import.meta.url)))
 export const ownSources: readonly string[] = ownFiles.filter((file) => file.endsWith('.cc'))
 const libraryNames = ['libtensorflow_cc.so.2', 'libtensorflow_framework.so.2']
 export const compileFlags = ['-std=c++17', '-O3', '-fPIC', '-shared', '-DNAPI_VERSION=8', '-Wl,-rpath,$ORIGIN'] as const
