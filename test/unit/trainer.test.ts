@@ -136,6 +136,8 @@ describe.runIf(native)('native TensorFlow', () => {
     ['vae', 'fp32', 1e-4],
     ['gan', 'fp32', 1e-4],
     ['vae', 'bf16', 2e-2],
+    ['conv-vae', 'bf16', 2e-2],
+    ['dcgan', 'bf16', 0.2],
   ] as const)('trains a %s in %s to the losses of the plain engine', async (model, math, tolerance) => {
     const losses = []
     for (const name of ['wasm', 'tensorflow'] as const) {

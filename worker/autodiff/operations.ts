@@ -22,7 +22,7 @@ export function div<T extends Shaped>(p: Primitives<T>, a: Traced<T>, b: Traced<
     inputs: [a, b],
     backward(dy) {
       const quotient = p.div(dy, b.value)
-      return [a.node ? summed(p, quotient, a) : null, b.node ? summed(p, p.neg(p.mul(quotient, value)), b) : null]
+      return [a.node ? summed(p, quotient, a) : null, b.node ? p.neg(summed(p, p.mul(quotient, value), b)) : null]
     },
   }
 }
@@ -48,6 +48,45 @@ export function sumTo<T extends Shaped>(p: Primitives<T>, a: Traced<T>, shape: r
 /** `a` in every place of `shape` that it is broadcast to. */
 function spread<T extends Shaped>(p: Primitives<T>, a: T, shape: readonly number[]): T {
   return p.add(p.fill(p.input(Float32Array.of(0), []), shape), a)
+}
+
+/**
+ * Layer normalisation (Ba et al. 2016, eq. 3 and 4): n = (x − m) / d over all values of a sample, d = √(variance + 1e-5), then scale · n +
+ * offset by channel. With g = scale · dy and means over a sample, d loss / d x = (g − mean(g) − n · mean(g · n)) / d.
+ */
+export function layerNorm<T extends Shaped>(
+  p: Primitives<T>,
+  x: Traced<T>,
+  scale: Traced<T>,
+  offset: Traced<T>,
+): Differentiable<T> {
+  const values = x.shape.slice(1).reduce((product, extent) => product * extent, 1)
+  const one = [x.shape[0] ?? 0, ...x.shape.slice(1).map(() => 1)]
+  const mean = (a: T) => p.scale(p.sumTo(a, one), 1 / values)
+  const centered = p.sub(x.value, mean(x.value))
+  const squares = p.square(centered)
+  const deviation = p.sqrt(p.add(mean(squares), p.input(Float32Array.of(1e-5), [1])))
+  const normal = p.div(centered, deviation)
+  const scaled = p.mul(normal, scale.value)
+  const value = p.add(scaled, offset.value)
+  for (const passed of [centered, squares, scaled]) p.free(passed)
+  return {
+    value,
+    inputs: [x, scale, offset],
+    backward(dy) {
+      const along = p.mul(dy, normal)
+      const gradientOfX = () => {
+        const g = p.mul(dy, scale.value)
+        const common = p.add(mean(g), p.mul(normal, mean(p.mul(along, scale.value))))
+        return p.div(p.sub(g, common), deviation)
+      }
+      return [
+        x.node ? gradientOfX() : null,
+        scale.node ? summed(p, along, scale) : null,
+        offset.node ? summed(p, dy, offset) : null,
+      ]
+    },
+  }
 }
 
 export function concatColumns<T extends Shaped>(p: Primitives<T>, a: Traced<T>, b: Traced<T>): Differentiable<T> {

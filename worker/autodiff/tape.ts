@@ -14,7 +14,7 @@ import { avgPool, conv2d, conv2dTranspose, type Differentiable, maxPool } from '
 import { inputGradient } from './input-gradient.ts'
 import { bernoulli, softmaxCrossEntropy } from './likelihoods.ts'
 import { nestedPrimitives } from './nested-primitives.ts'
-import { concatColumns, concatRows, div, leakyRelu, mul, sqrt, sumTo } from './operations.ts'
+import { concatColumns, concatRows, div, layerNorm, leakyRelu, mul, sqrt, sumTo } from './operations.ts'
 import type { Primitives, Shaped } from './primitives.ts'
 import { type GradientSink, type Node, sameShape, type Traced, traced } from './traced.ts'
 
@@ -245,6 +245,10 @@ export class Tape<T extends Shaped> implements Ops, Recorder<T> {
 
   leakyRelu(a: Tensor): Traced<T> {
     return this.apply(leakyRelu(this.#p, traced<T>(a)))
+  }
+
+  layerNorm(x: Tensor, scale: Tensor, offset: Tensor): Traced<T> {
+    return this.apply(layerNorm(this.#p, traced<T>(x), traced<T>(scale), traced<T>(offset)))
   }
 
   sumTo(a: Tensor, shape: readonly number[]): Traced<T> {

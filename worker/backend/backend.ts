@@ -44,6 +44,8 @@ export interface Ops {
   relu(a: Tensor): Tensor
   /** a above 0, else 0.2 a. */
   leakyRelu(a: Tensor): Tensor
+  /** Over all values of a sample, then by channel: x [rows, …, channels], scale and offset [channels]. */
+  layerNorm(x: Tensor, scale: Tensor, offset: Tensor): Tensor
   tanh(a: Tensor): Tensor
   sigmoid(a: Tensor): Tensor
   /** Sum of all elements, a scalar. */

@@ -3,8 +3,6 @@ import type { DenseLayer, Layer, NetworkSpec } from '../../shared/model/layers.t
 import { isImageLayer, networkInput } from '../../shared/model/shapes.ts'
 import type { Ops, Parameters, Tensor } from '../backend/backend.ts'
 
-type LinearLayer = Extract<Layer, { kernelSize: number } | { units: number }>
-
 /** Output of every layer by name, for x [rows, inputSize] and, where layers read them, one-hot labels [rows, classes]. */
 export function applyNetwork(
   ops: Ops,
@@ -55,13 +53,16 @@ function applyLayer(ops: Ops, layer: Layer, parameter: Parameter, input: Tensor,
     }
     case 'conv2d':
     case 'conv2dTranspose': {
-      const y = ops[layer.kind](input, parameter('kernel'), { stride: layer.strides, padding: 'same' })
-      return ops.add(normalized(ops, layer, parameter, y), parameter('bias'))
+      // Its output has more values than its kernel, most often.
+      const kernel = layer.spectralNorm
+        ? ops.div(parameter('kernel'), spectralNormOf(ops, parameter))
+        : parameter('kernel')
+      return ops.add(ops[layer.kind](input, kernel, { stride: layer.strides, padding: 'same' }), parameter('bias'))
     }
     case 'maxPool':
       return ops.maxPool(input, { size: layer.size, stride: layer.size, padding: 'valid' })
     case 'layerNorm':
-      return layerNorm(ops, input, parameter('scale'), parameter('offset'))
+      return ops.layerNorm(input, parameter('scale'), parameter('offset'))
     case 'label':
       assert(labels, 'a conditional model is given labels')
       return ops.concatColumns(flat(ops, input), labels)
@@ -84,27 +85,12 @@ function activated(ops: Ops, { activation }: Layer, x: Tensor): Tensor {
   return activation === 'linear' ? x : ops[activation](x)
 }
 
-/** What a linear map gives, divided by the spectral norm of its kernel where the layer asks for that. */
-function normalized(ops: Ops, layer: LinearLayer, parameter: Parameter, y: Tensor): Tensor {
-  return layer.spectralNorm ? ops.div(y, spectralNormOf(ops, parameter)) : y
-}
-
 /** σ = leftᵀ W right, a scalar; the singular vectors count as constants (Miyato et al. 2018, eq. 9 to 12). */
 function spectralNormOf(ops: Ops, parameter: Parameter): Tensor {
   const [kernel, left, right] = [parameter('kernel'), parameter('left'), parameter('right')]
   const [rows, columns] = [left.shape[0] ?? 0, right.shape[0] ?? 0]
   const matrix = kernel.shape.length === 2 ? kernel : ops.reshape(kernel, [rows, columns])
   return ops.sum(ops.mul(ops.matMul(ops.reshape(left, [1, rows]), matrix), ops.reshape(right, [1, columns])))
-}
-
-/** (x − mean) / √(variance + 1e-5) over all values of a sample, then scale and offset by channel (Ba et al. 2016, eq. 3 and 4). */
-function layerNorm(ops: Ops, x: Tensor, scale: Tensor, offset: Tensor): Tensor {
-  const values = x.shape.slice(1).reduce((product, extent) => product * extent, 1)
-  const one = [x.shape[0] ?? 0, ...x.shape.slice(1).map(() => 1)]
-  const centered = ops.sub(x, ops.scale(ops.sumTo(x, one), 1 / values))
-  const variance = ops.scale(ops.sumTo(ops.square(centered), one), 1 / values)
-  const deviation = ops.sqrt(ops.add(variance, ops.input(Float32Array.of(1e-5), [1])))
-  return ops.add(ops.mul(ops.div(centered, deviation), scale), offset)
 }
 
 function flat(ops: Ops, x: Tensor): Tensor {

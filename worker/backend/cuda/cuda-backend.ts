@@ -15,7 +15,10 @@ import { JoinedReads } from './joined-reads.ts'
 export function makeCudaBackend(binding: LoadedBinding, version: string, card: string): Backend {
   const eager = new Eager(binding)
   // Fused layers have kernels on the CPU for each activation, on cards for some.
-  const primitives = { ...nativePrimitives(eager, { op: 'MatMul' }, new Map()), dense: () => null }
+  const primitives = {
+    ...nativePrimitives(eager, { op: 'MatMul', narrowConvolutions: false }, new Map()),
+    dense: () => null,
+  }
   const tape = new Tape<Handle>(primitives)
   const reads = new JoinedReads(eager, binding)
   const value = (tensor: Tensor) => traced<Handle>(tensor).value

@@ -38,6 +38,9 @@ export interface Handle {
   readonly values?: Float32Array
 }
 
+/** TF_BFLOAT16 of tf_datatype.h, which the addon has no name for. */
+export const bfloat16 = 14
+
 const maxConstants = 512
 
 const noAttributes: readonly Attribute[] = []

@@ -1,16 +1,17 @@
+import { readFileSync } from 'node:fs'
 import { Tape } from '../../autodiff/tape.ts'
 import { traced } from '../../autodiff/traced.ts'
 import type { Backend, GradientTarget, Tensor } from '../backend.ts'
 import { bindParameters } from './bind-parameters.ts'
 import { type Binding, Eager, type Handle } from './eager.ts'
 import { GradientMemory } from './gradient-memory.ts'
-import { type JoinedParameters, type MatMulOp, nativePrimitives } from './native-primitives.ts'
+import { type JoinedParameters, nativePrimitives, type Products } from './native-primitives.ts'
 
 /** TensorFlow's CPU kernels, with gradients by our own tape. */
 export function makeNativeBackend(binding: Binding, version: string): Backend {
   const eager = new Eager(binding)
   const joined: JoinedParameters = new Map()
-  const product: { op: MatMulOp } = { op: 'MatMul' }
+  const product: Products = { op: 'MatMul', narrowConvolutions: false }
   const primitives = nativePrimitives(eager, product, joined)
   const tape = new Tape<Handle>(primitives)
   const memory = new GradientMemory(eager)
@@ -46,6 +47,7 @@ export function makeNativeBackend(binding: Binding, version: string): Backend {
     useMath(math) {
       if (math === 'bf16') process.env.ONEDNN_DEFAULT_FPMATH_MODE = 'BF16' // read at oneDNN's first product
       product.op = math === 'bf16' ? 'BatchMatMulV2' : 'MatMul'
+      product.narrowConvolutions = math === 'bf16' && multipliesBfloat16()
     },
     bind: (views) => bindParameters({ eager, tape, memory, joined }, views),
     gradients(evaluate, targets, ready = () => {}, factored = () => {}) {
@@ -87,5 +89,14 @@ export function makeNativeBackend(binding: Binding, version: string): Backend {
     takesTurns: true,
     tensorCount: () => eager.count,
     mapping: binding,
+  }
+}
+
+/** Without AMX bfloat16 is slower than float32, or unknown to oneDNN. */
+function multipliesBfloat16(): boolean {
+  try {
+    return / amx_bf16 /.test(readFileSync('/proc/cpuinfo', 'utf8'))
+  } catch {
+    return false // no Linux
   }
 }

@@ -1,9 +1,16 @@
 import type { Primitives } from '../../autodiff/primitives.ts'
 import type { DenseActivation, Pooling, Strided } from '../backend.ts'
-import type { Attribute, Eager, Handle } from './eager.ts'
+import { type Attribute, bfloat16, type Eager, type Handle } from './eager.ts'
 
 /** Product of matrices: in float32 Eigen's kernel, `MatMul`; oneDNN's, `BatchMatMulV2`, is the one that knows bfloat16. */
 export type MatMulOp = 'MatMul' | 'BatchMatMulV2'
+
+/** By what products of matrices and convolutions are made; changes with `--math`. */
+export interface Products {
+  op: MatMulOp
+  /** Convolutions take and make bfloat16: oneDNN's take no float32 for it, as its products of matrices do. */
+  narrowConvolutions: boolean
+}
 
 /** Kernels and biases that lie one behind the other, as one matrix [in + 1, out]; by the id of the kernel. */
 export type JoinedParameters = Map<number, { readonly matrix: Handle; readonly bias: number }>
@@ -16,7 +23,7 @@ const wideColumns = 4096
 
 export function nativePrimitives(
   eager: Eager,
-  product: { readonly op: MatMulOp },
+  product: Readonly<Products>,
   joined: JoinedParameters,
 ): Primitives<Handle> {
   const { TF_ATTR_BOOL, TF_ATTR_INT, TF_ATTR_STRING, TF_ATTR_TYPE, TF_FLOAT } = eager.binding
@@ -103,7 +110,7 @@ export function nativePrimitives(
     },
     logSoftmax: unary('LogSoftmax'),
     reshape: (a, shape) => eager.run('Reshape', [a.id, int(...shape)]),
-    ...imagePrimitives(eager),
+    ...imagePrimitives(eager, product),
     input: (values, shape) => eager.float(values, shape),
     free: (a) => eager.free(a),
   }
@@ -121,8 +128,20 @@ type ImagePrimitives = Pick<
 >
 
 /** Images as [rows, height, width, channels]. */
-function imagePrimitives(eager: Eager): ImagePrimitives {
-  const { TF_ATTR_INT, TF_ATTR_STRING } = eager.binding
+function imagePrimitives(eager: Eager, product: Readonly<Products>): ImagePrimitives {
+  const { TF_ATTR_INT, TF_ATTR_STRING, TF_ATTR_TYPE, TF_FLOAT } = eager.binding
+  const as = (type: number): readonly Attribute[] => [{ name: 'DstT', type: TF_ATTR_TYPE, value: type }]
+  const narrow = as(bfloat16)
+  const wide = as(TF_FLOAT)
+  /** `make` of these, which are rounded to bfloat16 where that is wanted, and so is what it makes. */
+  const rounded = (a: Handle, b: Handle, make: (a: number, b: number) => Handle): Handle => {
+    if (!product.narrowConvolutions) return make(a.id, b.id)
+    const [first, second] = [eager.run('Cast', [a.id], narrow), eager.run('Cast', [b.id], narrow)]
+    const made = make(first.id, second.id)
+    const result = eager.run('Cast', [made.id], wide)
+    for (const handle of [first, second, made]) eager.free(handle)
+    return result
+  }
   const moves = remembered(({ stride, padding }: Strided) => [
     { name: 'strides', type: TF_ATTR_INT, value: [1, stride, stride, 1] },
     { name: 'padding', type: TF_ATTR_STRING, value: padding.toUpperCase() },
@@ -133,9 +152,13 @@ function imagePrimitives(eager: Eager): ImagePrimitives {
   ])
   const extents = (shape: readonly number[]) => eager.constant('int', shape, [shape.length])
   return {
-    conv2d: (x, kernel, strided) => eager.run('Conv2D', [x.id, kernel.id], moves(strided)),
+    conv2d: (x, kernel, strided) =>
+      rounded(x, kernel, (image, filter) => eager.run('Conv2D', [image, filter], moves(strided))),
     conv2dInputGradient: (dy, kernel, strided, shape) =>
-      eager.run('Conv2DBackpropInput', [extents(shape), kernel.id, dy.id], moves(strided)),
+      rounded(dy, kernel, (image, filter) =>
+        eager.run('Conv2DBackpropInput', [extents(shape), filter, image], moves(strided)),
+      ),
+    // A fifth faster in bfloat16, which is not worth gradients of weights of 8 bits.
     conv2dKernelGradient: (dy, x, strided, shape) =>
       eager.run('Conv2DBackpropFilter', [x.id, extents(shape), dy.id], moves(strided)),
     maxPool: (x, pooling) => eager.run('MaxPool', [x.id], windows(pooling)),
