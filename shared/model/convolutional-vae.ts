@@ -47,6 +47,26 @@ export const convolutionalVae: WrittenModel = {
   },
 }
 
+/** The same with a prior that is learned: eight affine couplings between normal noise and the codes. */
+export const flowVae: WrittenModel = {
+  ...convolutionalVae,
+  name: 'flow-vae',
+  networks: [
+    ...networks([]),
+    {
+      name: 'prior',
+      input: 'latent',
+      layers: Array.from({ length: 8 }, (_, index) => ({ kind: 'coupling', name: `coupling${index}`, units: 128 })),
+    },
+  ],
+  recipes: Object.fromEntries(
+    Object.entries(convolutionalVae.recipes).map(([name, own]) => [
+      name,
+      { ...own, learningRates: { ...own.learningRates, prior: 1e-3 } },
+    ]),
+  ),
+}
+
 /** The same, told the class: of an image that it encodes, and of one that it makes. */
 export const conditionalVae: WrittenModel = {
   ...convolutionalVae,

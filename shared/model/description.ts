@@ -28,7 +28,7 @@ const networkSchema = z.strictObject({
 /**
  * A model as data: what a model file exports, a run's config holds and workers are sent. It does not know the data set: sizes may be
  * words. `family` says what its networks are for: a `gan` has a generator and a discriminator, a `vae` an encoder with layers
- * `mean` and `logVariance`, and a decoder, a `classifier` one network of this name whose last layer is the logits.
+ * `mean` and `logVariance`, a decoder, and maybe a prior, a `classifier` one network of this name whose last layer is the logits.
  */
 export const modelDescriptionSchema = z.strictObject({
   name: z.string().regex(/^[\w-]{1,40}$/, 'letters, digits, dashes and underscores'),
@@ -42,6 +42,9 @@ export const modelDescriptionSchema = z.strictObject({
 export type ModelDescription = z.infer<typeof modelDescriptionSchema>
 /** As one writes it: what has a default may be left out. */
 export type WrittenModel = z.input<typeof modelDescriptionSchema>
+
+/** Of a VAE that has one: its layers take a latent vector back to the normal noise that it is made of. */
+export const priorNetwork = 'prior'
 
 const networksOf = {
   gan: ['generator', 'discriminator'],
@@ -59,8 +62,17 @@ export function parseDescription(value: unknown, from: string): ModelDescription
   const description = result.data
   const names = description.networks.map(({ name }) => name)
   const wanted: readonly string[] = networksOf[description.family]
-  if (names.length !== wanted.length || !wanted.every((name) => names.includes(name)))
+  const optional = description.family === 'vae' ? [priorNetwork] : []
+  const known = names.every((name, index) => [...wanted, ...optional].includes(name) && names.indexOf(name) === index)
+  if (!known || !wanted.every((name) => names.includes(name)))
     throw usage(`${from}: networks: a ${description.family} has ${wanted.join(' and ')}, not ${names.join(', ')}`)
+  for (const { name, input, layers } of description.networks) {
+    const fits = layers.every(({ kind }) => (kind === 'coupling') === (name === priorNetwork))
+    if (!fits || (name === priorNetwork && input !== 'latent'))
+      throw usage(
+        `${from}: networks: ${priorNetwork} has layers of the kind coupling and the input latent, no other has`,
+      )
+  }
   for (const [recipe, { learningRates }] of Object.entries(description.recipes)) {
     const missing = names.find((name) => !(name in learningRates))
     if (missing) throw usage(`${from}: recipes.${recipe}.learningRates: write a rate for ${missing} too`)
@@ -116,6 +128,8 @@ function exact(
         throw usage(`${where}: ${units} units are no image of ${height} × ${width} × ${channels}; make them agree`)
       return { ...exactLayer, shape: [height ?? 1, width ?? 1, channels ?? 1] }
     }
+    case 'coupling':
+      return { ...layer, units: number(layer.units) }
     case 'conv2d':
     case 'conv2dTranspose':
       return { ...layer, filters: number(layer.filters), spectralNorm: layer.spectralNorm || spectralNorm }
@@ -152,6 +166,8 @@ function checkEnds(spec: ModelSpec, network: NetworkSpec, pixels: number): void 
       throw usage(`${where}/${layer}: gives ${sizeOf(layer) ?? 'no'} values; ${what} has ${size}`)
   }
   if (network.name === 'generator' || network.name === 'decoder') wants(last, pixels, 'an image')
+  if (network.name === priorNetwork && spec.latentSize < 2)
+    throw usage(`${where}: a coupling divides the latent vector; write --latent-size 2 or more`)
   if (network.name === 'classifier') wants(last, labelClasses, 'a row of logits')
   if (network.name === 'discriminator') wants(last, 1, 'a logit')
   if (network.name !== 'encoder') return

@@ -42,6 +42,11 @@ export function layerSchema<Extent extends z.ZodType>(extent: Extent) {
     z.strictObject({ kind: z.literal('maxPool'), ...common, size: count.max(15) }),
     /** Layer normalisation over all values of a sample (Ba et al. 2016), scale and offset by channel. */
     z.strictObject({ kind: z.literal('layerNorm'), ...common }),
+    /**
+     * Affine coupling (Dinh et al. 2017, eq. 7 and 8), invertible; of the network `prior` alone. The first ⌈n/2⌉ of n values go through a
+     * hidden layer of so many units to a factor and a shift for each of the others, and behind them.
+     */
+    z.strictObject({ kind: z.literal('coupling'), ...common, units: extent }),
     /** The flat values and, behind them, the one-hot label. */
     z.strictObject({ kind: z.literal('label'), ...common }),
   ])

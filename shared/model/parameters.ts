@@ -48,12 +48,30 @@ function layerParameters(layer: Layer, input: Shape): ParameterSpec[] {
         { name: 'offset', ...common, role: 'bias' },
       ]
     }
+    case 'coupling': {
+      const values = input[0] ?? 0
+      const kept = couplingKeeps(values)
+      const [hidden, moves] = [
+        linear([kept, layer.units], kept, layer.units, layer.units, false),
+        linear([layer.units, 2 * (values - kept)], layer.units, 2 * (values - kept), 2 * (values - kept), false),
+      ]
+      const numbered = (number: number) => (parameter: ParameterSpec) => ({
+        ...parameter,
+        name: `${parameter.name}${number}`,
+      })
+      return [...hidden.map(numbered(0)), ...moves.map(numbered(1))]
+    }
     case 'label':
     case 'maxPool':
       return []
     default:
       return layer satisfies never
   }
+}
+
+/** Of so many values, those that a coupling passes on as they are. */
+export function couplingKeeps(values: number): number {
+  return Math.ceil(values / 2)
 }
 
 function linear(

@@ -48,6 +48,7 @@ function outputOf(layer: Layer, input: Shape, classes: number): Shape {
     case 'maxPool':
       return [Math.floor(height / layer.size), Math.floor(width / layer.size), input[2] ?? 1]
     case 'layerNorm':
+    case 'coupling':
       return input
     case 'label':
       return [input.reduce((product, extent) => product * extent, 1) + classes]

@@ -86,6 +86,8 @@ function unitsOf(spec: ModelSpec): Unit[] {
   const [encoder, decoder] = ['encoder', 'decoder'].map((name) =>
     spec.networks.find((network) => network.name === name),
   )
+  if (spec.networks.some(({ name }) => name === 'prior'))
+    throw usage(`--pipeline-stages: model ${spec.name} has a prior, which no stage holds; leave it out`)
   if (!encoder || !decoder)
     throw usage(`--pipeline-stages splits the layers of a VAE; model ${spec.name} is a ${spec.family}, so leave it out`)
   const trunk = encoder.layers.slice(0, -2)

@@ -78,6 +78,36 @@ export const imageVae = parseDescription(
   'imageVae',
 )
 
+/** A small VAE with a prior that is learned, of an odd number of values. */
+export const priorVae = parseDescription(
+  {
+    name: 'prior-vae',
+    family: 'vae',
+    pixelRange: [0, 1],
+    networks: [
+      {
+        name: 'encoder',
+        input: 'image',
+        layers: [
+          { kind: 'dense', name: 'dense0', units: 6, activation: 'tanh' },
+          { kind: 'dense', name: 'mean', units: 'latent', input: 'dense0' },
+          { kind: 'dense', name: 'logVariance', units: 'latent', input: 'dense0' },
+        ],
+      },
+      { name: 'decoder', input: 'latent', layers: [{ kind: 'dense', name: 'logits', units: 'pixels' }] },
+      {
+        name: 'prior',
+        input: 'latent',
+        layers: [0, 1, 2].map((index) => ({ kind: 'coupling', name: `coupling${index}`, units: 8 })),
+      },
+    ],
+    recipes: {
+      default: { epochs: 1, latentSize: 3, learningRates: { encoder: 1e-3, decoder: 1e-3, prior: 1e-3 } },
+    },
+  },
+  'priorVae',
+)
+
 /** The registry's GAN, with a small generator. */
 export const denseGan = parseDescription(
   {

@@ -10,7 +10,7 @@ import { initializeWeights } from '../../worker/step/initial-weights.ts'
 import { ModelState, type ParameterSlot } from '../../worker/step/model-state.ts'
 import { available } from '../support/cli.ts'
 import { hasGpu } from '../support/gpu.ts'
-import { imageVae, smoothGan } from '../support/models.ts'
+import { imageVae, priorVae, smoothGan } from '../support/models.ts'
 import { imageOf } from '../support/training.ts'
 
 const native = available(findNative() !== null, 'native TensorFlow')
@@ -36,6 +36,7 @@ const cases: { name: string; options: RunOptions; pixels?: number; step?: number
   { name: 'vae with beta', options: { model: 'vae', beta: 4 } },
   { name: 'vae with free bits', options: { model: 'vae', freeBits: 0.02 } },
   { name: 'conditional vae of images', options: { description: imageVae } },
+  { name: 'vae with a prior that is learned', options: { description: priorVae } },
   { name: 'classifier', options: { model: 'classifier' }, pixels: 784, step: 1e-3 }, // small: maxima have kinks everywhere
 ]
 

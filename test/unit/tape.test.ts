@@ -17,6 +17,8 @@ const losses: Record<string, (ops: Ops, a: Tensor, k: Tensor, b: Tensor) => Tens
   'exp, scale and neg': (o, a) => o.sum(o.exp(o.neg(o.scale(a, 0.5)))),
   'softplus and sigmoid': (o, a, k) => o.sum(o.mul(o.softplus(a), o.sigmoid(o.rows(k, 0, 3)))),
   'rows put together and taken apart': (o, a, k) => o.sum(o.square(o.rows(o.concatRows(o.square(a), o.tanh(k)), 2, 3))),
+  'columns from the middle and the edges': (o, a, k) =>
+    o.sum(o.mul(o.square(o.columns(a, 1, 2)), o.concatColumns(o.columns(o.rows(k, 0, 3), 3, 1), o.columns(a, 0, 1)))),
   'Bernoulli log-likelihood': (o, a) =>
     o.bernoulli(o.scale(a, 9), o.sigmoid(o.input(new Float32Array(12).fill(0.3), [3, 4]))),
 }

@@ -106,3 +106,22 @@ export function concatRows<T extends Shaped>(p: Primitives<T>, a: Traced<T>, b: 
     backward: (dy) => [a.node ? p.rows(dy, 0, first) : null, b.node ? p.rows(dy, first, second) : null],
   }
 }
+
+export function columns<T extends Shaped>(
+  p: Primitives<T>,
+  a: Traced<T>,
+  start: number,
+  count: number,
+): Differentiable<T> {
+  const all = a.shape.at(-1) ?? 0
+  const zeros = (width: number) => p.fill(p.input(Float32Array.of(0), []), [...a.shape.slice(0, -1), width])
+  return {
+    value: p.columns(a.value, start, count),
+    inputs: [a],
+    backward(dy) {
+      const after = all - start - count
+      const behind = after > 0 ? p.concatColumns(dy, zeros(after)) : dy
+      return [start > 0 ? p.concatColumns(zeros(start), behind) : behind]
+    },
+  }
+}

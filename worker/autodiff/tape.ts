@@ -14,7 +14,7 @@ import { avgPool, conv2d, conv2dTranspose, type Differentiable, maxPool } from '
 import { inputGradient } from './input-gradient.ts'
 import { bernoulli, softmaxCrossEntropy } from './likelihoods.ts'
 import { nestedPrimitives } from './nested-primitives.ts'
-import { concatColumns, concatRows, div, layerNorm, leakyRelu, mul, sqrt, sumTo } from './operations.ts'
+import { columns, concatColumns, concatRows, div, layerNorm, leakyRelu, mul, sqrt, sumTo } from './operations.ts'
 import type { Primitives, Shaped } from './primitives.ts'
 import { type GradientSink, type Node, sameShape, type Traced, traced } from './traced.ts'
 
@@ -257,6 +257,10 @@ export class Tape<T extends Shaped> implements Ops, Recorder<T> {
 
   concatColumns(a: Tensor, b: Tensor): Traced<T> {
     return this.apply(concatColumns(this.#p, traced<T>(a), traced<T>(b)))
+  }
+
+  columns(a: Tensor, start: number, count: number): Traced<T> {
+    return this.apply(columns(this.#p, traced<T>(a), start, count))
   }
 
   inputGradient(parameters: Parameters, x: Tensor, f: InputFunction): Traced<T> {

@@ -74,6 +74,8 @@ export interface Ops {
   rows(a: Tensor, start: number, count: number): Tensor
   /** Along the last axis; the other extents agree. */
   concatColumns(a: Tensor, b: Tensor): Tensor
+  /** Columns [start, start + count): of the last axis. */
+  columns(a: Tensor, start: number, count: number): Tensor
   /**
    * d Σ f(x) / d x, x being a constant: of its shape, and differentiable again with respect to the parameters. The function
    * gets operations and parameters of its own; it can go through whatever has a second derivative, which is all but pooling

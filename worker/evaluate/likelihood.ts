@@ -5,6 +5,7 @@ import { labelClasses, type ModelSpec } from '../../shared/model/spec.ts'
 import type { Backend, Ops, Parameters, Tensor } from '../backend/backend.ts'
 import { applyNetwork, applySequential } from '../model/network.ts'
 import { networkOf } from '../model/network-of.ts'
+import { priorOf, priorRatio } from '../model/prior.ts'
 import { oneHot } from '../step/images.ts'
 import type { ModelState } from '../step/model-state.ts'
 import type { Features } from './statistics.ts'
@@ -80,7 +81,10 @@ export async function likelihoodOf(
   }
 }
 
-/** For each row −log p(x|z), then log p(z) − log q(z|x), then KL(q(z|x) ‖ p(z)): [3 · rows, 1]. */
+/**
+ * For each row −log p(x|z), then log p(z) − log q(z|x), then KL(q(z|x) ‖ p(z)): [3 · rows, 1]. With a prior that is learned the third is that
+ * of the sample.
+ */
 function logTerms(
   ops: Ops,
   spec: ModelSpec,
@@ -95,11 +99,17 @@ function logTerms(
   const z = ops.add(mean, ops.mul(noise, ops.exp(ops.scale(logVariance, 0.5))))
   const logits = applySequential(ops, networkOf(spec, 'decoder'), parameters, z, labels)
   const reconstruction = sumOfRows(ops, ops.sub(ops.softplus(logits), ops.mul(x, logits)))
-  const ratio = ops.sub(ops.add(ops.square(noise), logVariance), ops.square(z)) // log 2π is in both, and falls out
+  const prior = priorOf(spec)
+  const ratio = priorRatio(ops, prior, parameters, { z, noise, logVariance })
+  const divergence = prior ? ops.neg(ratio) : normalDivergence(ops, mean, logVariance)
+  return ops.concatRows(ops.concatRows(reconstruction, ratio), divergence)
+}
+
+/** KL(N(μ, σ²) ‖ N(0, 1)) of each row. */
+function normalDivergence(ops: Ops, mean: Tensor, logVariance: Tensor): Tensor {
   const one = ops.input(Float32Array.of(1), [1])
   const divergence = ops.sub(ops.sub(ops.add(ops.exp(logVariance), ops.square(mean)), one), logVariance)
-  const latent = (tensor: Tensor) => ops.scale(sumOfRows(ops, tensor), 0.5)
-  return ops.concatRows(ops.concatRows(reconstruction, latent(ratio)), latent(divergence))
+  return ops.scale(sumOfRows(ops, divergence), 0.5)
 }
 
 function sumOfRows(ops: Ops, x: Tensor): Tensor {

@@ -63,6 +63,8 @@ function applyLayer(ops: Ops, layer: Layer, parameter: Parameter, input: Tensor,
       return ops.maxPool(input, { size: layer.size, stride: layer.size, padding: 'valid' })
     case 'layerNorm':
       return ops.layerNorm(input, parameter('scale'), parameter('offset'))
+    case 'coupling':
+      throw new Error(`layer ${layer.name}: couplings are applied by flow.ts`)
     case 'label':
       assert(labels, 'a conditional model is given labels')
       return ops.concatColumns(flat(ops, input), labels)

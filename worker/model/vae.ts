@@ -1,4 +1,4 @@
-import { assert } from '../../shared/core/errors.ts'
+import { assert, usage } from '../../shared/core/errors.ts'
 import type { Hyperparameters } from '../../shared/model/hyperparameters.ts'
 import type { ModelSpec } from '../../shared/model/spec.ts'
 import type { Ops, Tensor } from '../backend/backend.ts'
@@ -6,20 +6,24 @@ import { rising } from './annealing.ts'
 import type { Model, Phase } from './model.ts'
 import { applyNetwork, applySequential } from './network.ts'
 import { networkOf } from './network-of.ts'
+import { noiseToLatent, priorOf, priorRatio } from './prior.ts'
 
 /** An encoder and a decoder, with a Bernoulli likelihood on the decoder's logits. */
 export function vae(spec: ModelSpec, config: Hyperparameters): Model {
   const encoder = networkOf(spec, 'encoder')
   const decoder = networkOf(spec, 'decoder')
+  const prior = priorOf(spec)
+  if (prior && config.freeBits > 0)
+    throw usage(`--free-bits counts nats by dimension, which the prior of ${spec.name} has not; leave it out`)
 
   /**
    * −ELBO per image in nats (Kingma & Welling 2014, eq. 10 and appendix B), one sample of z = μ + σ ε:
    * reconstruction = Σ_pixels softplus(logit) − x · logit; KL = ½ Σ (e^{log σ²} + μ² − 1 − log σ²).
-   * The KL weighs `beta` in the loss (Higgins et al. 2017, eq. 4); what is reported is not weighted.
+   * With a prior that is learned the KL is that of the sample (prior.ts). It weighs `beta` in the loss (Higgins et al. 2017, eq. 4); what is reported is not weighted.
    */
   const phase = (beta: number): Phase => ({
     name: 'vae',
-    updates: ['encoder', 'decoder'],
+    updates: ['encoder', 'decoder', ...(prior ? [prior.name] : [])],
     batch: 0,
     prepare: null,
     draws: {},
@@ -32,21 +36,25 @@ export function vae(spec: ModelSpec, config: Hyperparameters): Model {
       const z = latentOf(ops, mean, logVariance, noise)
       const logits = applySequential(ops, decoder, parameters, z, labels)
       const reconstruction = ops.scale(ops.bernoulli(logits, images), 1 / globalRows)
-      const { kl, weighted } = divergenceCost(ops, {
-        mean,
-        logVariance,
-        beta,
-        freeBits: config.freeBits,
-        rows,
-        globalRows,
-      })
+      const { freeBits } = config
+      const { kl, weighted } = prior
+        ? sampledCost(ops.sum(priorRatio(ops, prior, parameters, { z, noise, logVariance })))
+        : divergenceCost(ops, { mean, logVariance, beta, freeBits, rows, globalRows })
       return { loss: ops.add(reconstruction, weighted), scalars: { reconstruction, kl } }
+
+      function sampledCost(ratio: Tensor) {
+        const divergence = ops.scale(ratio, -1 / globalRows)
+        return { kl: divergence, weighted: beta === 1 ? divergence : ops.scale(divergence, beta) }
+      }
     },
   })
   return {
     spec,
     phases: (_batches, epochs) => [phase(rising(config.beta, epochs, config.klWarmupEpochs))],
-    generate: (ops, parameters, noise, labels) => ops.sigmoid(applySequential(ops, decoder, parameters, noise, labels)),
+    generate(ops, parameters, noise, labels) {
+      const z = prior ? noiseToLatent(ops, prior, parameters, noise) : noise
+      return ops.sigmoid(applySequential(ops, decoder, parameters, z, labels))
+    },
     reconstruct(ops, parameters, images, labels) {
       const mean = applyNetwork(ops, encoder, parameters, images, labels).get('mean') as Tensor
       return ops.sigmoid(applySequential(ops, decoder, parameters, mean, labels))
