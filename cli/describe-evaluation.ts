@@ -5,7 +5,8 @@ export function describeEvaluation(evaluated: EvaluatedCheckpoint): string {
   const { model, step, dataset, seconds, classifier, samples, likelihood } = evaluated
   const lines: [string, string, string][] = []
   if (samples) {
-    const { nearest } = samples
+    const { nearest, histogram } = samples
+    const each = histogram.length > 100 ? 'with one sample at least' : `samples of each: ${histogram.join(' ')}`
     lines.push(
       ['FID', fixed(samples.fid), `${fixed(samples.fidRelative, 4)} of the real features' variance`],
       ['KID', `${fixed(samples.kid, 4)} ± ${fixed(samples.kidDeviation, 4)}`, 'real images: 0'],
@@ -14,7 +15,7 @@ export function describeEvaluation(evaluated: EvaluatedCheckpoint): string {
       ['recall', fixed(samples.recall, 3), ''],
       ['density', fixed(samples.density, 3), ''],
       ['coverage', fixed(samples.coverage, 3), ''],
-      ['modes', `${samples.modes} of ${samples.histogram.length}`, `samples of each: ${samples.histogram.join(' ')}`],
+      ['modes', `${samples.modes} of ${histogram.length}`, each],
       ['class KL', fixed(samples.classKl, 4), 'nats from the training labels'],
       [
         'memorised',

@@ -4,6 +4,8 @@ export interface Split {
   readonly images: Uint8Array
   /** One of each image, 0…255; empty where there are none. */
   readonly labels: Uint8Array
+  /** Where each channel is an image of its own class: [count, channels]. */
+  readonly channelLabels?: Uint8Array
 }
 
 export interface ImageDataset {

@@ -1,7 +1,9 @@
 import { readFileSync } from 'node:fs'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { openDataset } from '../../shared/dataset/open-dataset.ts'
+import { stackedDigits } from '../../shared/dataset/stacked-digits.ts'
 import { openBackend } from '../../worker/backend/open-backend.ts'
+import { channelAccuracy, channelClassifier, classCounts } from '../../worker/evaluate/channel-classifier.ts'
 import { accuracyOf, classifierNetwork, openClassifier, ownClassifier } from '../../worker/evaluate/classifier.ts'
 import { productsOn } from '../../worker/evaluate/products.ts'
 import { type SampleMetrics, sampleMetrics } from '../../worker/evaluate/sample-metrics.ts'
@@ -22,7 +24,8 @@ describe('figures of images that are known', () => {
     const backend = await openBackend('auto', 1)
     const classifier = openClassifier(backend, classifierNetwork(mnist), readFileSync(ownClassifier))
     accuracy = accuracyOf((await classifier.classify(test)).probabilities, mnist.test.labels)
-    const reality = { training, trainingLabels: mnist.train.labels, test }
+    const expected = (classes: number) => classCounts(mnist.train, classes)
+    const reality = { training, expected, test }
     measure = (images) => sampleMetrics(productsOn(backend), classifier, reality, images, 1)
   }, 60_000)
 
@@ -69,4 +72,37 @@ describe('figures of images that are known', () => {
     expect(found.inceptionScore).toBeLessThan(1.5)
     expect(found.classKl).toBeGreaterThan(1.5)
   })
+
+  it('of stacked digits there are a thousand classes, of which real images have nearly all, and each digit is told apart', async () => {
+    const backend = await openBackend('auto', 1)
+    const single = openClassifier(backend, classifierNetwork(mnist), readFileSync(ownClassifier))
+    const stacked = stackedDigits(mnist, 1)
+    const [reals, training] = [imagesOf(stacked.test), imagesOf(stacked.train)]
+    const labels = stacked.test.channelLabels ?? new Uint8Array(0)
+    expect(await channelAccuracy(single, reals, labels)).toBeCloseTo(accuracy, 6)
+    const reality = {
+      training: rowsOf(training, some(200)),
+      expected: (classes: number) => classCounts(stacked.train, classes),
+      test: rowsOf(reals, some(500)),
+    }
+    const classifier = channelClassifier(single, 3)
+    const figures = (images: Features) => sampleMetrics(productsOn(backend), classifier, reality, images, 1)
+    const found = await figures(rowsOf(training, some(6000, 10_000)))
+    expect(found.histogram).toHaveLength(1000)
+    expect(found.modes).toBeGreaterThan(970) // 6 of each are expected: of a thousand, two or three come to none
+    expect(found.classKl).toBeLessThan(0.12) // about (classes - 1) / 2 samples
+    const [, green = 0] = labels
+    const [one] = [...(await classifier.classify(rowsOf(reals, [0]))).probabilities.values.entries()].toSorted(
+      ([, a], [, b]) => b - a,
+    )
+    expect(Math.floor((one?.[0] ?? 0) / 10) % 10).toBe(green)
+    const ones = [...mnist.train.labels.keys()].filter((id) => mnist.train.labels[id] === 1).slice(0, 300)
+    const same = rowsOf(all, ones)
+    const grey = {
+      values: Float32Array.from({ length: 3 * same.values.length }, (_, at) => same.values[Math.floor(at / 3)] ?? 0),
+      rows: same.rows,
+      columns: 3 * same.columns,
+    }
+    expect((await figures(grey)).modes).toBeLessThanOrEqual(3) // a one or two are taken for something else
+  }, 120_000)
 })

@@ -5,7 +5,7 @@ export interface ClassMetrics {
   readonly score: number
   /** Samples of each class, by the largest probability. */
   readonly histogram: readonly number[]
-  /** Classes with at least one sample in a hundred. */
+  /** Classes with at least one sample in a hundred; of more than a hundred classes, with one sample at least (Lin et al. 2018, section 4.2). */
   readonly modes: number
 }
 
@@ -28,7 +28,7 @@ export function classMetrics({ values, rows, columns }: Features): ClassMetrics 
   return {
     score: Math.exp(negativeEntropy + marginalEntropy),
     histogram,
-    modes: histogram.filter((count) => count >= rows / 100).length,
+    modes: histogram.filter((count) => count >= (columns > 100 ? 1 : rows / 100)).length,
   }
 }
 

@@ -9,6 +9,7 @@ import { networkOf } from '../model/network-of.ts'
 import { restoreCheckpoint } from '../step/checkpoint-files.ts'
 import { generateImages } from '../step/images.ts'
 import { ModelState, scratchBytesOf } from '../step/model-state.ts'
+import { channelAccuracy, channelClassifier, classCounts } from './channel-classifier.ts'
 import { accuracyOf, classifierNetwork, openClassifier, ownClassifier } from './classifier.ts'
 import { type Likelihood, likelihoodOf, rowsAtOnce } from './likelihood.ts'
 import { productsOn } from './products.ts'
@@ -48,20 +49,25 @@ export async function evaluateCheckpoint(request: EvaluationRequest): Promise<Ev
   const state = new ModelState(model.spec, scratchBytesOf(model, Math.max(rowsAtOnce, importanceSamples)))
   restoreCheckpoint(state, weights, null, {})
   const own = family === 'classifier'
-  const network = own ? networkOf(model.spec, 'classifier') : classifierNetwork(dataset)
+  const { channelLabels } = dataset.test
+  const seen = channelLabels ? { ...dataset, channels: 1 } : dataset
+  const network = own ? networkOf(model.spec, 'classifier') : classifierNetwork(seen)
   const classifierWeights = own ? weights : readClassifier(request.classifier ?? ownClassifier)
   const backend = await openBackend(request.backend, request.threads)
-  const classifier = openClassifier(backend, network, classifierWeights)
+  const single = openClassifier(backend, network, classifierWeights)
+  const classifier = channelLabels ? channelClassifier(single, dataset.channels) : single
   const bound = backend.bind(state.allSlots())
   try {
     const test = imagesOf(dataset.test)
-    const { probabilities } = await classifier.classify(test)
-    const testAccuracy = accuracyOf(probabilities, dataset.test.labels)
+    const testAccuracy = channelLabels
+      ? await channelAccuracy(single, test, channelLabels)
+      : accuracyOf((await classifier.classify(test)).probabilities, dataset.test.labels)
     const values = model.generate
       ? await generateImages(model, state, backend, bound, request.samples, seed)
       : new Float32Array(0)
     const images = { values, rows: request.samples, columns: test.columns }
-    const reality = { training: imagesOf(dataset.train), trainingLabels: dataset.train.labels, test }
+    const expected = (classes: number) => classCounts(dataset.train, classes)
+    const reality = { training: imagesOf(dataset.train), expected, test }
     const held = { images: test, labels: dataset.test.labels, importanceSamples, seed }
     return {
       classifier: { sha256: classifier.sha256, testAccuracy },

@@ -30,7 +30,8 @@ export interface SampleMetrics extends NeighbourMetrics {
 
 export interface Reality {
   readonly training: Features
-  readonly trainingLabels: Uint8Array
+  /** Images to expect of so many classes, by class. */
+  expected(classes: number): readonly number[]
   readonly test: Features
 }
 
@@ -43,7 +44,7 @@ const nearestSamples = 1000
 export async function sampleMetrics(
   products: Products,
   classifier: Classifier,
-  { training, trainingLabels, test }: Reality,
+  { training, expected, test }: Reality,
   images: Features,
   seed: number,
 ): Promise<SampleMetrics> {
@@ -67,7 +68,7 @@ export async function sampleMetrics(
     ...(await neighbourMetrics(products, real.features, fake.features, neighbours)),
     modes,
     histogram,
-    classKl: histogramDivergence(histogram, countsOf(trainingLabels, histogram.length)),
+    classKl: histogramDivergence(histogram, expected(histogram.length)),
     nearest: await nearestTraining(products, training, some(test), some(images)),
   }
 }
@@ -82,10 +83,4 @@ function scaled(features: Features, factor: number): Features {
 
 function spread(rows: number, count: number): number[] {
   return Array.from({ length: count }, (_, index) => Math.floor((index * rows) / count))
-}
-
-function countsOf(labels: Uint8Array, classes: number): number[] {
-  const counts = new Array<number>(classes).fill(0)
-  for (const label of labels) counts[label] = (counts[label] ?? 0) + 1
-  return counts
 }
