@@ -169,7 +169,7 @@ describe('a description', () => {
       })
       for (const network of all)
         for (const { name } of parametersOf(network))
-          expect(name).toMatch(/^\w+\/\w+\/(kernel|bias|scale|offset|left|right)$/)
+          expect(name).toMatch(/^\w+\/\w+\/((kernel|bias)[01]?|scale|offset|left|right)$/)
     }
   })
 
