@@ -38,13 +38,15 @@ function windowed(series: readonly number[]): number[] {
 /** |DFT|² at 0 … half of the series; a few hundred values need no fast transform. The mean counts as nothing. */
 function periodogram(series: readonly number[]): number[] {
   const size = series.length
+  const turn = Array.from({ length: size }, (_, at) => (2 * Math.PI * at) / size)
+  const [cosines, sines] = [turn.map(Math.cos), turn.map(Math.sin)]
   return Array.from({ length: Math.floor(size / 2) + 1 }, (_, frequency) => {
     if (frequency === 0) return 0
     let [real, imaginary] = [0, 0]
     for (const [at, value] of series.entries()) {
-      const angle = (2 * Math.PI * ((frequency * at) % size)) / size
-      real += value * Math.cos(angle)
-      imaginary -= value * Math.sin(angle)
+      const angle = (frequency * at) % size
+      real += value * (cosines[angle] ?? 0)
+      imaginary -= value * (sines[angle] ?? 0)
     }
     return real * real + imaginary * imaginary
   })
