@@ -21,7 +21,10 @@ export function convolutionalGenerator(before: Network['layers']): Network {
   }
 }
 
-/** Two convolutions, a dense layer; `before` it stands what else it reads. */
+/**
+ * Two convolutions, and a hidden layer over all they see: without it a logit is a sum over places, which tells strokes from noise and no digit
+ * from what is none. `before` it stands what else it reads.
+ */
 export function convolutionalDiscriminator(before: Network['layers']): Network {
   return {
     name: 'discriminator',
@@ -30,10 +33,23 @@ export function convolutionalDiscriminator(before: Network['layers']): Network {
       { kind: 'conv2d', name: 'conv0', filters: 64, kernelSize: 4, strides: 2, activation: 'leakyRelu' },
       { kind: 'conv2d', name: 'conv1', filters: 128, kernelSize: 4, strides: 2, activation: 'leakyRelu' },
       ...before,
+      { kind: 'dense', name: 'hidden', units: 512, activation: 'leakyRelu' },
       { kind: 'dense', name: 'dense0', units: 1 },
     ],
   }
 }
+
+/** As Radford et al. 2016 train, with a moving average and rates that fall. */
+const nonSaturating = {
+  epochs: 16,
+  latentSize: 64,
+  discriminatorUpdates: 1,
+  averageDecay: 0.999,
+  learningRates: { generator: 2e-4, discriminator: 2e-4 },
+  decayEpochs: 16,
+  decay: 'cosine',
+  beta1: 0.5,
+} as const
 
 /** Adam as Miyato et al. 2018 (setting C) have it, two updates of the discriminator for one, two time scales. */
 const hinge = {
@@ -55,7 +71,8 @@ export const dcgan = {
   pixelRange: [-1, 1],
   networks: [convolutionalGenerator([]), convolutionalDiscriminator([])],
   recipes: {
-    default: hinge,
+    default: nonSaturating,
+    hinge,
     // Gulrajani et al. 2017, algorithm 1, with their MNIST settings
     'wgan-gp': {
       epochs: 20,
@@ -66,15 +83,6 @@ export const dcgan = {
       beta1: 0.5,
       beta2: 0.9,
     },
-    'non-saturating': {
-      epochs: 20,
-      latentSize: 64,
-      r1: 1,
-      discriminatorUpdates: 1,
-      averageDecay: 0.999,
-      learningRates: { generator: 2e-4, discriminator: 2e-4 },
-      beta1: 0.5,
-    },
   },
 } as const satisfies WrittenModel
 
@@ -84,9 +92,6 @@ export const conditionalDcgan = {
   name: 'conditional-dcgan',
   networks: [
     convolutionalGenerator([{ kind: 'label', name: 'label' }]),
-    convolutionalDiscriminator([
-      { kind: 'label', name: 'label' },
-      { kind: 'dense', name: 'hidden', units: 256, activation: 'leakyRelu' },
-    ]),
+    convolutionalDiscriminator([{ kind: 'label', name: 'label' }]),
   ],
 } as const satisfies WrittenModel

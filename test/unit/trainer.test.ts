@@ -151,6 +151,7 @@ describe.runIf(native)('native TensorFlow', () => {
     const [plain = [], found = []] = losses
     for (const [step, scalars] of plain.entries()) {
       for (const [name, value] of Object.entries(scalars)) {
+        if (math === 'bf16' && name.endsWith('Accuracy')) continue // a logit near 0 may be on either side
         const difference = Math.abs((found[step]?.[name] ?? Number.NaN) - value)
         expect(difference, `${name} of step ${step}`).toBeLessThan(tolerance * Math.max(1, Math.abs(value)))
       }
