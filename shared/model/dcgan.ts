@@ -41,12 +41,12 @@ export function convolutionalDiscriminator(before: Network['layers']): Network {
 
 /** As Radford et al. 2016 train, with a moving average and rates that fall. */
 const nonSaturating = {
-  epochs: 16,
+  epochs: 8,
   latentSize: 64,
   discriminatorUpdates: 1,
   averageDecay: 0.999,
   learningRates: { generator: 2e-4, discriminator: 2e-4 },
-  decayEpochs: 16,
+  decayEpochs: 8,
   decay: 'cosine',
   beta1: 0.5,
 } as const

@@ -32,6 +32,18 @@ export const gan = {
       decayEpochs: 30,
       beta1: 0.5,
     },
+    // One update of each, R1 (Mescheder et al. 2018), a moving average: docs/models.md
+    'non-saturating': {
+      epochs: 8,
+      latentSize: 100,
+      discriminatorUpdates: 1,
+      r1: 0.1,
+      learningRates: { generator: 1.6e-3, discriminator: 1.6e-3 },
+      decayEpochs: 8,
+      decay: 'cosine',
+      beta1: 0.5,
+      averageDecay: 0.999,
+    },
     article: {
       epochs: 30,
       latentSize: 100,
@@ -55,15 +67,18 @@ export const gan = {
       learningRates: { generator: 5e-5, discriminator: 5e-5 },
       averageDecay: 0.99,
     },
-    // Gulrajani et al. 2017, algorithm 1, with their MNIST settings
+    // Gulrajani et al. 2017, algorithm 1, at eight times their rates, which fall, and with two updates of the critic for their five
     'wgan-gp': {
-      epochs: 30,
+      epochs: 10,
       latentSize: 100,
       loss: 'wgan-gp',
-      learningRates: { generator: 1e-4, discriminator: 1e-4 },
+      discriminatorUpdates: 2,
+      learningRates: { generator: 8e-4, discriminator: 8e-4 },
+      decayEpochs: 10,
+      decay: 'cosine',
       beta1: 0.5,
       beta2: 0.9,
-      averageDecay: 0.99,
+      averageDecay: 0.999,
     },
     hinge: {
       epochs: 30,

@@ -32,7 +32,8 @@ describe.skipIf(!gpu)('webgpu', () => {
   it.runIf(native).each(Object.entries(models))(
     'computes the steps of a %s as the CPU does, each from the same state',
     async (_, options) => {
-      await expectSameSteps(cpu, backend, options, source)
+      // A unit of a leaky layer that is near 0 may be on either side of it: of 8 images that is seen in a gradient.
+      await expectSameSteps(cpu, backend, options, source, options.model === 'dcgan' ? 1e-2 : 1e-3)
     },
   )
 
