@@ -68,9 +68,10 @@ export function parseDescription(value: unknown, from: string): ModelDescription
     throw usage(`${from}: networks: a ${description.family} has ${wanted.join(' and ')}, not ${names.join(', ')}`)
   for (const { name, input, layers } of description.networks) {
     const fits = layers.every(({ kind }) => (kind === 'coupling') === (name === priorNetwork))
-    if (!fits || (name === priorNetwork && input !== 'latent'))
+    const chain = name !== priorNetwork || (input === 'latent' && layers.every((layer) => layer.input === null))
+    if (!fits || !chain)
       throw usage(
-        `${from}: networks: ${priorNetwork} has layers of the kind coupling and the input latent, no other has`,
+        `${from}: networks: ${priorNetwork} is a chain of layers of the kind coupling with the input latent, no other has one`,
       )
   }
   for (const [recipe, { learningRates }] of Object.entries(description.recipes)) {

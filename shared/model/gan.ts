@@ -37,7 +37,7 @@ export const gan = {
       epochs: 8,
       latentSize: 100,
       discriminatorUpdates: 1,
-      r1: 0.1,
+      r1: 1,
       learningRates: { generator: 1.6e-3, discriminator: 1.6e-3 },
       decayEpochs: 8,
       decay: 'cosine',

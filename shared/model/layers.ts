@@ -46,7 +46,13 @@ export function layerSchema<Extent extends z.ZodType>(extent: Extent) {
      * Affine coupling (Dinh et al. 2017, eq. 7 and 8), invertible; of the network `prior` alone. The first ⌈n/2⌉ of n values go through a
      * hidden layer of so many units to a factor and a shift for each of the others, and behind them.
      */
-    z.strictObject({ kind: z.literal('coupling'), ...common, units: extent }),
+    z.strictObject({
+      kind: z.literal('coupling'),
+      name: common.name,
+      input: common.input,
+      activation: z.literal('linear').default('linear'),
+      units: extent,
+    }),
     /** The flat values and, behind them, the one-hot label. */
     z.strictObject({ kind: z.literal('label'), ...common }),
   ])

@@ -1,4 +1,5 @@
 import { usage } from '../core/errors.ts'
+import { priorNetwork } from '../model/description.ts'
 import type { Layer, NetworkSpec } from '../model/layers.ts'
 import { parametersOf } from '../model/parameters.ts'
 import { inputShapes, networkInput, outputShapes, type Shape } from '../model/shapes.ts'
@@ -86,7 +87,7 @@ function unitsOf(spec: ModelSpec): Unit[] {
   const [encoder, decoder] = ['encoder', 'decoder'].map((name) =>
     spec.networks.find((network) => network.name === name),
   )
-  if (spec.networks.some(({ name }) => name === 'prior'))
+  if (spec.networks.some(({ name }) => name === priorNetwork))
     throw usage(`--pipeline-stages: model ${spec.name} has a prior, which no stage holds; leave it out`)
   if (!encoder || !decoder)
     throw usage(`--pipeline-stages splits the layers of a VAE; model ${spec.name} is a ${spec.family}, so leave it out`)

@@ -90,10 +90,15 @@ describe('a description with a prior', () => {
 
   it('has it once, of couplings, that take the latent vector', () => {
     const dense = { ...prior, layers: [{ kind: 'dense', name: 'dense0', units: 3 }] }
-    const message = /mine: networks: prior has layers of the kind coupling and the input latent, no other has/
+    const message =
+      /mine: networks: prior is a chain of layers of the kind coupling with the input latent, no other has one/
     expect(withNetworks([encoder, decoder, dense])).toThrow(message)
     expect(withNetworks([encoder, { ...decoder, layers: prior?.layers }])).toThrow(message)
     expect(withNetworks([encoder, decoder, { ...prior, input: 'image' }])).toThrow(message)
+    const apart = { ...prior, layers: [{ kind: 'coupling', name: 'coupling0', units: 3, input: 'mean' }] }
+    expect(withNetworks([encoder, decoder, apart])).toThrow(message)
+    const bent = { ...prior, layers: [{ kind: 'coupling', name: 'coupling0', units: 3, activation: 'relu' }] }
+    expect(withNetworks([encoder, decoder, bent])).toThrow(/mine: networks.2.layers.0.activation/)
     expect(withNetworks([encoder, decoder, prior, prior])).toThrow(/a vae has encoder and decoder, not/)
   })
 

@@ -64,7 +64,7 @@ function applyLayer(ops: Ops, layer: Layer, parameter: Parameter, input: Tensor,
     case 'layerNorm':
       return ops.layerNorm(input, parameter('scale'), parameter('offset'))
     case 'coupling':
-      throw new Error(`layer ${layer.name}: couplings are applied by flow.ts`)
+      throw new Error(`invariant broken: the coupling ${layer.name} belongs to a prior (prior.ts)`)
     case 'label':
       assert(labels, 'a conditional model is given labels')
       return ops.concatColumns(flat(ops, input), labels)

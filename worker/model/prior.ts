@@ -1,4 +1,5 @@
 import { assert } from '../../shared/core/errors.ts'
+import { priorNetwork } from '../../shared/model/description.ts'
 import type { Layer, NetworkSpec } from '../../shared/model/layers.ts'
 import { couplingKeeps } from '../../shared/model/parameters.ts'
 import type { ModelSpec } from '../../shared/model/spec.ts'
@@ -48,7 +49,7 @@ export function noiseToLatent(ops: Ops, prior: NetworkSpec, parameters: Paramete
 }
 
 export function priorOf({ networks }: ModelSpec): NetworkSpec | null {
-  return networks.find(({ name }) => name === 'prior') ?? null
+  return networks.find(({ name }) => name === priorNetwork) ?? null
 }
 
 function halves(ops: Ops, x: Tensor): [Tensor, Tensor] {
