@@ -5,7 +5,8 @@ import { labelClasses, type ModelSpec } from '../../shared/model/spec.ts'
 import type { Backend, Ops, Parameters, Tensor } from '../backend/backend.ts'
 import { applyNetwork, applySequential } from '../model/network.ts'
 import { networkOf } from '../model/network-of.ts'
-import { priorOf, priorRatio } from '../model/prior.ts'
+import { priorOf, priorRatio, sumOfRows } from '../model/prior.ts'
+import { latentOf, twiceDivergence } from '../model/vae.ts'
 import { oneHot } from '../step/images.ts'
 import type { ModelState } from '../step/model-state.ts'
 import type { Features } from './statistics.ts'
@@ -96,24 +97,13 @@ function logTerms(
   const encoded = applyNetwork(ops, networkOf(spec, 'encoder'), parameters, x, labels)
   const [mean, logVariance] = [encoded.get('mean'), encoded.get('logVariance')]
   assert(mean && logVariance, 'an encoder tells mean and log variance')
-  const z = ops.add(mean, ops.mul(noise, ops.exp(ops.scale(logVariance, 0.5))))
+  const z = latentOf(ops, mean, logVariance, noise)
   const logits = applySequential(ops, networkOf(spec, 'decoder'), parameters, z, labels)
   const reconstruction = sumOfRows(ops, ops.sub(ops.softplus(logits), ops.mul(x, logits)))
   const prior = priorOf(spec)
   const ratio = priorRatio(ops, prior, parameters, { z, noise, logVariance })
-  const divergence = prior ? ops.neg(ratio) : normalDivergence(ops, mean, logVariance)
+  const divergence = prior ? ops.neg(ratio) : ops.scale(sumOfRows(ops, twiceDivergence(ops, mean, logVariance)), 0.5)
   return ops.concatRows(ops.concatRows(reconstruction, ratio), divergence)
-}
-
-/** KL(N(μ, σ²) ‖ N(0, 1)) of each row. */
-function normalDivergence(ops: Ops, mean: Tensor, logVariance: Tensor): Tensor {
-  const one = ops.input(Float32Array.of(1), [1])
-  const divergence = ops.sub(ops.sub(ops.add(ops.exp(logVariance), ops.square(mean)), one), logVariance)
-  return ops.scale(sumOfRows(ops, divergence), 0.5)
-}
-
-function sumOfRows(ops: Ops, x: Tensor): Tensor {
-  return ops.sumTo(x, [x.shape[0] ?? 0, 1])
 }
 
 export function logMeanExp(values: readonly number[]): number {

@@ -18,12 +18,7 @@ export function applyNetwork(
   for (const layer of network.layers) {
     const input = layer.input === null ? current : outputs.get(layer.input)
     assert(input, `layer ${network.name}/${layer.name} has an input`)
-    const parameter = (name: string) => {
-      const tensor = parameters.get(`${network.name}/${layer.name}/${name}`)
-      assert(tensor, `layer ${network.name}/${layer.name} has its ${name}`)
-      return tensor
-    }
-    const y = applyLayer(ops, layer, parameter, input, labels)
+    const y = applyLayer(ops, layer, parameterOf(parameters, network.name, layer), input, labels)
     current = layer.kind === 'dense' ? y : activated(ops, layer, y)
     outputs.set(layer.name, current)
   }
@@ -44,6 +39,15 @@ export function applySequential(
 }
 
 type Parameter = (name: string) => Tensor
+
+/** The parameters of a layer, by their own names. */
+export function parameterOf(parameters: Parameters, network: string, layer: Layer): Parameter {
+  return (name) => {
+    const tensor = parameters.get(`${network}/${layer.name}/${name}`)
+    assert(tensor, `layer ${network}/${layer.name} has its ${name}`)
+    return tensor
+  }
+}
 
 function applyLayer(ops: Ops, layer: Layer, parameter: Parameter, input: Tensor, labels: Tensor | null): Tensor {
   switch (layer.kind) {

@@ -1,9 +1,9 @@
-import { assert } from '../../shared/core/errors.ts'
 import { priorNetwork } from '../../shared/model/description.ts'
 import type { Layer, NetworkSpec } from '../../shared/model/layers.ts'
 import { couplingKeeps } from '../../shared/model/parameters.ts'
 import type { ModelSpec } from '../../shared/model/spec.ts'
 import type { Ops, Parameters, Tensor } from '../backend/backend.ts'
+import { parameterOf } from './network.ts'
 
 /** What q(z|x) is and gave: one sample z = μ + σ · noise of each row. */
 interface Sample {
@@ -60,17 +60,13 @@ function halves(ops: Ops, x: Tensor): [Tensor, Tensor] {
 
 /** What the values that are kept do to the others: within e^±1 each, so that no coupling runs away. */
 function moves(ops: Ops, { name }: NetworkSpec, layer: Layer, parameters: Parameters, kept: Tensor) {
-  const parameter = (own: string) => {
-    const tensor = parameters.get(`${name}/${layer.name}/${own}`)
-    assert(tensor, `layer ${name}/${layer.name} has its ${own}`)
-    return tensor
-  }
+  const parameter = parameterOf(parameters, name, layer)
   const hidden = ops.dense(kept, parameter('kernel0'), parameter('bias0'), 'relu')
   const both = ops.dense(hidden, parameter('kernel1'), parameter('bias1'))
   const count = (both.shape[1] ?? 0) / 2
   return { logFactor: ops.tanh(ops.columns(both, 0, count)), shift: ops.columns(both, count, count) }
 }
 
-function sumOfRows(ops: Ops, x: Tensor): Tensor {
+export function sumOfRows(ops: Ops, x: Tensor): Tensor {
   return ops.sumTo(x, [x.shape[0] ?? 0, 1])
 }

@@ -91,7 +91,7 @@ interface Heads {
 }
 
 /** 2 KL(N(μ, σ²) ‖ N(0, 1)) of every value. */
-function twiceDivergence(ops: Ops, mean: Tensor, logVariance: Tensor): Tensor {
+export function twiceDivergence(ops: Ops, mean: Tensor, logVariance: Tensor): Tensor {
   const one = ops.input(Float32Array.of(1), [1])
   return ops.sub(ops.sub(ops.add(ops.exp(logVariance), ops.square(mean)), one), logVariance)
 }
