@@ -19,6 +19,7 @@ export const modelFlags = {
   'gradient-penalty': number('weight of the penalty of wgan-gp (default: 10)'),
   'weight-clip': number("bound of the critic's weights with wgan (default: 0.01)"),
   r1: number('weight of the penalty R1; 0: none (default: 0)'),
+  'r1-every': number('steps of which one has R1, so many times heavier (default: 1)'),
   'spectral-norm': {
     type: 'boolean',
     describe: "divide the discriminator's kernels by their spectral norms",

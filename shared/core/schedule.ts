@@ -11,6 +11,8 @@ export interface StepPlan {
   /** 0-based number of the step; committing it makes the step count `step + 1`. */
   readonly step: number
   readonly epoch: number
+  /** Passes over the data before it. */
+  readonly epochs: number
   readonly batches: readonly BatchRange[]
   readonly lastOfEpoch: boolean
 }
@@ -37,7 +39,8 @@ export function makeSchedule(config: RunConfig, sampleCount: number): Schedule {
       for (let batch = first; batch < last; batch++) {
         batches.push({ start: batch * config.batchSize, end: Math.min((batch + 1) * config.batchSize, sampleCount) })
       }
-      return { step, epoch: Math.floor(step / stepsPerEpoch), batches, lastOfEpoch: last === batchesPerEpoch }
+      const epochs = step / stepsPerEpoch
+      return { step, epoch: Math.floor(epochs), epochs, batches, lastOfEpoch: last === batchesPerEpoch }
     },
   }
 }

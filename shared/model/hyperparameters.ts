@@ -39,6 +39,8 @@ export const hyperparameterShape = {
   gradientPenalty: notNegative,
   /** Weight γ of the penalty R1. */
   r1: notNegative,
+  /** Steps of which one has R1, so many times heavier (lazy regularization, Karras et al. 2020). */
+  r1Every: count.max(1000),
   /** Bound of each weight of the critic; read where the loss is wgan. */
   weightClip: positive,
   /** Kernels of the discriminator divided by their spectral norm. */
@@ -79,6 +81,7 @@ export const defaultHyperparameters = {
   discriminatorUpdates: 5,
   gradientPenalty: 10,
   r1: 0,
+  r1Every: 1,
   weightClip: 0.01,
   spectralNorm: false,
   instanceNoise: 0,

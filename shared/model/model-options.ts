@@ -8,7 +8,7 @@ type Option = keyof typeof defaultHyperparameters
 const optionsOf: Record<ModelDescription['family'], readonly Option[]> = {
   gan: [
     ...(['loss', 'realTarget', 'discriminatorUpdates', 'gradientPenalty', 'r1', 'weightClip', 'spectralNorm'] as const),
-    ...(['instanceNoise', 'instanceNoiseEpochs', 'packing', 'averageDecay'] as const),
+    ...(['r1Every', 'instanceNoise', 'instanceNoiseEpochs', 'packing', 'averageDecay'] as const),
   ],
   vae: ['beta', 'klWarmupEpochs', 'freeBits'],
   classifier: [],
@@ -28,6 +28,8 @@ export function checkModelOptions(config: Hyperparameters & { readonly descripti
     throw usage(`--weight-clip goes with --loss wgan, not ${loss}; leave it out`)
   if (isSet('gradientPenalty') && loss !== 'wgan-gp')
     throw usage(`--gradient-penalty goes with --loss wgan-gp, not ${loss}; leave it out, or write --r1`)
+  if (isSet('r1Every') && !isSet('r1'))
+    throw usage('--r1-every goes with --r1; write how much it weighs, or leave it out')
   if (isSet('realTarget') && !['non-saturating', 'minimax', 'lsgan'].includes(loss))
     throw usage(`--real-target means nothing to --loss ${loss}; leave it out`)
   const conditional = description.networks.some(({ layers }) => layers.some(({ kind }) => kind === 'label'))

@@ -32,7 +32,7 @@ const cases: [string, RunOptions][] = [
   ['gan, hinge with spectral norms, spherical noise', gan({ loss: 'hinge', spectralNorm: true, noise: 'spherical' })],
   ['gan, packed, with instance noise', gan({ packing: 3, instanceNoise: 0.2, instanceNoiseEpochs: 1 })],
   ['gan of images, WGAN-GP, truncated noise', images({ loss: 'wgan-gp', averageDecay: 0.5, noise: 'truncated' })],
-  ['gan of images, R1, uniform noise', images({ r1: 1, noise: 'uniform', spectralNorm: true })],
+  ['gan of images, R1, uniform noise', images({ r1: 1, r1Every: 2, noise: 'uniform', spectralNorm: true })],
   ['vae, beta rising', { model: 'vae', beta: 4, klWarmupEpochs: 2, freeBits: 0.01 }],
   ['conditional vae of images', { description: imageVae }],
 ]
@@ -113,6 +113,20 @@ describe.each(cases)('%s', (_name, options) => {
     for (const value of one ?? []) expect(value >= -1e-6 && value <= 1 + 1e-6).toBe(true)
     expect(new Set(one).size).toBeGreaterThan(20)
   })
+})
+
+it('R1 of every third step weighs three times as much, and the steps between have none', async () => {
+  const [each, third] = [1, 3].map((r1Every) =>
+    makeTrainer(backend, images({ r1: 1, r1Every, discriminatorUpdates: 1 }), source),
+  )
+  const penalties: unknown[][] = []
+  for (let step = 0; step < 4; step++) {
+    const both = await Promise.all([each, third].map((made) => made?.trainer.step(step, alone, noVotes)))
+    penalties.push(both.map((result) => result?.committed.scalars.penalty))
+  }
+  const [[one, three] = [], ...later] = penalties
+  expect(Number(three) / Number(one)).toBeCloseTo(3, 1)
+  expect(later.map(([, seldom]) => typeof seldom)).toEqual(['undefined', 'undefined', 'number'])
 })
 
 describe.each([

@@ -23,7 +23,7 @@ const labelsKey = 'labels'
 
 /** A generator and a discriminator: so many updates of the discriminator as the step has batches, then one of the generator. */
 export function gan(spec: ModelSpec, config: Hyperparameters): Model {
-  const { loss, r1 } = config
+  const { loss } = config
   const generator = networkOf(spec, 'generator')
   const discriminator = networkOf(spec, 'discriminator')
   const pixels = spec.image.height * spec.image.width * spec.image.channels
@@ -44,7 +44,7 @@ export function gan(spec: ModelSpec, config: Hyperparameters): Model {
     return pack(ops, noisy, spec.packing, laneRows, spec.image)
   }
 
-  const discriminatorPhase = (batch: number, level: number): Phase => ({
+  const discriminatorPhase = (batch: number, level: number, r1: number): Phase => ({
     name: 'discriminator',
     updates: ['discriminator'],
     batch,
@@ -99,9 +99,11 @@ export function gan(spec: ModelSpec, config: Hyperparameters): Model {
   const shown = spec.averages.includes('generator') ? { ...generator, name: averageOf('generator') } : generator
   return {
     spec,
-    phases(batches, epochs) {
+    phases(batches, { step, epochs }) {
+      // as seldom as it is taken, so much heavier it weighs: Karras et al. 2020, appendix B
+      const r1 = step % config.r1Every === 0 ? config.r1 * config.r1Every : 0
       const level = falling(config.instanceNoise, epochs, config.instanceNoiseEpochs)
-      const updates = Array.from({ length: batches }, (_, batch) => discriminatorPhase(batch, level))
+      const updates = Array.from({ length: batches }, (_, batch) => discriminatorPhase(batch, level, r1))
       return [...updates, generatorPhase(level)]
     },
     generate(ops, parameters, noise, labels) {

@@ -1,3 +1,4 @@
+import type { StepPlan } from '../../shared/core/schedule.ts'
 import type { ModelSpec } from '../../shared/model/spec.ts'
 import type { Evaluation, Ops, Parameters, Tensor } from '../backend/backend.ts'
 
@@ -6,6 +7,9 @@ import type { Evaluation, Ops, Parameters, Tensor } from '../backend/backend.ts'
  * share one evaluation.
  */
 export type Prepare = (ops: Ops, parameters: Parameters, noise: Tensor) => Tensor
+
+/** Where a run stands. */
+export type Moment = Pick<StepPlan, 'step' | 'epochs'>
 
 /** Random numbers that a phase reads besides the latent vector: for every row so many, normal or uniform in [0, 1). */
 export interface Draw {
@@ -51,8 +55,8 @@ export interface Phase {
 
 export interface Model {
   readonly spec: ModelSpec
-  /** The updates of a step that has `batches` batches; `epochs`: passes over the data so far, for what changes over time. */
-  phases(batches: number, epochs: number): readonly Phase[]
+  /** The updates of a step that has `batches` batches, and its number and epoch for what changes over time. */
+  phases(batches: number, at: Moment): readonly Phase[]
   /**
    * Images [count, pixels] in 0…1 from latent vectors [count, latentSize] and, for a conditional model, one-hot labels; null:
    * it makes none.

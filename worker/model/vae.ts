@@ -50,7 +50,7 @@ export function vae(spec: ModelSpec, config: Hyperparameters): Model {
   })
   return {
     spec,
-    phases: (_batches, epochs) => [phase(rising(config.beta, epochs, config.klWarmupEpochs))],
+    phases: (_batches, { epochs }) => [phase(rising(config.beta, epochs, config.klWarmupEpochs))],
     generate(ops, parameters, noise, labels) {
       const z = prior ? noiseToLatent(ops, prior, parameters, noise) : noise
       return ops.sigmoid(applySequential(ops, decoder, parameters, z, labels))

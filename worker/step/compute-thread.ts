@@ -34,7 +34,7 @@ const rows = new SharedRows(state, data)
 const inputs = new StepInputs(config, state, rows, model.spec)
 const bound = backend.bind(state.slots)
 const gradients = new LaneGradients(config, state, backend, bound, inputs, data.sampleBytes, model.spec)
-const phasesOf = ({ batches, step }: StepPlan) => model.phases(batches.length, step / schedule.stepsPerEpoch)
+const phasesOf = (plan: StepPlan) => model.phases(plan.batches.length, plan)
 const names = state.slots.map(({ name }) => name)
 
 async function run(command: Command): Promise<void> {

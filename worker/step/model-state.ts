@@ -275,7 +275,7 @@ export function partsOf({ reproducible, lanes, accumulate }: RunConfig, threads:
 
 /** Room for the random draws of a step, and for the noise of as many images as are made at once. */
 export function scratchBytesOf({ spec, phases }: Model, batchSize: number): number {
-  const draws = phases(1, 0).flatMap((phase) => Object.values(phase.draws).map(({ size }) => size))
+  const draws = phases(1, { step: 0, epochs: 0 }).flatMap((phase) => Object.values(phase.draws).map(({ size }) => size))
   return Math.max(batchSize * Math.max(spec.latentSize, ...draws), 100 * spec.latentSize) * 4 + 65_536
 }
 

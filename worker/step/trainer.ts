@@ -110,7 +110,7 @@ export class Trainer {
       this.#trace.add(phaseKinds[phase], start, end, step, at),
     )
     const plan = this.#schedule.plan(step)
-    const phases = this.#model.phases(plan.batches.length, step / this.#schedule.stepsPerEpoch)
+    const phases = this.#model.phases(plan.batches.length, plan)
     const touched: string[] = []
     const report = {
       scalars: {} as Record<string, number>,
