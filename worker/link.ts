@@ -195,6 +195,7 @@ export class Link {
     if (!use) return
     this.counters[counter.uploadMicros] = Math.round(use.uploadSeconds * 1e6) // modulo 2³²
     this.counters[counter.readMicros] = Math.round(use.readSeconds * 1e6)
+    this.counters[counter.kernelMicros] = Math.round(use.kernelSeconds * 1e6)
     this.counters[counter.deviceKiB] = Math.round((use.bytes ?? 0) / 1024)
   }
 

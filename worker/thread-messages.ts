@@ -42,7 +42,8 @@ export const counter = {
   uploadMicros: 8,
   readMicros: 9,
   deviceKiB: 10,
-  count: 11,
+  kernelMicros: 11,
+  count: 12,
 } as const
 
 /** A group that this worker is to take part in. */

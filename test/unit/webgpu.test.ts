@@ -52,6 +52,9 @@ describe.skipIf(!gpu)('webgpu', () => {
     expect(now?.bytes).toBeGreaterThan(Number(before.numBytesAllocatedInGPU)) // weights lie there too
     expect(now?.uploadSeconds).toBeGreaterThan(Number(used?.uploadSeconds))
     expect(now?.readSeconds).toBeGreaterThan(Number(used?.readSeconds))
+    const kernels = Number(now?.kernelSeconds) - Number(used?.kernelSeconds)
+    expect(kernels).toBeGreaterThan(0)
+    expect(kernels).toBeLessThan(Number(now?.readSeconds) + Number(now?.uploadSeconds) + 1)
   })
 
   it('says which GPUs there are where none has the name that is wanted', async () => {

@@ -179,6 +179,8 @@ export interface DeviceUse {
   readonly uploadSeconds: number
   /** In which it read what was computed, and waited for it. */
   readonly readSeconds: number
+  /** In which its kernels computed, estimated; 0 where that is not known. */
+  readonly kernelSeconds: number
   /** Of its memory that are allocated; null where that is not known. */
   readonly bytes: number | null
 }

@@ -19,7 +19,7 @@ export function makeTfjsBackend(
   const value = (tensor: Tensor) => traced<tfjs.Tensor>(tensor).value
   const compute = <T extends tfjs.TensorContainer>(run: () => T): T => {
     try {
-      return tf.tidy(run)
+      return transfers.evaluate ? transfers.evaluate(() => tf.tidy(run)) : tf.tidy(run)
     } catch (error) {
       throw inOtherWords(error, name)
     }

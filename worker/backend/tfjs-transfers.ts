@@ -18,6 +18,8 @@ export interface Transfers {
   /** The values may be overwritten afterwards. */
   input(values: Float32Array, shape: readonly number[]): tfjs.Tensor
   read(reads: readonly Read[]): Promise<void>
+  /** Runs what computes on a device, perhaps timed; left out where nothing is. */
+  evaluate?<T>(run: () => T): T
   /** Left out where nothing travels. */
   use?(): DeviceUse
 }

@@ -21,6 +21,11 @@ export function watchDevice(registry: MetricRegistry, counters: Int32Array): voi
     'Seconds in which this worker waited for its GPU and read what it had computed; 0 on a CPU',
     counter.readMicros,
   )
+  seconds(
+    'ringleader_rank_device_kernel_seconds_total',
+    "Seconds in which the kernels of its GPU computed, estimated from one evaluation of 101 by the device's time stamps; 0 on a CPU, and where it has none, as through CUDA",
+    counter.kernelMicros,
+  )
   registry.gauge(
     'ringleader_rank_device_memory_bytes',
     'Memory of its GPU that this worker has allocated; 0 on a CPU, and through CUDA, which does not tell',

@@ -97,7 +97,7 @@ export function makeCudaBackend(binding: LoadedBinding, version: string, card: s
     takesTurns: false,
     mapping: binding,
     tensorCount: () => eager.count,
-    deviceUse: () => ({ uploadSeconds: seconds.upload, readSeconds: seconds.read, bytes: null }),
+    deviceUse: () => ({ uploadSeconds: seconds.upload, readSeconds: seconds.read, kernelSeconds: 0, bytes: null }),
   }
 }
 

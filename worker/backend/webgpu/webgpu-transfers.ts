@@ -2,11 +2,13 @@ import type * as tfjs from '@tensorflow/tfjs'
 import type { WebGPUBackend } from '@tensorflow/tfjs-backend-webgpu'
 import { assert } from '../../../shared/core/errors.ts'
 import type { Read, Transfers } from '../tfjs-transfers.ts'
+import { KernelTimes } from './kernel-times.ts'
 
 /** Between the host's memory and a GPU's. `failure` rejects once the device is no good any more. */
 export function webgpuTransfers(tf: typeof tfjs, engine: WebGPUBackend, failure: Promise<never>): Transfers {
   const { device, queue } = engine
   const buffers = new Map<tfjs.Tensor, GPUBuffer>()
+  const kernels = new KernelTimes(engine)
   let plain = new Float32Array(0)
   let staging: GPUBuffer | null = null
   let uploadSeconds = 0
@@ -76,6 +78,7 @@ export function webgpuTransfers(tf: typeof tfjs, engine: WebGPUBackend, failure:
       buffers.delete(tensor)
       tensor.dispose()
     },
+    evaluate: (run) => kernels.run(run),
     input: (values, shape) => tf.tensor(values.slice(), [...shape], 'float32'), // uploaded at its first use
     async read(reads) {
       const since = performance.now()
@@ -96,13 +99,14 @@ export function webgpuTransfers(tf: typeof tfjs, engine: WebGPUBackend, failure:
         bytes += read.into.byteLength
       }
       await readGroup()
+      await Promise.race([kernels.settle(), failure])
       readSeconds += (performance.now() - since) / 1000
       for (const { done } of reads) done?.()
     },
     use() {
       const weights = [...buffers.values()].reduce((sum, { size }) => sum + size, 0)
       const bytes = engine.memory().numBytesAllocatedInGPU + weights + (staging?.size ?? 0)
-      return { uploadSeconds, readSeconds, bytes }
+      return { uploadSeconds, readSeconds, kernelSeconds: kernels.seconds, bytes }
     },
   }
 }
