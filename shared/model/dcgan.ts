@@ -3,8 +3,11 @@ import type { WrittenModel } from './description.ts'
 type Network = WrittenModel['networks'][number]
 
 /**
- * A convolutional generator (after Radford et al. 2016): noise → an image of a quarter of the height and width, 7·7·256 for MNIST → two
- * transposed convolutions. Layer normalisation stands where they have batch normalisation.
+ * A convolutional generator (after Radford et al. 2016): noise → a hidden layer (as Karras et al. 2019 map theirs) → an image of a quarter of the
+ * height and width, 7·7·256 for MNIST → two transposed convolutions. Layer normalisation stands where they have batch normalisation.
+ *
+ * The hidden layer is an odd function, so that its outputs have no mean over the noise. With relu or leakyRelu they have one: every weight behind them
+ * can then move it, it outgrows what depends on the noise, and all samples become one image (docs/models.md).
  */
 export function convolutionalGenerator(before: Network['layers']): Network {
   return {
@@ -12,6 +15,7 @@ export function convolutionalGenerator(before: Network['layers']): Network {
     input: 'latent',
     layers: [
       ...before,
+      { kind: 'dense', name: 'map', units: 512, activation: 'tanh' },
       { kind: 'dense', name: 'dense0', units: 'height/4*width/4*256', shape: ['height/4', 'width/4', 256] },
       { kind: 'layerNorm', name: 'norm0', activation: 'relu' },
       { kind: 'conv2dTranspose', name: 'conv0', filters: 64, kernelSize: 4, strides: 2 },
@@ -39,14 +43,16 @@ export function convolutionalDiscriminator(before: Network['layers']): Network {
   }
 }
 
-/** As Radford et al. 2016 train, with a moving average and rates that fall. */
+/** One update of each; R1 in one step of sixteen (Mescheder et al. 2018, Karras et al. 2020), a moving average, rates that fall. */
 const nonSaturating = {
-  epochs: 8,
+  epochs: 16,
   latentSize: 64,
   discriminatorUpdates: 1,
+  r1: 1,
+  r1Every: 16,
   averageDecay: 0.999,
-  learningRates: { generator: 2e-4, discriminator: 2e-4 },
-  decayEpochs: 8,
+  learningRates: { generator: 5e-4, discriminator: 5e-4 },
+  decayEpochs: 16,
   decay: 'cosine',
   beta1: 0.5,
 } as const
