@@ -2,7 +2,7 @@ import { appendFileSync, existsSync, readFileSync, renameSync, writeFileSync } f
 import { join } from 'node:path'
 import { z } from 'zod'
 import { makeFolder, writeFileAtomic } from '../shared/core/atomic-file.ts'
-import { type RunConfig, runConfigSchema, usage } from '../shared/core/config.ts'
+import { type RunConfig, storedConfigSchema, usage } from '../shared/core/config.ts'
 import { exitCode, messageOf, RingleaderError } from '../shared/core/errors.ts'
 import { lastLine } from '../shared/core/json-lines.ts'
 import { limits } from '../shared/core/limits.ts'
@@ -17,7 +17,7 @@ const runFileSchema = z.object({
   dataDir: z.string().nullable(),
   /** Of the training images. */
   images: z.object({ count: z.number(), height: z.number(), width: z.number(), channels: z.number() }),
-  config: runConfigSchema,
+  config: storedConfigSchema,
 })
 export type RunFile = z.infer<typeof runFileSchema>
 

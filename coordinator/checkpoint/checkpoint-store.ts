@@ -15,7 +15,7 @@ import {
 import { join } from 'node:path'
 import { z } from 'zod'
 import { syncFolder, writeFileAtomic } from '../../shared/core/atomic-file.ts'
-import { runConfigSchema } from '../../shared/core/config.ts'
+import { storedConfigSchema } from '../../shared/core/config.ts'
 import { messageOf, RingleaderError } from '../../shared/core/errors.ts'
 import { sha256 } from '../../shared/dataset/chunk.ts'
 import { modelSpecSchema } from '../../shared/model/spec.ts'
@@ -39,7 +39,7 @@ export const manifestSchema = z.object({
   /** Layers of each network: enough to rebuild the model elsewhere. */
   model: modelSpecSchema,
   image: z.object({ height: z.number(), width: z.number(), channels: z.number() }),
-  config: runConfigSchema,
+  config: storedConfigSchema,
   step: z.number(),
   epoch: z.number(),
   seed: z.number(),

@@ -144,6 +144,12 @@ const shared = {
   maxWorkers: 8,
 } as const
 
+/** As a file has it. An older version knew fewer options, and did what they do by default. */
+export const storedConfigSchema = z.preprocess(
+  (value) => (value instanceof Object ? { ...shared, ...defaultHyperparameters, ...value } : value),
+  runConfigSchema,
+)
+
 /** Completes and checks a user's options. Errors say what to write instead, and exit with 2. */
 export function resolveConfig(options: RunOptions): RunConfig {
   const description = options.description ?? modelOf(options.model ?? 'vae')
@@ -163,6 +169,7 @@ export function resolveConfig(options: RunOptions): RunConfig {
     recipe: preset.name,
   }
   merged.learningRates = ratesOf(preset.recipe.learningRates, rest.learningRates, learningRate)
+  if (rest.r1 === 0 && rest.r1Every === undefined) merged.r1Every = 1 // a recipe may have had more to say about it
   if (rest.accumulate === undefined) merged.accumulate = usualMicroBatches(merged, rest.lanes)
   if (rest.lanes === undefined && typeof merged.maxWorkers === 'number') {
     const each = merged.reproducible === true ? 1 : Number(merged.accumulate) / Number(merged.pipelineStages)

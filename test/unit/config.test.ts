@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { parseConfig, type RunOptions, resolveConfig } from '../../shared/core/config.ts'
+import { parseConfig, type RunOptions, resolveConfig, storedConfigSchema } from '../../shared/core/config.ts'
 import { learningRate } from '../../worker/optimizer/optimizer.ts'
 
 describe('a configuration', () => {
@@ -9,6 +9,12 @@ describe('a configuration', () => {
       expect(config).toMatchObject({ model, dataset: 'mnist', batchSize: 128, seed: 1, lanes: 8, optimizer: 'adam' })
       expect(parseConfig(JSON.parse(JSON.stringify(config)))).toEqual(config)
     }
+  })
+
+  it('in a file of a version that knew fewer options is what they do by default', () => {
+    const { r1Every, deal, inspectEvery, ...older } = resolveConfig({ model: 'gan', recipe: 'non-saturating' })
+    expect(storedConfigSchema.parse(older)).toEqual({ ...older, r1Every, deal, inspectEvery })
+    expect(() => storedConfigSchema.parse({ ...older, r1Ever: 2 })).toThrow(/r1Ever/)
   })
 
   it("has the article's GAN as a recipe: Adam 2e-4 for both networks, five discriminator updates", () => {
