@@ -114,8 +114,7 @@ export class RunFolder {
       const { config: _, ...about } = file
       return { folder: new RunFolder(path, about), file }
     } catch (error) {
-      const why = error instanceof z.ZodError ? z.prettifyError(error) : messageOf(error)
-      throw new RingleaderError('run-corrupt', `${config}: ${why.split('\n').slice(0, 2).join(' ')}`, {
+      throw new RingleaderError('run-corrupt', `${config}: ${messageOf(error).split('\n')[0]}`, {
         cause: error,
         exit: exitCode.config,
       })

@@ -1,3 +1,5 @@
+import { z } from 'zod'
+
 /** Exit codes of every command (sysexits where they exist). */
 export const exitCode = { ok: 0, failed: 1, usage: 2, temporary: 75, config: 78, interrupted: 130 } as const
 
@@ -35,5 +37,12 @@ export function assert(condition: unknown, message: string): asserts condition {
 }
 
 export function messageOf(error: unknown): string {
+  if (error instanceof z.ZodError) return inOneLine(z.prettifyError(error))
   return error instanceof Error ? error.message : String(error)
+}
+
+/** "✖ what", "→ at where" of each issue. */
+function inOneLine(issues: string): string {
+  const lines = issues.replace('✖ ', '').replaceAll('\n✖ ', '; ').split('\n')
+  return lines.map((line) => line.trim()).join(' ')
 }

@@ -83,7 +83,7 @@ export function gpuLibrary(): LibrarySet {
   try {
     return { kind: 'gpu', ...otherLibrary.parse(JSON.parse(readFileSync(path, 'utf8'))) }
   } catch (error) {
-    const told = error instanceof z.ZodError ? z.prettifyError(error).replaceAll('\n', ' ') : messageOf(error)
+    const told = messageOf(error)
     throw usage(
       `${otherWheels}=${path} is no list of wheels (${told}); unset it, or write version, megabytes and wheels`,
     )
