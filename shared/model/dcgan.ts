@@ -57,20 +57,6 @@ const nonSaturating = {
   beta1: 0.5,
 } as const
 
-/** Adam as Miyato et al. 2018 (setting C) have it, two updates of the discriminator for one, two time scales. */
-const hinge = {
-  epochs: 20,
-  latentSize: 64,
-  loss: 'hinge',
-  spectralNorm: true,
-  discriminatorUpdates: 2,
-  averageDecay: 0.999,
-  learningRates: { generator: 2e-4, discriminator: 4e-4 },
-  decayEpochs: 20,
-  beta1: 0,
-  beta2: 0.9,
-} as const
-
 export const dcgan = {
   name: 'dcgan',
   family: 'gan',
@@ -78,7 +64,7 @@ export const dcgan = {
   networks: [convolutionalGenerator([]), convolutionalDiscriminator([])],
   recipes: {
     default: nonSaturating,
-    hinge,
+    hinge: { ...nonSaturating, loss: 'hinge' },
     // Gulrajani et al. 2017, algorithm 1, with their MNIST settings
     'wgan-gp': {
       epochs: 20,
