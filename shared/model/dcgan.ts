@@ -6,8 +6,8 @@ type Network = WrittenModel['networks'][number]
  * A convolutional generator (after Radford et al. 2016): noise → a hidden layer (as Karras et al. 2019 map theirs) → an image of a quarter of the
  * height and width, 7·7·256 for MNIST → two transposed convolutions. Layer normalisation stands where they have batch normalisation.
  *
- * The hidden layer is an odd function, so that its outputs have no mean over the noise. With relu or leakyRelu they have one: every weight behind them
- * can then move it, it outgrows what depends on the noise, and all samples become one image (docs/models.md).
+ * The hidden layer is an odd function, so that its outputs have no mean over the noise. With relu or leakyRelu they have one, which every weight
+ * behind them can move; all samples became one image (docs/models.md).
  */
 export function convolutionalGenerator(before: Network['layers']): Network {
   return {
