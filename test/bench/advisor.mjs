@@ -1,15 +1,13 @@
 #!/usr/bin/env node
 // The advisor beside what is then measured: one run that workers join one after the other, on this host.
 //   node test/bench/advisor.mjs [--workers 4] [--seconds 10] [--threads 1] [-- --model vae --batch-size 1024]
-import { spawn } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { printed, start, wholeLines } from './processes.mjs'
 
-const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
 const text = (value) => ({ type: 'string', default: value })
 const { values: options, positionals } = parseArgs({
   options: { workers: text('4'), seconds: text('10'), threads: text('1'), json: { type: 'boolean', default: false } },
@@ -33,7 +31,7 @@ for (const signal of ['SIGINT', 'SIGTERM'])
 const rare = ['checkpoint', 'sample', 'inspect'].flatMap((what) => [`--${what}-every`, '99999'])
 try {
   const bounds = ['--min-workers', '1', '--max-workers', String(most), '--bind', 'tcp://127.0.0.1:0']
-  const coordinator = start(
+  const coordinator = run(
     'coordinator',
     ...bounds,
     '--steps',
@@ -45,11 +43,11 @@ try {
     folder,
     ...training,
   )
-  const [, control] = await told(coordinator, /(tcp:\/\/127\.0\.0\.1:\d+)/)
-  const [, page] = await told(coordinator, /(http:\/\/127\.0\.0\.1:\d+)/)
+  const control = await printed(coordinator, /(tcp:\/\/127\.0\.0\.1:\d+)/)
+  const page = await printed(coordinator, /(http:\/\/127\.0\.0\.1:\d+)/)
   const stages = []
   for (let workers = 1; workers <= most; workers++) {
-    start('worker', '--coordinator', control, '--id', `worker-${workers}`, '--threads', options.threads)
+    run('worker', '--coordinator', control, '--id', `worker-${workers}`, '--threads', options.threads)
     const from = await groupOf(workers)
     const before = processorSeconds()
     await sleep(1000 * Number(options.seconds))
@@ -60,7 +58,7 @@ try {
   }
   const rows = stages.map(({ workers, from, othersCores, advice }, index) => {
     const until = (stages[index + 1]?.from ?? Infinity) - warmUp
-    const steps = lines('metrics.jsonl').filter(({ step }) => step > from && step <= until)
+    const steps = wholeLines(join(folder, 'metrics.jsonl')).filter(({ step }) => step > from && step <= until)
     return {
       workers,
       othersCores,
@@ -77,26 +75,10 @@ try {
   rmSync(folder, { recursive: true, force: true })
 }
 
-function start(...args) {
-  const child = spawn(process.execPath, [join(root, 'cli/ringleader.mjs'), ...args], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
+function run(...args) {
+  const child = start(...args)
   children.push(child)
-  child.text = ''
-  for (const stream of [child.stdout, child.stderr])
-    stream.on('data', (bytes) => {
-      child.text += bytes
-    })
   return child
-}
-
-async function told(child, pattern) {
-  for (;;) {
-    const match = pattern.exec(child.text)
-    if (match) return match
-    if (child.exitCode !== null) throw new Error(child.text)
-    await sleep(50)
-  }
 }
 
 /** That all processes of this machine have taken, and that ours have; Linux counts hundredths. */
@@ -113,21 +95,12 @@ function processorSeconds() {
 /** The step that a group of so many went on from, once there is one. */
 async function groupOf(workers) {
   for (;;) {
-    const formed = lines('events.jsonl').find((event) => event.kind === 'generation' && event.worldSize === workers)
+    const formed = wholeLines(join(folder, 'events.jsonl')).find(
+      (event) => event.kind === 'generation' && event.worldSize === workers,
+    )
     if (formed) return formed.step
     await sleep(100)
   }
-}
-
-function lines(name) {
-  let whole = ''
-  try {
-    whole = readFileSync(join(folder, name), 'utf8')
-  } catch {}
-  return whole
-    .split('\n')
-    .slice(0, -1)
-    .map((line) => JSON.parse(line))
 }
 
 function median(values) {

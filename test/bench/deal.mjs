@@ -1,15 +1,13 @@
 #!/usr/bin/env node
 // What dealing lanes by speed brings a group of unequal workers: runs in turns with --deal even and --deal speed, and the ratio of their throughput.
 //   node test/bench/deal.mjs [--backends tensorflow,wasm] [--rounds 5] [--seconds 8] [--settle 30] [-- --model vae --batch-size 512 --lanes 32]
-import { spawn } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { printed, start, wholeLines } from './processes.mjs'
 
-const cli = join(dirname(dirname(dirname(fileURLToPath(import.meta.url)))), 'cli/ringleader.mjs')
 const text = (value) => ({ type: 'string', default: value })
 const { values: options, positionals } = parseArgs({
   options: { backends: text('tensorflow,wasm'), rounds: text('5'), seconds: text('8'), settle: text('30') },
@@ -44,17 +42,17 @@ async function rate(deal) {
   const rare = ['checkpoint', 'sample'].flatMap((what) => [`--${what}-every`, '1000000'])
   const own = ['--inspect-every', '0', '--steps', '1000000', '--min-workers', String(backends.length)]
   const at = ['--bind', 'tcp://127.0.0.1:0', '--http', '127.0.0.1:0', '--run-dir', folder]
-  const coordinator = start(['coordinator', '--deal', deal, ...training, ...rare, ...own, ...at])
+  const coordinator = run('coordinator', '--deal', deal, ...training, ...rare, ...own, ...at)
   try {
     const address = await printed(coordinator, /waiting for \d+ workers at (tcp:\S+)/)
     for (const backend of backends)
-      start(['worker', '--coordinator', address, '--id', backend, '--backend', backend, '--threads', '1'])
+      run('worker', '--coordinator', address, '--id', backend, '--backend', backend, '--threads', '1')
     await printed(coordinator, /generation 1:/)
     await sleep(1000 * Number(options.settle))
     const [from, begin] = [committed(folder), performance.now()]
     await sleep(1000 * Number(options.seconds))
     const [until, end] = [committed(folder), performance.now()]
-    const events = lines(folder, 'events.jsonl').filter(({ kind }) => kind === 'generation')
+    const events = wholeLines(join(folder, 'events.jsonl')).filter(({ kind }) => kind === 'generation')
     return { images: (until - from) / ((end - begin) / 1000), lanes: events.at(-1)?.lanes ?? [] }
   } finally {
     for (const child of running) child.kill('SIGKILL')
@@ -63,36 +61,14 @@ async function rate(deal) {
   }
 }
 
-function start(args) {
-  const child = spawn(process.execPath, [cli, ...args])
+function run(...args) {
+  const child = start(...args)
   running.add(child)
-  child.said = ''
-  for (const stream of [child.stdout, child.stderr])
-    stream.on('data', (bytes) => {
-      child.said += bytes
-    })
   child.once('exit', () => running.delete(child))
   return child
 }
 
-async function printed(child, pattern) {
-  for (;;) {
-    const match = pattern.exec(child.said)
-    if (match) return match[1] ?? match[0]
-    if (child.exitCode !== null) throw new Error(child.said)
-    await sleep(50)
-  }
-}
-
-/** Lines that are whole. */
-function lines(folder, name) {
-  return readFileSync(join(folder, name), 'utf8')
-    .split('\n')
-    .slice(0, -1)
-    .map((line) => JSON.parse(line))
-}
-
 /** Images of all steps so far. */
 function committed(folder) {
-  return lines(folder, 'metrics.jsonl').reduce((sum, { images }) => sum + images, 0)
+  return wholeLines(join(folder, 'metrics.jsonl')).reduce((sum, { images }) => sum + images, 0)
 }

@@ -1,15 +1,13 @@
 #!/usr/bin/env node
 // What it costs a run to be watched: in turns nobody looks, and /metrics of the coordinator and of each worker is scraped every second while a page is open.
 //   node test/bench/watching.mjs [--rounds 10] [--seconds 3] [-- --model vae --workers 2]
-import { spawn } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { printed, start } from './processes.mjs'
 
-const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
 const text = (value) => ({ type: 'string', default: value })
 const { values: options, positionals } = parseArgs({
   options: { rounds: text('10'), seconds: text('3') },
@@ -20,20 +18,15 @@ const training = positionals.length > 0 ? positionals : ['--model', 'vae', '--wo
 const folder = mkdtempSync(join(tmpdir(), 'ringleader-watching-'))
 const rare = ['checkpoint', 'sample'].flatMap((what) => [`--${what}-every`, '1000000'])
 const run = ['--steps', '99999', '--inspect-every', '0', ...rare, '--http', '127.0.0.1:0', '--run-dir', folder]
-const child = spawn(process.execPath, [join(root, 'cli/ringleader.mjs'), 'train', ...run, ...training])
-let said = ''
-for (const stream of [child.stdout, child.stderr])
-  stream.on('data', (bytes) => {
-    said += bytes
-  })
+const child = start('train', ...run, ...training)
 for (const signal of ['SIGINT', 'SIGTERM'])
   process.once(signal, () => {
     child.kill('SIGKILL')
     process.exit(130)
   })
 try {
-  const base = await printed(/metrics at (http:\/\/[\d.:]+)\/metrics/)
-  await printed(/generation 1/)
+  const base = await printed(child, /metrics at (http:\/\/[\d.:]+)\/metrics/)
+  await printed(child, /generation 1/)
   await sleep(5000)
   /** @type {{ quiet: number, watched: number, quietMs: number, watchedMs: number }[]} */
   const pairs = []
@@ -62,15 +55,6 @@ try {
   await Promise.race([new Promise((resolve) => child.once('exit', resolve)), sleep(10_000)])
   child.kill('SIGKILL')
   rmSync(folder, { recursive: true, force: true })
-}
-
-async function printed(pattern) {
-  for (;;) {
-    const match = pattern.exec(said)
-    if (match) return match[1] ?? match[0]
-    if (child.exitCode !== null) throw new Error(said)
-    await sleep(50)
-  }
 }
 
 /** Steps in a second while something goes on, and what the coordinator computes in one: other programs do not change that much. */

@@ -83,9 +83,8 @@ export function gpuLibrary(): LibrarySet {
   try {
     return { kind: 'gpu', ...otherLibrary.parse(JSON.parse(readFileSync(path, 'utf8'))) }
   } catch (error) {
-    const told = messageOf(error)
     throw usage(
-      `${otherWheels}=${path} is no list of wheels (${told}); unset it, or write version, megabytes and wheels`,
+      `${otherWheels}=${path} is no list of wheels (${messageOf(error)}); unset it, or write version, megabytes and wheels`,
     )
   }
 }
