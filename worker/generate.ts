@@ -8,8 +8,9 @@ import { between, plane } from './latents.ts'
 import { makeModel } from './model/make-model.ts'
 import { restoreCheckpoint } from './step/checkpoint-files.ts'
 import { imagesOf, oneHot, rowsPerBlock } from './step/images.ts'
-import { ModelState, scratchBytesOf } from './step/model-state.ts'
+import { ModelState } from './step/model-state.ts'
 import { drawNoise } from './step/noise.ts'
+import { scratchBytesOf } from './step/state-room.ts'
 
 /** What to make images of. */
 export type Picture =

@@ -2,15 +2,14 @@ import { availableParallelism } from 'node:os'
 import { due, inspectionEvery } from '../shared/core/due.ts'
 import { RingleaderError } from '../shared/core/errors.ts'
 import type { Restore, StateIdentity, ToCoordinator, ToWorker } from '../shared/protocol/control.ts'
-import { runTag } from '../shared/protocol/frame.ts'
 import { CommitReport } from './commit-report.ts'
-import { HostReduction } from './host-reduction.ts'
+import { HostSide } from './host-side.ts'
 import type { Link } from './link.ts'
 import { type Gathering, gathering, gatherStages, pipelineGroup, waitForStore } from './pipeline/gather-stages.ts'
 import { encodeCheckpoint, type HeldState, restoreCheckpoint, weightsSha256 } from './step/checkpoint-files.ts'
 import type { Group, HostGroup } from './step/group.ts'
 import { initializeWeights } from './step/initial-weights.ts'
-import type { Votes } from './step/trainer.ts'
+import type { Votes } from './step/votes.ts'
 import type { GroupPlan } from './thread-messages.ts'
 import { Notes } from './trace/notes.ts'
 import type { Workshop } from './workshop.ts'
@@ -43,11 +42,9 @@ export class GroupRun {
   readonly #link: Link
   readonly #workshop: Workshop
   readonly #formed: Formed
-  readonly #plan: GroupPlan
   readonly #notes: Notes
   readonly #commits: CommitReport
-  /** Undefined: all ranks are not known to be on this host. */
-  #host: HostReduction | null | undefined
+  readonly #host: HostSide
   #wake: () => void = () => {}
   #started = false
   #saveWanted = false
@@ -58,9 +55,9 @@ export class GroupRun {
     this.#link = link
     this.#workshop = workshop
     this.#formed = formed
-    this.#plan = plan
     this.#notes = new Notes(workshop.clock, workshop.trace?.compute ?? null)
     this.#commits = new CommitReport(link, workshop.clock, formed)
+    this.#host = new HostSide(link, workshop, plan, this.#notes)
     workshop.trace?.begin(formed.generation)
     workshop.welcome.config.rollbacks = formed.rollbacks
   }
@@ -94,7 +91,7 @@ export class GroupRun {
       if (error instanceof RingleaderError && error.code === 'collective') throw new GroupOver(error.message)
       throw error
     } finally {
-      this.#host?.close()
+      this.#host.close()
     }
   }
 
@@ -173,7 +170,7 @@ export class GroupRun {
     const { rank, peers, deal, generation } = this.#formed
     const [spare, leads] = [availableParallelism() >= peers.length * (threads + 1), rank === 0]
     const alone = peers.length === 1 && !state.compression
-    let host: HostGroup | null = alone ? { ...solo, factors: trainer.takesFactors } : null
+    let host: HostGroup | null = alone ? { ...solo, factors: trainer.takesFactors, copies: null } : null
     const group: Omit<Group, 'host'> = {
       generation,
       rank,
@@ -190,13 +187,15 @@ export class GroupRun {
     while (step < schedule.totalSteps && !stop && !pause) {
       await this.#link.mayStep
       if (this.aborted !== null) throw new GroupOver(this.aborted)
-      const own = pipeline ? null : this.#openHost()
+      const copies = this.#host.copies(host)
+      const own = pipeline ? null : this.#host.reduction()
       const votes = {
         ...wishes(),
         checkpoint: this.#saveWanted,
         host: own !== null,
         spare,
         factors: trainer.takesFactors,
+        copies: copies !== null,
       }
       const at: { step: number; group: Group } = { step, group: { ...group, host } }
       trace?.step()
@@ -205,8 +204,9 @@ export class GroupRun {
         host ??= {
           allReduce: this.#notes.reducing((...bucket) => own.allReduce(...bucket)),
           gather: (...bucket) => own.gather(...bucket),
-          ...{ overlaps: result.spare, factors: result.factors },
+          ...{ overlaps: result.spare, factors: result.factors, copies: null },
         }
+      if (host && copies && result.copies && !host.copies) host = { ...host, copies }
       step = result.committed.step
       stop = result.stop
       pause = result.pause
@@ -230,19 +230,6 @@ export class GroupRun {
     else if (!paused) await (leads ? this.save() : this.#checkpoint(step, false))
     if (paused) return { kind: 'paused' }
     return { kind: 'finished', step, weightsSha256: weightsSha256(state), stopped: step < schedule.totalSteps }
-  }
-
-  #openHost(): HostReduction | null {
-    const files = this.#host === undefined ? this.#link.host(this.generation) : null
-    if (files) {
-      const { state, welcome, windows } = this.#workshop
-      const { kernel, memory, ownSumScratch: scratch } = state
-      this.#host = HostReduction.open({
-        ...{ run: runTag(welcome.runId), plan: this.#plan, files, windows },
-        ...{ kernel, memory, scratch, counters: this.#link.counters, segments: this.#notes.segments },
-      })
-    }
-    return this.#host ?? null
   }
 
   /** Tells the hash of the weights, for comparison; `send`: and the state itself, to be stored. */

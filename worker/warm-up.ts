@@ -8,12 +8,14 @@ import type { Backend } from './backend/backend.ts'
 import type { BackendName } from './backend/open-backend.ts'
 import { openSampleStore } from './data/sample-store.ts'
 import { hostWindows } from './host-reduction.ts'
+import { copyRoom } from './host-state.ts'
 import { makeModel } from './model/make-model.ts'
 import { stageWorkshop } from './pipeline/stage-workshop.ts'
 import { CheckpointSender } from './step/checkpoint-sender.ts'
 import { sharedThreads } from './step/crew.ts'
-import { ModelState, partsOf, scratchBytesOf } from './step/model-state.ts'
+import { ModelState } from './step/model-state.ts'
 import { openMates } from './step/open-mates.ts'
+import { partsOf, scratchBytesOf } from './step/state-room.ts'
 import { Trainer } from './step/trainer.ts'
 import { traceGarbageCollection } from './trace/garbage-collection.ts'
 import { SharedTrace } from './trace/trace.ts'
@@ -48,6 +50,7 @@ export function warmUpWith(backend: Backend, name: BackendName, threads: number)
     const trainer = new Trainer(config, model, state, backend, source, schedule, clock, trace?.compute, mates)
     const close = async () => mates?.crew.close()
     const windows = hostWindows(backend.mapping ?? null, state.arena)
-    return { ...common, state, windows, trainer, clock, pipeline: null, close }
+    const copies = copyRoom(state, trainer.sharedNetwork, backend.mapping ?? null)
+    return { ...common, state, windows, copies, trainer, clock, pipeline: null, close }
   }
 }

@@ -4,6 +4,7 @@ import type { Welcome } from '../shared/protocol/control.ts'
 import type { Backend } from './backend/backend.ts'
 import type { BlobClient } from './data/blob-client.ts'
 import type { HostWindows } from './host-reduction.ts'
+import type { CopyRoom } from './host-state.ts'
 import type { Link } from './link.ts'
 import type { StageSeat } from './pipeline/stage-workshop.ts'
 import type { CheckpointSender } from './step/checkpoint-sender.ts'
@@ -18,6 +19,8 @@ export interface Workshop {
   readonly state: ModelState
   /** Where the files of workers of one host may be mapped. */
   readonly windows: HostWindows | null
+  /** For what ranks of one host hold together. */
+  readonly copies: CopyRoom | null
   readonly schedule: Schedule
   readonly trainer: StepTaker
   readonly sender: CheckpointSender

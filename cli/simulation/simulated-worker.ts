@@ -9,8 +9,10 @@ import { Session } from '../../worker/session.ts'
 import { weightsSha256 } from '../../worker/step/checkpoint-files.ts'
 import { CheckpointSender } from '../../worker/step/checkpoint-sender.ts'
 import type { Group } from '../../worker/step/group.ts'
-import { ModelState, partsOf } from '../../worker/step/model-state.ts'
-import { type StepResult, Trainer, type Votes } from '../../worker/step/trainer.ts'
+import { ModelState } from '../../worker/step/model-state.ts'
+import { partsOf } from '../../worker/step/state-room.ts'
+import { type StepResult, Trainer } from '../../worker/step/trainer.ts'
+import type { Votes } from '../../worker/step/votes.ts'
 import { counter, type FromThread } from '../../worker/thread-messages.ts'
 import type { Workshop } from '../../worker/workshop.ts'
 import type { SimulatedNetwork } from './simulated-network.ts'
@@ -178,7 +180,7 @@ function makeWorkshop(
   })
   return {
     ...{ welcome, backend, state, schedule, trainer, sender, blobs },
-    ...{ clock: process.clock, threads: 1, trace: null, pipeline: null, windows: null },
+    ...{ clock: process.clock, threads: 1, trace: null, pipeline: null, windows: null, copies: null },
     close: () => Promise.resolve(),
   }
 }

@@ -7,9 +7,10 @@ import type { Sums } from './sums.ts'
 /**
  * Planes of the file between workers of one host: partial sums, results, two that are used by turns (exchange.ts), and, behind that of the mailboxes, what a
  * link is measured with, which nobody reads for what it says. Main threads have two of their own for their turns: they take over from the communication
- * thread in the middle of a generation, and a peer's may still be reading what that one's last turn was.
+ * thread in the middle of a generation, and a peer's may still be reading what that one's last turn was. Then, in the first rank's, what they hold together
+ * (worker/host-state.ts).
  */
-export const plane = { partial: 0, result: 1, turns: 2, probe: 5, mainTurns: 6 } as const
+export const plane = { partial: 0, result: 1, turns: 2, probe: 5, mainTurns: 6, state: 8 } as const
 
 /** Told of elements that are final: so many from the first on. */
 export type Settled = (first: number, count: number) => void

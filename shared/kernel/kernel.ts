@@ -2,6 +2,9 @@ import { existsSync, readFileSync } from 'node:fs'
 import { assert } from '../core/errors.ts'
 import { type RandomKey, seedWords } from '../core/random.ts'
 
+/** Bytes from weights and moments to where the new ones go; left out: in their place. */
+type Destination = number
+
 export interface AdamArguments {
   weights: number
   gradient: number
@@ -14,6 +17,7 @@ export interface AdamArguments {
   epsilon: number
   /** Number of this update, from 1. */
   step: number
+  to?: Destination
 }
 
 export interface RmspropArguments {
@@ -24,6 +28,7 @@ export interface RmspropArguments {
   rate: number
   alpha: number
   epsilon: number
+  to?: Destination
 }
 
 export interface SgdArguments {
@@ -33,6 +38,7 @@ export interface SgdArguments {
   count: number
   rate: number
   momentum: number
+  to?: Destination
 }
 
 /** Kernels over a shared wasm memory; places are byte offsets, counts are float32 elements. */
@@ -93,10 +99,23 @@ export function loadKernel(memory: WebAssembly.Memory): Kernel {
     adam(u) {
       const stepSize = u.rate / (1 - u.beta1 ** u.step)
       const inverseRoot = 1 / Math.sqrt(1 - u.beta2 ** u.step)
-      call('adam', u.weights, u.gradient, u.m, u.v, u.count, stepSize, inverseRoot, u.beta1, u.beta2, u.epsilon)
+      call(
+        'adam',
+        u.weights,
+        u.gradient,
+        u.m,
+        u.v,
+        u.count,
+        stepSize,
+        inverseRoot,
+        u.beta1,
+        u.beta2,
+        u.epsilon,
+        u.to ?? 0,
+      )
     },
-    rmsprop: (u) => void call('rmsprop', u.weights, u.gradient, u.v, u.count, u.rate, u.alpha, u.epsilon),
-    sgd: (u) => void call('sgd', u.weights, u.gradient, u.momentumBuffer, u.count, u.rate, u.momentum),
+    rmsprop: (u) => void call('rmsprop', u.weights, u.gradient, u.v, u.count, u.rate, u.alpha, u.epsilon, u.to ?? 0),
+    sgd: (u) => void call('sgd', u.weights, u.gradient, u.momentumBuffer, u.count, u.rate, u.momentum, u.to ?? 0),
     philoxU32: draw('philoxU32'),
     philoxUniform: draw('philoxUniform'),
     philoxNormal: draw('philoxNormal'),

@@ -34,12 +34,12 @@ export const gan = {
     },
     // One update of each, R1 (Mescheder et al. 2018), a moving average: docs/models.md
     'non-saturating': {
-      epochs: 8,
+      epochs: 16,
       latentSize: 100,
       discriminatorUpdates: 1,
-      r1: 1,
+      r1: 4,
       learningRates: { generator: 1.6e-3, discriminator: 1.6e-3 },
-      decayEpochs: 8,
+      decayEpochs: 16,
       decay: 'cosine',
       beta1: 0.5,
       averageDecay: 0.999,

@@ -8,10 +8,12 @@ import type { Backend } from '../../worker/backend/backend.ts'
 import { makeModel } from '../../worker/model/make-model.ts'
 import type { Group } from '../../worker/step/group.ts'
 import { initializeWeights } from '../../worker/step/initial-weights.ts'
-import { ModelState, partsOf } from '../../worker/step/model-state.ts'
+import { ModelState } from '../../worker/step/model-state.ts'
 import { openMates } from '../../worker/step/open-mates.ts'
+import { partsOf } from '../../worker/step/state-room.ts'
 import type { SampleSource } from '../../worker/step/step-inputs.ts'
-import { Trainer, type Votes } from '../../worker/step/trainer.ts'
+import { Trainer } from '../../worker/step/trainer.ts'
+import type { Votes } from '../../worker/step/votes.ts'
 
 /** Small random images, so that a step takes milliseconds. */
 export function tinySource(sampleCount: number, sampleBytes: number): SampleSource {
@@ -82,6 +84,7 @@ export const noVotes: Votes = {
   host: false,
   spare: false,
   factors: false,
+  copies: false,
 }
 
 /** Ranks of one process: a reduction is done when the last rank has come to it. */

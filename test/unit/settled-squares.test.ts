@@ -1,9 +1,10 @@
 import { describe, expect, it } from 'vitest'
 import { resolveConfig } from '../../shared/core/config.ts'
 import { makeModel } from '../../worker/model/make-model.ts'
-import { ModelState, partsOf, tail } from '../../worker/step/model-state.ts'
+import { ModelState, tail } from '../../worker/step/model-state.ts'
 import { SettledSquares } from '../../worker/step/settled-squares.ts'
 import { squaresOf, sumOfSquares } from '../../worker/step/slices.ts'
+import { partsOf } from '../../worker/step/state-room.ts'
 import { imageOf } from '../support/training.ts'
 
 describe('squares of floats that are final', () => {

@@ -7,22 +7,24 @@ interface Makers<T extends Tensor> {
   release(tensor: T): void
 }
 
-/** Tensors over the flat weights, renewed when the weights have changed, unless they share their memory. */
+/** Tensors over the flat weights, renewed when the weights have changed; those that share their memory, when they lie elsewhere. */
 export function boundTensors<T extends Tensor>(
   views: readonly ParameterView[],
   aliased: boolean,
   { make, renew, release }: Makers<T>,
 ): BoundParameters & { readonly tensors: ReadonlyMap<string, T> } {
   const tensors = new Map(views.map((view) => [view.name, make(view)]))
+  const memory = new Map(views.map(({ name, weights }) => [name, weights]))
   const byName = new Map(views.map((view) => [view.name, view]))
   return {
     tensors,
     aliased,
     refresh(names) {
-      if (aliased) return tensors
       for (const name of names) {
         const [view, tensor] = [byName.get(name), tensors.get(name)]
-        if (view && tensor) tensors.set(name, renew(tensor, view))
+        if (!view || !tensor || (aliased && memory.get(name) === view.weights)) continue
+        memory.set(name, view.weights)
+        tensors.set(name, renew(tensor, view))
       }
       return tensors
     },

@@ -14,7 +14,8 @@ import { type ModelState, tail } from '../step/model-state.ts'
 import { squaresOf, sumOfSquares } from '../step/slices.ts'
 import { type SampleSource, StepInputs } from '../step/step-inputs.ts'
 import { Stopwatch } from '../step/stopwatch.ts'
-import { phaseKinds, type StepResult, type Votes } from '../step/trainer.ts'
+import { phaseKinds, type StepResult } from '../step/trainer.ts'
+import { agreedOn, castVotes, type Votes } from '../step/votes.ts'
 import { noTrace, type Trace } from '../trace/trace.ts'
 import { Boundary } from './boundary.ts'
 import { stageSamples } from './stage-samples.ts'
@@ -98,7 +99,7 @@ export class PipelineTrainer {
     const phaseSeconds = watch.phaseSeconds()
     const ranks = group.worldSize
     return {
-      ...agreed(tails),
+      ...agreedOn(tails, group.worldSize),
       committed: {
         step: step + 1,
         time: clock.wallTime(),
@@ -169,9 +170,7 @@ export class PipelineTrainer {
     const { state } = this.#parts
     const values = state.floats(this.#tail, tail.floats)
     values.set(totals)
-    values[tail.stopVote] = votes.stop ? 1 : 0
-    values[tail.pauseVote] = votes.pause ? 1 : 0
-    values[tail.checkpointVote] = votes.checkpoint ? 1 : 0
+    castVotes(values, votes)
     values[tail.bubble] = this.#waited
     if (place.replica === 0)
       for (const [index, name] of this.#networks.entries()) {
@@ -181,14 +180,6 @@ export class PipelineTrainer {
       }
     await group.allReduce(step, wholeGroupBucket, [this.#tail], tail.floats, tail.floats)
     return values.slice()
-  }
-}
-
-function agreed(tails: Float32Array): Omit<StepResult, 'committed'> {
-  const any = (vote: number) => (tails[vote] ?? 0) > 0
-  return {
-    ...{ stop: any(tail.stopVote), pause: any(tail.pauseVote), checkpoint: any(tail.checkpointVote) },
-    ...{ host: false, spare: false, factors: false },
   }
 }
 

@@ -9,7 +9,8 @@ import type { BlobClient } from '../data/blob-client.ts'
 import { hostWindows } from '../host-reduction.ts'
 import type { Model } from '../model/model.ts'
 import type { CheckpointSender } from '../step/checkpoint-sender.ts'
-import { ModelState, partsOf, scratchBytesOf } from '../step/model-state.ts'
+import { ModelState } from '../step/model-state.ts'
+import { partsOf, scratchBytesOf } from '../step/state-room.ts'
 import type { SampleSource } from '../step/step-inputs.ts'
 import type { SharedTrace } from '../trace/trace.ts'
 import type { Workshop } from '../workshop.ts'
@@ -73,7 +74,7 @@ export function stageWorkshop(parts: StageWorkshopParts, number: number): Worksh
   const windows = hostWindows(backend.mapping ?? null, state.arena)
   const close = () => Promise.resolve()
   return {
-    ...{ welcome, backend, state, windows, schedule, trainer, ...kept, trace },
+    ...{ welcome, backend, state, windows, copies: null, schedule, trainer, ...kept, trace },
     clock: systemClock,
     pipeline,
     close,

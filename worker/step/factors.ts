@@ -110,7 +110,7 @@ export function updateByProduct(
 ): void {
   const { inputs, outputs, pieces, pieceRows, ...room } = placeOf(state, gradient.parameter).room
   const { first } = wideSlice(state, gradient)
-  const piece = pieces[number] ?? 0
+  const piece = pieces[number % pieces.length] ?? 0 // a rank that makes a part of all ranks' has rooms of its own
   const count = Math.ceil(inputs / pieceRows)
   const edge = (index: number) => Math.ceil((index * count) / threads)
   const own = Array.from({ length: edge(number + 1) - edge(number) }, (_, index) => {

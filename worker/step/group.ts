@@ -5,6 +5,15 @@ import type { Parcel } from '../pipeline/handover.ts'
 
 export type HostBucket = [...Parameters<Group['allReduce']>, settled?: Settled]
 
+/** Two copies of a network's weights and moments (worker/host-state.ts). */
+export interface StateCopies {
+  readonly network: string
+  /** Bytes from the state that counts to where the next one goes. */
+  readonly to: number
+  /** All parts of the next state are there: it counts. */
+  flip(): void
+}
+
 /** Reductions by the main thread itself, in the order of the calls; the same ones on all ranks. */
 export interface HostGroup {
   /** `settled`: told of floats of the bucket that are final, as soon as they are. */
@@ -18,6 +27,8 @@ export interface HostGroup {
   readonly overlaps: boolean
   /** Every rank can make wide gradients out of all ranks' factors (factors.ts). */
   readonly factors: boolean
+  /** Where the ranks hold weights and moments of a network together, so that each updates a part of them. */
+  readonly copies: StateCopies | null
 }
 
 /** The stages beside a rank of a pipeline (docs/pipeline.md). */

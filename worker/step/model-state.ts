@@ -1,17 +1,14 @@
-import { maximumNodes } from '../../shared/collective/lanes.ts'
 import {
   type CompressionOptions,
   type CompressionPlan,
   planCompression,
 } from '../../shared/compression/compression-plan.ts'
-import type { RunConfig } from '../../shared/core/config.ts'
 import { assert } from '../../shared/core/errors.ts'
 import { limits } from '../../shared/core/limits.ts'
 import { Arena, createSharedMemory, type Kernel, loadKernel } from '../../shared/kernel/kernel.ts'
 import { type ParameterSpec, parametersOf } from '../../shared/model/parameters.ts'
 import { averageOf, type ModelSpec } from '../../shared/model/spec.ts'
 import { turnsEach } from '../backend/backend.ts'
-import type { Model } from '../model/model.ts'
 import { blocksOf } from './blocks.ts'
 
 /** What lies in front of a network's gradient and is added up by the all-reduce too: its length, and positions in it. */
@@ -26,6 +23,7 @@ export const tail = {
   spareVote: 24,
   checkpointVote: 25,
   factorsVote: 26,
+  copiesVote: 30,
   /** Of a pipeline: sums of squares of up to two networks' gradients, and the part of the time that the ranks waited for neighbours. */
   squares: 27,
   bubble: 29,
@@ -67,13 +65,14 @@ export interface NetworkState {
   readonly name: string
   /** Elements of the flat regions, padding (always 0) included. */
   readonly count: number
+  /** Byte offsets; `place` moves them, and the views of the slots. */
   readonly weights: number
+  readonly moment1: number
+  readonly moment2: number
   /** Each with its tail in front of it; the first is what is reduced into and applied. */
   readonly gradients: readonly number[]
   /** Byte offset of the sums of squares of the gradient's blocks, float64 (slices.ts). */
   readonly squares: number
-  readonly moment1: number
-  readonly moment2: number
   /** The moving average of the weights; null where none is kept. */
   readonly average: number | null
   readonly backup: number
@@ -105,6 +104,9 @@ export class ModelState {
   /** Room for compressed gradients and for what they lose; null where they are not compressed. */
   compression: CompressionPlan | null = null
 
+  /** 16 floats that are always 0, for ranks that wait for each other by adding them up. */
+  readonly meeting: number
+
   /** Room for the factors of wide gradients, by parameter (factors.ts). */
   readonly factors = new Map<string, FactorRoom>()
 
@@ -128,6 +130,7 @@ export class ModelState {
     this.arena = new Arena(this.memory)
     const turns = spec.networks.reduce((sum, network) => sum + parametersOf(network).length * turnsEach, 0)
     this.turns = new Int32Array(this.memory.buffer, this.arena.allocate(turns * 4), turns)
+    this.meeting = this.arena.allocate(64)
     for (const [index, network] of spec.networks.entries()) {
       const count = sizes[index] ?? 0
       const region = (extra = 0) => this.arena.allocate((count + extra) * 4)
@@ -135,11 +138,11 @@ export class ModelState {
       const state: NetworkState = {
         name: network.name,
         count,
-        weights: region(),
         gradients: Array.from({ length: parts }, () => region(tail.floats) + tail.floats * 4),
         squares: this.arena.allocate(8 * blocksOf(count)),
+        weights: region(),
         moment1: region(),
-        moment2: region(),
+        moment2: region(), // behind the weights, in this order: `place`
         average: spec.averages.includes(network.name) ? region() : null,
         backup: this.arena.allocate(count * 16),
         counter,
@@ -234,6 +237,18 @@ export class ModelState {
     return new Uint8Array(this.memory.buffer, offset, count)
   }
 
+  /** Weights and moments of a network, one behind the other, lie there from now on. */
+  place(name: string, weights: number): void {
+    const network = this.network(name)
+    const [moment1, moment2] = [weights + network.count * 4, weights + network.count * 8]
+    for (const slot of this.slots.filter((other) => other.network === name)) {
+      const offset = slot.weights.byteOffset - network.weights
+      const view = (base: number) => this.floats(base + offset, slot.size)
+      Object.assign(slot, { weights: view(weights), moment1: view(moment1), moment2: view(moment2) })
+    }
+    Object.assign(network, { weights, moment1, moment2 })
+  }
+
   /** Weights in name order, as the checkpoint and the hash have them. */
   sortedSlots(): WeightSlot[] {
     return this.allSlots().sort((a, b) => (a.name < b.name ? -1 : 1))
@@ -265,23 +280,6 @@ export class ModelState {
 /** Regions of a network's state. */
 function heldRegions({ weights, moment1, moment2, average }: NetworkState): number[] {
   return [weights, moment1, moment2, ...(average === null ? [] : [average])]
-}
-
-/** Gradients that a rank with so many computing threads holds at once: with micro-batches each thread has one more, to add. */
-export function partsOf({ reproducible, lanes, accumulate }: RunConfig, threads: number): number {
-  if (reproducible) return maximumNodes(lanes)
-  return accumulate > 1 ? 2 * threads : threads
-}
-
-/** Room for the random draws of a step, and for the noise of as many images as are made at once. */
-export function scratchBytesOf({ spec, phases }: Model, batchSize: number): number {
-  const draws = phases(1, { step: 0, epochs: 0 }).flatMap((phase) => Object.values(phase.draws).map(({ size }) => size))
-  return Math.max(batchSize * Math.max(spec.latentSize, ...draws), 100 * spec.latentSize) * 4 + 65_536
-}
-
-/** Room that another thread needs for itself, in the memory of this state. */
-export function ownBytesOf(model: Model, batchSize: number, sampleBytes: number): number {
-  return scratchBytesOf(model, batchSize) + 2 * limits.sumScratchBytes + batchSize * sampleBytes * 5 + 4096
 }
 
 function sizeOf(parameter: ParameterSpec): number {

@@ -2,9 +2,10 @@ import type { RunConfig } from '../../shared/core/config.ts'
 import type { BackendName } from '../backend/open-backend.ts'
 import type { Model } from '../model/model.ts'
 import { Crew, sharedThreads } from './crew.ts'
-import { type ModelState, ownBytesOf } from './model-state.ts'
+import type { ModelState } from './model-state.ts'
 import type { Mates } from './rank-gradients.ts'
 import { SharedRows } from './shared-rows.ts'
+import { ownBytesOf } from './state-room.ts'
 
 export interface MatesOptions {
   readonly config: RunConfig

@@ -14,6 +14,7 @@ import { addPieces, addTails, sumOfSquares } from './slices.ts'
 import type { SampleSource } from './step-inputs.ts'
 import type { Stopwatch } from './stopwatch.ts'
 import { squaresPart, updatePart } from './update-part.ts'
+import { heldTogether, type UpdatePlace, updateTogether } from './update-together.ts'
 
 /** The other threads of a worker, and where they find the samples. */
 export interface Mates {
@@ -66,6 +67,10 @@ export class RankGradients {
   /** Its threads can write one gradient, by turns: one does, or two. */
   get joins(): boolean {
     return (this.#mates?.crew.size ?? 1) <= 2
+  }
+
+  get hasMates(): boolean {
+    return this.#mates !== null
   }
 
   /** As LaneGradients.compute, of the whole share. */
@@ -134,8 +139,16 @@ export class RankGradients {
     return squares
   }
 
-  async update(name: string, update: Update, wide: readonly WideGradient[]): Promise<void> {
+  async update(
+    name: string,
+    update: Update,
+    wide: readonly WideGradient[],
+    group: Group,
+    place: UpdatePlace,
+  ): Promise<void> {
     const command = { kind: 'update', update, wide: inOrder(wide) } as const
+    const together = wide.length > 0 ? heldTogether(group, name) : null
+    if (together) return updateTogether(this.#state, this.#backend, command, together, group, place)
     const crew = this.#crewFor(name)
     const own = (threads: number) => updatePart(this.#state, this.#backend, command, 0, threads)
     if (crew) await crew.run(command, () => own(crew.size))

@@ -1,5 +1,6 @@
 import type { Group } from './group.ts'
-import type { StepResult, Votes } from './trainer.ts'
+import type { StepResult } from './trainer.ts'
+import type { Votes } from './votes.ts'
 
 /** What a group needs of whoever takes its steps: of the whole model (trainer.ts), or of a stage of a pipeline (worker/pipeline). */
 export interface StepTaker {

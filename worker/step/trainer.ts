@@ -20,32 +20,12 @@ import { PhaseReduction } from './phase-reduction.ts'
 import { type Mates, RankGradients } from './rank-gradients.ts'
 import { type SampleSource, StepInputs } from './step-inputs.ts'
 import { type StepPhase, Stopwatch } from './stopwatch.ts'
+import type { UpdatePlace } from './update-together.ts'
+import { agreedOn, castVotes, type Votes } from './votes.ts'
 import { WeightWatch } from './weight-watch.ts'
 
-/** What a rank asks the others to do after this step. */
-export interface Votes {
-  readonly stop: boolean
-  readonly pause: boolean
-  readonly checkpoint: boolean
-  /** This end could reduce in its main thread: all ranks are on its host. */
-  readonly host: boolean
-  /** There is a core beside that of each rank. */
-  readonly spare: boolean
-  /** This rank can make its part of wide gradients out of all ranks' factors. */
-  readonly factors: boolean
-}
-
-export interface StepResult {
+export interface StepResult extends Votes {
   readonly committed: CommittedStep
-  /** True on every rank alike where any rank asked to stop. */
-  readonly stop: boolean
-  /** The same for a pause, and for a checkpoint. */
-  readonly pause: boolean
-  readonly checkpoint: boolean
-  /** True on every rank alike where all said so. */
-  readonly host: boolean
-  readonly spare: boolean
-  readonly factors: boolean
 }
 
 export const phaseKinds = {
@@ -118,7 +98,7 @@ export class Trainer {
       images: 0,
       bytes: 0,
     }
-    const agreed = { stop: false, pause: false, checkpoint: false, host: false, spare: false, factors: false }
+    let agreed = agreedOn(new Float32Array(tail.floats), group.worldSize)
     let skipped = false
     try {
       await this.#gradients.begin(phases, plan, group)
@@ -137,7 +117,7 @@ export class Trainer {
           (parameter) => reduction.ready(parameter),
           reduction.takeFactors,
         )
-        this.#vote(phase, votes)
+        castVotes(this.#state.tail(phase.updates[0] ?? '', 0), votes)
         report.bytes += await reduction.rest(parts)
         const tails = this.#state.tail(phase.updates[0] ?? '', 0)
         watch.lap('allReduce')
@@ -146,12 +126,7 @@ export class Trainer {
           report.batches.push([count, low, high, mixedLow, mixedHigh])
           report.images += count
         }
-        agreed.stop ||= (tails[tail.stopVote] ?? 0) > 0
-        agreed.pause ||= (tails[tail.pauseVote] ?? 0) > 0
-        agreed.checkpoint ||= (tails[tail.checkpointVote] ?? 0) > 0
-        agreed.host = tails[tail.hostVote] === group.worldSize
-        agreed.spare = tails[tail.spareVote] === group.worldSize
-        agreed.factors = tails[tail.factorsVote] === group.worldSize
+        agreed = agreedOn(tails, group.worldSize)
         const wide = (name: string) => reduction.factored.filter(({ network }) => network === name)
         const squares = await this.#gradients.squares(phase.updates, reduction.squared, wide)
         const norm = Math.sqrt([...squares.values()].reduce((sum, square) => sum + square, 0))
@@ -162,7 +137,7 @@ export class Trainer {
         this.#scalars(report.scalars, phase, tails, squares, norm)
         clipGradients(this.#config, this.#state, phase.updates, norm)
         if (index < phases.length - 1) for (const name of phase.updates) this.#backup(name, touched)
-        for (const name of phase.updates) await this.#update(name, step, wide(name))
+        for (const name of phase.updates) await this.#update(name, wide(name), group, { step, index, watch })
         watch.lap('optimizer')
       }
     } catch (error) {
@@ -212,6 +187,18 @@ export class Trainer {
     return able && plain && algorithm === 'auto' && this.#gradients.joins
   }
 
+  /**
+   * The network whose weights and moments ranks of a host may hold together: the last to be updated, and in the last phase alone, when the step
+   * cannot fail any more; with a gradient that is never written. Null: none, or other threads of this worker read them too.
+   */
+  get sharedNetwork(): string | null {
+    const phases = this.#model.phases(1, { step: 0, epochs: 0 })
+    const [name, ...others] = phases.flatMap(({ updates }) => updates).toReversed()
+    const wide = this.#state.slots.some((slot) => slot.network === name && this.#state.factors.has(slot.name))
+    const last = name !== undefined && !others.includes(name)
+    return this.takesFactors && wide && last && !this.#gradients.hasMates ? name : null
+  }
+
   /** The weights in the shared memory were replaced. */
   refresh(): void {
     this.#bound.refresh(this.#state.allSlots().map((slot) => slot.name))
@@ -233,16 +220,6 @@ export class Trainer {
     return range ? this.#inspection.figures(epoch, this.#inputs.ids(epoch, range)) : {}
   }
 
-  #vote(phase: Phase, votes: Votes): void {
-    const tails = this.#state.tail(phase.updates[0] ?? '', 0)
-    tails[tail.stopVote] = votes.stop ? 1 : 0
-    tails[tail.pauseVote] = votes.pause ? 1 : 0
-    tails[tail.checkpointVote] = votes.checkpoint ? 1 : 0
-    tails[tail.hostVote] = votes.host ? 1 : 0
-    tails[tail.spareVote] = votes.spare ? 1 : 0
-    tails[tail.factorsVote] = votes.factors ? 1 : 0
-  }
-
   #scalars(
     into: Record<string, number>,
     phase: Phase,
@@ -256,12 +233,12 @@ export class Trainer {
     into[`${phase.name}GradientNorm`] = norm
   }
 
-  async #update(name: string, step: number, wide: readonly WideGradient[]): Promise<void> {
-    const rate = learningRate(this.#config, name, step, this.#schedule.stepsPerEpoch)
+  async #update(name: string, wide: readonly WideGradient[], group: Group, place: UpdatePlace): Promise<void> {
+    const rate = learningRate(this.#config, name, place.step, this.#schedule.stepsPerEpoch)
     const network = this.#state.network(name)
     maskGradients(this.#config, this.#state, name)
-    await this.#gradients.update(name, nextUpdate(this.#config, network, rate), wide)
-    pruneNetwork(this.#config, this.#state, name, step, this.#schedule.totalSteps)
+    await this.#gradients.update(name, nextUpdate(this.#config, network, rate), wide, group, place)
+    pruneNetwork(this.#config, this.#state, name, place.step, this.#schedule.totalSteps)
     finishUpdate(this.#config, this.#state, network)
     this.#bound.refresh(this.#state.slots.filter((slot) => slot.network === name).map((slot) => slot.name))
   }

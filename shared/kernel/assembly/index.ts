@@ -99,9 +99,10 @@ function flushed(x: v128): v128 {
 /**
  * Adam (Kingma & Ba 2015, algorithm 1): m ← β₁ m + (1−β₁) g; v ← β₂ v + (1−β₂) g²;
  * w ← w − stepSize · m / (√v · inverseRoot + ε), stepSize = rate / (1−β₁ᵗ), inverseRoot = 1 / √(1−β₂ᵗ).
- * `count` is a multiple of 4. Both halves are gone through side by side: more of the memory's time is used.
+ * `count` is a multiple of 4. Both halves are gone through side by side: more of the memory's time is used. What is new goes `to` so many bytes behind
+ * what it comes from; with 0 in its place.
  */
-export function adam(weights: usize, gradient: usize, m: usize, v: usize, count: i32, stepSize: f32, inverseRoot: f32, beta1: f32, beta2: f32, epsilon: f32): void {
+export function adam(weights: usize, gradient: usize, m: usize, v: usize, count: i32, stepSize: f32, inverseRoot: f32, beta1: f32, beta2: f32, epsilon: f32, to: usize): void {
   const half = (count >> 3) << 2
   const step = <usize>half << 2
   const b1 = f32x4.splat(beta1)
@@ -113,25 +114,25 @@ export function adam(weights: usize, gradient: usize, m: usize, v: usize, count:
   const e = f32x4.splat(epsilon)
   for (let i = 0; i < half; i += 4) {
     const o = <usize>i << 2
-    adamAt(o, weights, gradient, m, v, size, root, b1, c1, b2, c2, e)
-    adamAt(o + step, weights, gradient, m, v, size, root, b1, c1, b2, c2, e)
+    adamAt(o, weights, gradient, m, v, size, root, b1, c1, b2, c2, e, to)
+    adamAt(o + step, weights, gradient, m, v, size, root, b1, c1, b2, c2, e, to)
   }
-  for (let i = 2 * half; i < count; i += 4) adamAt(<usize>i << 2, weights, gradient, m, v, size, root, b1, c1, b2, c2, e)
+  for (let i = 2 * half; i < count; i += 4) adamAt(<usize>i << 2, weights, gradient, m, v, size, root, b1, c1, b2, c2, e, to)
 }
 
 @inline
-function adamAt(o: usize, weights: usize, gradient: usize, m: usize, v: usize, size: v128, root: v128, b1: v128, c1: v128, b2: v128, c2: v128, e: v128): void {
+function adamAt(o: usize, weights: usize, gradient: usize, m: usize, v: usize, size: v128, root: v128, b1: v128, c1: v128, b2: v128, c2: v128, e: v128, to: usize): void {
   const g = v128.load(gradient + o)
   const mm = flushed(f32x4.add(f32x4.mul(b1, v128.load(m + o)), f32x4.mul(c1, g)))
   const vv = flushed(f32x4.add(f32x4.mul(b2, v128.load(v + o)), f32x4.mul(c2, f32x4.mul(g, g))))
-  v128.store(m + o, mm)
-  v128.store(v + o, vv)
+  v128.store(m + o + to, mm)
+  v128.store(v + o + to, vv)
   const denominator = f32x4.add(f32x4.mul(f32x4.sqrt(vv), root), e)
-  v128.store(weights + o, f32x4.sub(v128.load(weights + o), f32x4.div(f32x4.mul(size, mm), denominator)))
+  v128.store(weights + o + to, f32x4.sub(v128.load(weights + o), f32x4.div(f32x4.mul(size, mm), denominator)))
 }
 
 /** RMSprop (Tieleman & Hinton 2012, as PyTorch has it): v ← α v + (1−α) g²; w ← w − rate · g / (√v + ε). */
-export function rmsprop(weights: usize, gradient: usize, v: usize, count: i32, rate: f32, alpha: f32, epsilon: f32): void {
+export function rmsprop(weights: usize, gradient: usize, v: usize, count: i32, rate: f32, alpha: f32, epsilon: f32, to: usize): void {
   const a = f32x4.splat(alpha)
   const c = f32x4.splat(<f32>1 - alpha)
   const r = f32x4.splat(rate)
@@ -140,20 +141,20 @@ export function rmsprop(weights: usize, gradient: usize, v: usize, count: i32, r
     const o = <usize>i << 2
     const g = v128.load(gradient + o)
     const vv = flushed(f32x4.add(f32x4.mul(a, v128.load(v + o)), f32x4.mul(c, f32x4.mul(g, g))))
-    v128.store(v + o, vv)
-    v128.store(weights + o, f32x4.sub(v128.load(weights + o), f32x4.div(f32x4.mul(r, g), f32x4.add(f32x4.sqrt(vv), e))))
+    v128.store(v + o + to, vv)
+    v128.store(weights + o + to, f32x4.sub(v128.load(weights + o), f32x4.div(f32x4.mul(r, g), f32x4.add(f32x4.sqrt(vv), e))))
   }
 }
 
 /** SGD with momentum: b ← momentum · b + g; w ← w − rate · b. */
-export function sgd(weights: usize, gradient: usize, buffer: usize, count: i32, rate: f32, momentum: f32): void {
+export function sgd(weights: usize, gradient: usize, buffer: usize, count: i32, rate: f32, momentum: f32, to: usize): void {
   const r = f32x4.splat(rate)
   const k = f32x4.splat(momentum)
   for (let i = 0; i < count; i += 4) {
     const o = <usize>i << 2
     const b = flushed(f32x4.add(f32x4.mul(k, v128.load(buffer + o)), v128.load(gradient + o)))
-    v128.store(buffer + o, b)
-    v128.store(weights + o, f32x4.sub(v128.load(weights + o), f32x4.mul(r, b)))
+    v128.store(buffer + o + to, b)
+    v128.store(weights + o + to, f32x4.sub(v128.load(weights + o), f32x4.mul(r, b)))
   }
 }
 

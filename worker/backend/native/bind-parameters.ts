@@ -21,20 +21,38 @@ export function bindParameters(
   const aliased = views[0] !== undefined && isAliased(eager, views[0].weights)
   const make = (view: ParameterView) => tape.leaf(eager.float(view.weights, view.shape))
   const release = ({ value }: Traced<Handle>) => eager.release(value)
+  let renewed = false
   const renew = (tensor: Traced<Handle>, view: ParameterView) => {
+    renewed = true
     release(tensor)
     return make(view)
   }
   const bound = boundTensors(views, aliased, { make, renew, release })
-  const matrices = aliased ? joinedMatrices(eager, views, bound.tensors) : []
-  for (const { kernel, bias, matrix } of matrices) joined.set(kernel, { matrix, bias })
+  const join = () => {
+    const matrices = aliased ? joinedMatrices(eager, views, bound.tensors) : []
+    for (const { kernel, bias, matrix } of matrices) joined.set(kernel, { matrix, bias })
+    return matrices
+  }
+  const part = () => {
+    for (const { kernel, matrix } of matrices) {
+      joined.delete(kernel)
+      eager.release(matrix)
+    }
+  }
+  let matrices = join()
   return {
     ...bound,
-    dispose() {
-      for (const { kernel, matrix } of matrices) {
-        joined.delete(kernel)
-        eager.release(matrix)
+    refresh(names) {
+      bound.refresh(names)
+      if (aliased && renewed) {
+        part()
+        matrices = join()
+        renewed = false
       }
+      return bound.tensors
+    },
+    dispose() {
+      part()
       bound.dispose()
       memory.forget()
     },
