@@ -1,7 +1,6 @@
 import { plane } from '../shared/collective/reduction.ts'
-import type { HostFiles } from '../shared/protocol/file-lane.ts'
-import { decodeOffer } from '../shared/protocol/file-lane.ts'
-import { type FileMapping, FileWindows } from '../shared/transport/file-windows.ts'
+import { decodeOffer, type HostFiles } from '../shared/protocol/file-lane.ts'
+import { type FileMapping, FileWindows, pageBytes, upToPages } from '../shared/transport/file-windows.ts'
 import { OwnFile } from '../shared/transport/lane-file.ts'
 import type { MemoryRegion, ModelState } from './step/model-state.ts'
 
@@ -12,14 +11,13 @@ export interface CopyRoom {
   readonly region: MemoryRegion
 }
 
-const pageBytes = 4096
 /** What is left of a memory's 4 GiB for all else. */
 const spareBytes = 512 << 20
 
 /** Null: files cannot be mapped here, or the memory has no room for two more of this network's weights and moments. */
 export function copyRoom(state: ModelState, network: string | null, mapping: FileMapping | null): CopyRoom | null {
   if (network === null || !mapping) return null
-  const bytes = bothBytes(state, network) + pageBytes
+  const bytes = 2 * copyBytes(state, network) + 2 * pageBytes
   if (state.memory.buffer.byteLength + bytes + spareBytes > 2 ** 32) return null
   return { network, mapping, region: { offset: state.arena.allocate(bytes), bytes } }
 }
@@ -53,11 +51,10 @@ export class HostState {
     )
     const windows = new FileWindows(mapping, state.memory.buffer, region)
     const file = offer && OwnFile.again(offer, windows)
-    const whole = file?.window({ plane: plane.state, offset: 0 }, bothBytes(state, network))
-    if (file && whole) {
-      const first = whole.byteOffset
-      return new HostState(state, network, mapping, file, windows, [first, first + secondAt(state, network)])
-    }
+    const bytes = copyBytes(state, network)
+    const whole = file?.window({ plane: plane.state, offset: 0 }, 2 * bytes)
+    if (file && whole)
+      return new HostState(state, network, mapping, file, windows, [whole.byteOffset, whole.byteOffset + bytes])
     windows.close()
     file?.close()
     return null
@@ -110,23 +107,13 @@ export class HostState {
 
   /** Its pages go back to the system until the state comes home. */
   #releaseHome(): void {
-    const first = Math.ceil(this.#home / pageBytes) * pageBytes
+    const first = upToPages(this.#home)
     const end = Math.floor((this.#home + copyBytes(this.#state, this.network)) / pageBytes) * pageBytes
     if (end > first) this.#mapping.unmapFile(this.#state.bytes(first, end - first))
   }
 }
 
-/** Weights and two moments. */
+/** Weights and two moments: a multiple of 64, as their addresses are. */
 function copyBytes(state: ModelState, network: string): number {
   return 3 * state.network(network).count * 4
-}
-
-/** Where the second copy begins. */
-function secondAt(state: ModelState, network: string): number {
-  return Math.ceil(copyBytes(state, network) / pageBytes) * pageBytes
-}
-
-/** Whole pages. */
-function bothBytes(state: ModelState, network: string): number {
-  return Math.ceil((secondAt(state, network) + copyBytes(state, network)) / pageBytes) * pageBytes
 }

@@ -11,7 +11,8 @@ export interface FileMapping {
   unmapFile(target: Uint8Array): void
 }
 
-const pageBytes = 4096
+/** In whole ones of them are files mapped. */
+export const pageBytes = 4096
 
 /**
  * Parts of files that lie in a region of a shared wasm memory, so that kernels read what another process has written, and a copy is a
@@ -78,6 +79,6 @@ export function mappedPayload(bytes: Uint8Array): Payload {
   }
 }
 
-function upToPages(bytes: number): number {
+export function upToPages(bytes: number): number {
   return Math.ceil(bytes / pageBytes) * pageBytes
 }
