@@ -1,4 +1,4 @@
-import { appendFileSync, existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { appendFileSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { makeFolder, writeFileAtomic } from '../shared/core/atomic-file.ts'
@@ -59,6 +59,10 @@ function lastStepIn(path: string): number {
   return !torn && line ? (JSON.parse(line) as { step: number }).step : Number.POSITIVE_INFINITY
 }
 
+/** Folders of the grids of images. */
+const pictureFolders = { samples: 'samples', interpolation: 'interpolations' } as const
+type PictureKind = keyof typeof pictureFolders
+
 /** The files of one run. Only this class writes them, except for checkpoints. */
 export class RunFolder {
   readonly path: string
@@ -73,7 +77,7 @@ export class RunFolder {
   readonly #trace: TraceFile
   #traceIsFull = false
   readonly #onMetrics: ((line: object) => void)[] = []
-  readonly #onSamples: ((step: number, png: Uint8Array) => void)[] = []
+  readonly #onPicture: ((kind: PictureKind, step: number, png: Uint8Array) => void)[] = []
   readonly #onEvent: ((kind: string, fields: object) => void)[] = []
 
   private constructor(path: string, about: Omit<RunFile, 'config'>) {
@@ -89,7 +93,7 @@ export class RunFolder {
       throw usage(`${path} holds a run already; write --resume ${path} to go on with it, or another --run-dir`)
     const folder = new RunFolder(path, about)
     try {
-      makeFolder(join(path, 'samples'))
+      for (const name of Object.values(pictureFolders)) makeFolder(join(path, name))
       makeFolder(folder.checkpoints)
       folder.configure(config)
     } catch (error) {
@@ -165,14 +169,18 @@ export class RunFolder {
     this.#onMetrics.push(handler)
   }
 
-  samples(step: number, png: Uint8Array): void {
-    this.#try(() => writeFileAtomic(join(this.path, 'samples', `${stepName(step)}.png`), png))
-    for (const handler of this.#onSamples) handler(step, png)
+  picture(kind: PictureKind, step: number, png: Uint8Array): void {
+    const path = join(this.path, pictureFolders[kind])
+    this.#try(() => {
+      mkdirSync(path, { recursive: true }) // a run that was begun before there were interpolations
+      writeFileAtomic(join(path, `${stepName(step)}.png`), png)
+    })
+    for (const handler of this.#onPicture) handler(kind, step, png)
   }
 
-  /** Told of every sample grid. */
-  onSamples(handler: (step: number, png: Uint8Array) => void): void {
-    this.#onSamples.push(handler)
+  /** Told of every grid of images. */
+  onPicture(handler: (kind: PictureKind, step: number, png: Uint8Array) => void): void {
+    this.#onPicture.push(handler)
   }
 
   summary(summary: object): void {

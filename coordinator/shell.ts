@@ -204,7 +204,7 @@ export class Shell {
       case 'checkpointEnd':
         return this.#checkpoint(workerId, message, bytes)
       case 'samples':
-        return bytes ? storeSamples(this.#run, message.step, bytes) : undefined
+        return bytes ? storeSamples(this.#run, message, bytes) : undefined
       case 'trace':
         return this.#trace?.records(workerId, message, bytes) === false ? this.#record.metrics.malformed() : undefined
       default:

@@ -1,15 +1,14 @@
 import type { RunConfig } from '../shared/core/config.ts'
 import { usage } from '../shared/core/errors.ts'
 import type { ImageShape } from '../shared/core/image-grid.ts'
-import { randomStream } from '../shared/core/random.ts'
 import { labelClasses } from '../shared/model/spec.ts'
 import { type BackendName, openBackend } from './backend/open-backend.ts'
-import { between, plane } from './latents.ts'
+import { plane } from './latents.ts'
 import { makeModel } from './model/make-model.ts'
 import { restoreCheckpoint } from './step/checkpoint-files.ts'
-import { imagesOf, oneHot, rowsPerBlock } from './step/images.ts'
+import { classOf, fixedLatents, rowsPerBlock } from './step/fixed-latents.ts'
+import { imagesOf, oneHot } from './step/images.ts'
 import { ModelState } from './step/model-state.ts'
-import { drawNoise } from './step/noise.ts'
 import { scratchBytesOf } from './step/state-room.ts'
 
 /** What to make images of. */
@@ -37,9 +36,6 @@ export interface GenerateRequest {
   readonly threads: number
 }
 
-/** Images of a row of an interpolation. */
-export const interpolationSteps = 10
-
 /** Images [count, pixels] in 0…1; the same noise for the same seed. */
 export async function generateFromCheckpoint(request: GenerateRequest): Promise<Float32Array> {
   const { config, image, weights, picture, count, label, threads } = request
@@ -56,15 +52,15 @@ export async function generateFromCheckpoint(request: GenerateRequest): Promise<
   const bound = backend.bind(state.allSlots())
   const pixels = image.height * image.width * image.channels
   const images = new Float32Array(count * pixels)
-  const latents = picture.kind === 'reconstruction' ? [] : latentsOf(state, request, latentSize)
+  const latents = latentsOf()
   try {
     for (let start = 0; start < count; start += rowsPerBlock) {
       const rows = Math.min(rowsPerBlock, count - start)
-      const classes = Array.from({ length: rows }, (_, row) => label ?? classOf(picture, start + row))
+      const classes = Array.from({ length: rows }, (_, row) => label ?? classAt(start + row))
       const made =
         picture.kind === 'reconstruction'
           ? reconstructed(picture.images, start, rows, classes)
-          : drawn(start, rows, classes)
+          : imagesOf(model, backend, bound, latents.subarray(start * latentSize, (start + rows) * latentSize), classes)
       images.set(await made, start * pixels)
     }
     return images
@@ -72,10 +68,15 @@ export async function generateFromCheckpoint(request: GenerateRequest): Promise<
     bound.dispose()
   }
 
-  function drawn(start: number, rows: number, classes: readonly number[]): Promise<Float32Array> {
-    const block = new Float32Array(rows * latentSize)
-    for (let row = 0; row < rows; row++) block.set(latents[start + row] ?? [], row * latentSize)
-    return imagesOf(model, backend, bound, block, classes)
+  function latentsOf(): Float32Array {
+    if (picture.kind === 'reconstruction') return new Float32Array(0)
+    if (picture.kind === 'map') return plane(Math.sqrt(count))
+    return fixedLatents(state, model.spec, picture.kind, count, request.seed)
+  }
+
+  function classAt(index: number): number {
+    if (picture.kind === 'reconstruction') return picture.labels[index] ?? 0
+    return classOf(picture.kind === 'interpolation' ? picture.kind : 'samples', index)
   }
 
   function reconstructed(bytes: Uint8Array, start: number, rows: number, classes: readonly number[]) {
@@ -91,26 +92,4 @@ export async function generateFromCheckpoint(request: GenerateRequest): Promise<
       return tensor ?? ops.input(values, [rows, pixels])
     })
   }
-}
-
-function classOf(picture: Picture, index: number): number {
-  if (picture.kind === 'reconstruction') return picture.labels[index] ?? 0
-  return picture.kind === 'interpolation' ? Math.floor(index / interpolationSteps) % labelClasses : index % labelClasses
-}
-
-/** One latent vector for each image. */
-function latentsOf(state: ModelState, { config, picture, count, seed }: GenerateRequest, size: number): Float32Array[] {
-  const draw = (block: number): Float32Array[] => {
-    const key = { seed, stream: randomStream.fixedNoise, step: 0, lane: block }
-    drawNoise(state, config.noise, 0, rowsPerBlock, size, key)
-    const values = state.floats(state.scratch, rowsPerBlock * size).slice()
-    return Array.from({ length: rowsPerBlock }, (_, row) => values.subarray(row * size, (row + 1) * size))
-  }
-  if (picture.kind === 'map') return plane(Math.sqrt(count))
-  const wanted = picture.kind === 'interpolation' ? 2 * Math.ceil(count / interpolationSteps) : count
-  const drawn = Array.from({ length: Math.ceil(wanted / rowsPerBlock) }, (_, block) => draw(block)).flat()
-  if (picture.kind === 'samples') return drawn
-  const ends = Array.from({ length: wanted / 2 }, (_, row) => [drawn[2 * row], drawn[2 * row + 1]] as const)
-  const none = new Float32Array(size)
-  return ends.flatMap(([a = none, b = none]) => between(a, b, interpolationSteps, config.noise !== 'uniform'))
 }

@@ -258,10 +258,12 @@ export class GroupRun {
   #sendSamples(step: number, group: Group): Promise<void> {
     this.#commits.tell()
     return this.#notes.around('samples', { step: step - 1 }, async () => {
-      const images = await this.#workshop.trainer.samples(100, group)
-      if (!images) return
-      const bytes = new Uint8Array(images.buffer, images.byteOffset, images.byteLength)
-      this.#link.send({ kind: 'samples', step, count: 100 }, bytes)
+      for (const picture of ['interpolation', 'samples'] as const) {
+        const images = await this.#workshop.trainer.samples(picture, 100, group)
+        if (!images) continue
+        const bytes = new Uint8Array(images.buffer, images.byteOffset, images.byteLength)
+        this.#link.send({ kind: 'samples', picture, step, count: 100 }, bytes)
+      }
     })
   }
 

@@ -17,13 +17,13 @@ export function between(a: Float32Array, b: Float32Array, steps: number, onSpher
 }
 
 /**
- * A map of a latent plane: side × side vectors, rows from above, at equally likely coordinates of a normal distribution
+ * A map of a latent plane: side × side vectors of two, rows from above, at equally likely coordinates of a normal distribution
  * (Kingma & Welling 2014, figure 4).
  */
-export function plane(side: number): Float32Array[] {
+export function plane(side: number): Float32Array {
   const at = (index: number) => normalQuantile((index + 0.5) / side)
-  return Array.from({ length: side * side }, (_, index) =>
-    Float32Array.of(at(index % side), -at(Math.floor(index / side))),
+  return Float32Array.from({ length: 2 * side * side }, (_, index) =>
+    index % 2 === 0 ? at((index >> 1) % side) : -at(Math.floor((index >> 1) / side)),
   )
 }
 

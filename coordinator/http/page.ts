@@ -86,7 +86,7 @@ export class Page {
         response.writeHead(503, { 'content-type': 'text/plain' }).end('too many pages are open; close one\n')
       return true
     }
-    if (!/^samples\/step-\d{1,12}\.png$/.test(what)) return false
+    if (!/^(samples|interpolations)\/step-\d{1,12}\.png$/.test(what)) return false
     const picture = createReadStream(join(run.path, what))
     picture.once('open', () => response.writeHead(200, { 'content-type': 'image/png' }))
     picture.once('error', () => {

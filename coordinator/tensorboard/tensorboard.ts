@@ -36,7 +36,7 @@ export function openTensorboard({ config, folder, runId }: PreparedRun, step: nu
     const { step: at, time } = line as { step: number; time: string }
     add(at, scalars(valuesOf(line as Record<string, unknown>)), Date.parse(time))
   })
-  folder.onSamples((at, png) => add(at, [{ tag: 'samples', png }]))
+  folder.onPicture((kind, at, png) => add(at, [{ tag: kind, png }]))
   folder.onEvent((kind, fields) => {
     const { step: at, figures, folder: checkpoint } = fields as { step: number; [field: string]: unknown }
     if (kind === 'rewound') attempt((events) => void events.rewind(at))

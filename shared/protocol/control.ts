@@ -5,7 +5,7 @@ import { modelSpecSchema } from '../model/spec.ts'
 import { rankReportSchema, topologySchema } from './topology.ts'
 
 /** Peers of another version are refused at hello. */
-export const protocolVersion = 10
+export const protocolVersion = 11
 
 const natural = z.number().int().min(0)
 const hostAndPort = z.string().regex(/^(\[[0-9a-fA-F:.]{2,45}\]|[\w.-]{1,253}):\d{1,5}$/)
@@ -158,7 +158,12 @@ const toCoordinatorSchema = z.discriminatedUnion('kind', [
     offset: natural,
   }),
   z.object({ kind: z.literal('checkpointEnd'), step: natural }),
-  z.object({ kind: z.literal('samples'), step: natural, count: natural }),
+  z.object({
+    kind: z.literal('samples'),
+    picture: z.enum(['samples', 'interpolation']),
+    step: natural,
+    count: natural,
+  }),
   /** What a look at the samples and latent vectors gave after a step (docs/stability.md). */
   z.object({
     kind: z.literal('inspected'),

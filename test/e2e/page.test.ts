@@ -46,12 +46,14 @@ describe.skipIf(!hasChromium)('the page in a real Chromium', () => {
     await page.waitForSelector('.advice tbody tr', { timeout: 60_000 })
     expect(await page.textContent('.advice .basis')).toMatch(/only 2 workers seen/)
     expect(await page.textContent('.advice tbody tr')).toMatch(/^1here[\d,]+[\d,]+ to [\d,]+.*%$/)
-    const picture = page.locator('.samples img')
-    await vi.waitFor(
-      async () =>
-        expect(await picture.evaluate((image: { naturalWidth?: number }) => image.naturalWidth)).toBeGreaterThan(100),
-      { timeout: 60_000, interval: 200 },
-    )
+    for (const name of ['Generated images', 'Interpolations'])
+      await vi.waitFor(
+        async () => {
+          const picture = page.getByRole('img', { name })
+          expect(await picture.evaluate((image: { naturalWidth?: number }) => image.naturalWidth)).toBeGreaterThan(100)
+        },
+        { timeout: 60_000, interval: 200 },
+      )
     const [victim = 0] = childrenOf(train.child.pid, 'worker-process')
     process.kill(victim, 'SIGKILL')
     await page.waitForSelector('.incidents li', { timeout: 60_000 })

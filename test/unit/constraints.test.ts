@@ -3,6 +3,7 @@ import type { RunOptions } from '../../shared/core/config.ts'
 import type { Backend } from '../../worker/backend/backend.ts'
 import { openBackend } from '../../worker/backend/open-backend.ts'
 import { between, normalQuantile, plane } from '../../worker/latents.ts'
+import { classOf, fixedLatents } from '../../worker/step/fixed-latents.ts'
 import { drawNoise } from '../../worker/step/noise.ts'
 import { denseGan } from '../support/models.ts'
 import { alone, makeTrainer, noVotes, tinySource } from '../support/training.ts'
@@ -27,11 +28,28 @@ describe('latent vectors', () => {
     expect([...(between(a, a, 3, true)[1] ?? [])]).toEqual([2, 0])
   })
 
+  it('of an interpolation: rows of ten from one vector to the next, both of which are samples', () => {
+    const { state } = makeTrainer(backend, { model: 'vae' }, source)
+    const spec = { latentSize: 3, noise: 'normal' } as const
+    const all = (picture: 'samples' | 'interpolation', count: number) => {
+      const values = fixedLatents(state, spec, picture, count, 7)
+      return Array.from({ length: count }, (_, row) => [...values.subarray(3 * row, 3 * row + 3)])
+    }
+    const [samples, rows] = [all('samples', 6), all('interpolation', 25)]
+    expect(rows).toHaveLength(25)
+    const near = (a: readonly number[] = [], b: readonly number[] = []) =>
+      expect(Math.max(...a.map((value, index) => Math.abs(value - (b[index] ?? 0))))).toBeLessThan(1e-5)
+    for (const [at, sample] of [0, 9, 10, 19, 20].map((at, index) => [at, samples[index]] as const))
+      near(rows[at], sample)
+    expect(rows[4]).not.toEqual(rows[5])
+    expect([0, 9, 10, 99, 100].map((index) => classOf('interpolation', index))).toEqual([0, 0, 1, 9, 0])
+  })
+
   it('of a map lie at equally likely coordinates, the first row above', () => {
     const map = plane(4)
-    expect(map).toHaveLength(16)
-    expect(map[0]?.[1]).toBeCloseTo(1.1503, 2) // Φ⁻¹(7/8)
-    expect(map[0]?.[0]).toBeCloseTo(-1.1503, 2)
+    expect(map).toHaveLength(16 * 2)
+    expect([map[0], map[1]].map((value) => value?.toFixed(2))).toEqual(['-1.15', '1.15']) // Φ⁻¹(7/8)
+    expect([map[30], map[31]].map((value) => value?.toFixed(2))).toEqual(['1.15', '-1.15'])
     expect(normalQuantile(0.975)).toBeCloseTo(1.95996, 3)
   })
 

@@ -93,15 +93,22 @@ it('holds no other weights than those of its stage', () => {
   for (const own of names) expect(own.length).toBeGreaterThan(0)
 })
 
-it('makes the samples that one worker makes', async () => {
+it('makes the samples and interpolations that one worker makes', async () => {
   const options = { reproducible: true, lanes: 8, maxWorkers: 3 }
   const plain = await plainlyTrained(options)
   const { ranks } = await trained({ ...options, pipelineStages: 3 })
-  const samples = await Promise.all(ranks.map(({ trainer, group }) => trainer.samples(100, group)))
-  expect(samples.slice(0, 2)).toEqual([null, null])
-  expect(samples[2]?.map((value) => Math.round(value * 1e5))).toEqual(
-    (await plain.trainer.samples(100))?.map((value) => Math.round(value * 1e5)),
+  const rounded = (values: Float32Array | null | undefined) => values?.map((value) => Math.round(value * 1e5))
+  const pictures = ['interpolation', 'samples'] as const
+  const made = await Promise.all(
+    ranks.map(async ({ trainer, group }) => {
+      const own: (Float32Array | null)[] = []
+      for (const picture of pictures) own.push(await trainer.samples(picture, 100, group))
+      return own
+    }),
   )
+  expect(made.slice(0, 2).flat()).toEqual([null, null, null, null])
+  for (const [index, picture] of pictures.entries())
+    expect(rounded(made[2]?.[index])).toEqual(rounded(await plain.trainer.samples(picture, 100)))
 })
 
 it('goes back to the step before, bit for bit', async () => {

@@ -139,10 +139,10 @@ export class PipelineTrainer {
   }
 
   /** As Trainer.samples, by the stages of the first pipeline together; null on all of its ranks but the last. */
-  samples(count: number, group: Group): Promise<Float32Array | null> {
+  samples(picture: 'samples' | 'interpolation', count: number, group: Group): Promise<Float32Array | null> {
     const { pipeline, rank } = group
     assert(pipeline, 'a stage makes samples in a group of pipelines')
-    return stageSamples(this.#parts, pipeline, rank, count)
+    return stageSamples(this.#parts, pipeline, rank, picture, count)
   }
 
   /** Nobody holds the whole model to look at. */

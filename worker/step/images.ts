@@ -1,15 +1,11 @@
 import { RingleaderError } from '../../shared/core/errors.ts'
-import { randomStream } from '../../shared/core/random.ts'
 import { labelClasses } from '../../shared/model/spec.ts'
 import type { Backend, BoundParameters } from '../backend/backend.ts'
 import type { Model } from '../model/model.ts'
+import { classOf, fixedLatents, rowsPerBlock } from './fixed-latents.ts'
 import type { ModelState } from './model-state.ts'
-import { drawNoise } from './noise.ts'
 
-/** Images that are made at once. */
-export const rowsPerBlock = 100
-
-/** Images [count, pixels] in 0…1; the noise is a function of the seed alone. A conditional model goes through the classes. */
+/** Images [count, pixels] in 0…1; the latent vectors are a function of the seed alone. A conditional model goes through the classes. */
 export async function generateImages(
   model: Model,
   state: ModelState,
@@ -17,16 +13,16 @@ export async function generateImages(
   bound: BoundParameters,
   count: number,
   seed: number,
+  picture: 'samples' | 'interpolation' = 'samples',
 ): Promise<Float32Array> {
-  const { latentSize, noise: distribution } = model.spec
+  const { latentSize } = model.spec
+  const latents = fixedLatents(state, model.spec, picture, count, seed)
   const blocks: Float32Array[] = []
   for (let start = 0; start < count; start += rowsPerBlock) {
     const rows = Math.min(rowsPerBlock, count - start)
-    const lane = start / rowsPerBlock
-    drawNoise(state, distribution, 0, rows, latentSize, { seed, stream: randomStream.fixedNoise, step: 0, lane })
-    const noise = state.floats(state.scratch, rows * latentSize).slice()
-    const classes = Array.from({ length: rows }, (_, row) => (start + row) % labelClasses)
-    blocks.push(await imagesOf(model, backend, bound, noise, classes))
+    const classes = Array.from({ length: rows }, (_, row) => classOf(picture, start + row))
+    const block = latents.subarray(start * latentSize, (start + rows) * latentSize)
+    blocks.push(await imagesOf(model, backend, bound, block, classes))
   }
   const images = new Float32Array(blocks.reduce((sum, block) => sum + block.length, 0))
   let position = 0

@@ -11,7 +11,7 @@ export interface StepTaker {
   /** The weights in the shared memory were replaced. */
   refresh(): void
   /** Images [count, pixels] in 0…1 from noise that depends on the seed alone; null: this rank has none to show. */
-  samples(count: number, group: Group): Promise<Float32Array | null>
+  samples(picture: 'samples' | 'interpolation', count: number, group: Group): Promise<Float32Array | null>
   /** What the model makes after so many steps, in figures (docs/stability.md). */
   inspect(steps: number): Promise<Record<string, number>>
 }

@@ -204,12 +204,12 @@ export class Trainer {
     this.#bound.refresh(this.#state.allSlots().map((slot) => slot.name))
   }
 
-  /** Images [count, pixels] in 0…1 from noise that depends on the seed alone, so that grids compare; null: it makes none. */
-  async samples(count: number): Promise<Float32Array | null> {
+  /** Images [count, pixels] in 0…1 of latent vectors that depend on the seed alone, so that grids compare; null: it makes none. */
+  async samples(picture: 'samples' | 'interpolation', count: number): Promise<Float32Array | null> {
     if (!this.#model.generate) return null
     const { seed } = this.#config
     this.#bound.refresh(this.#state.averages.map(({ name }) => name))
-    return generateImages(this.#model, this.#state, this.#backend, this.#bound, count, seed)
+    return generateImages(this.#model, this.#state, this.#backend, this.#bound, count, seed, picture)
   }
 
   /** What the model makes after so many steps, in figures (docs/stability.md). */
