@@ -7,6 +7,7 @@ import type { ControlClient } from '../shared/transport/control-socket.ts'
 import type { Transport } from '../shared/transport/transport.ts'
 import { CoordinatorWatch, type WatchedCoordinator } from './coordinator-watch.ts'
 import { DataPlane } from './data-plane.ts'
+import { Flights } from './flights.ts'
 import type { WorkerMetrics, WorkerView } from './metrics/worker-metrics.ts'
 import type { ProcessLoad } from './process-load.ts'
 import { counter, type FromThread, type GroupPlan, type ToThread } from './thread-messages.ts'
@@ -40,6 +41,7 @@ export class Communicator {
   readonly #trace: TraceOutbox
   readonly #stopHeartbeat: (() => void)[] = []
   readonly #data: DataPlane
+  readonly #flights = new Flights()
   #hello: Hello | null = null
   #welcomed = false
   /** Times that this process has said hello. */
@@ -112,7 +114,12 @@ export class Communicator {
           const { step, bucket, count, exact } = message
           const offsets = message.offsets.map((offset) => offset / 4)
           this.#data.delays.begin(step, bucket)
-          return (await this.#data.groupOf(bucket).allReduce(step, bucket, offsets, count, exact)).bytes
+          this.#flights.begin(this.#parts.clock.now())
+          try {
+            return (await this.#data.groupOf(bucket).allReduce(step, bucket, offsets, count, exact)).bytes
+          } finally {
+            this.#flights.end(this.#parts.clock.now())
+          }
         })
       case 'settle':
         return this.#data.settle(message.outcome)
@@ -142,6 +149,7 @@ export class Communicator {
       step: counters[counter.step] ?? 0,
       tensors: counters[counter.tensors] ?? 0,
       unnotedSteps: this.#unnotedSteps,
+      earlyBytes: this.#data.earlyBytes,
       connected: !this.#watch.broken,
     }
   }
@@ -159,7 +167,7 @@ export class Communicator {
     if (message.kind !== 'committed') return this.#send(message, bytes)
     const commits = this.#withLoad(message)
     this.#unnoted.push(commits)
-    this.#parts.metrics?.metrics.committed(message.steps)
+    this.#parts.metrics?.metrics.committed(message.steps, this.#flights.take())
     this.#watch.unnoted(this.#unnotedSteps)
     this.#send(commits)
   }

@@ -141,6 +141,11 @@ export class DataPlane {
     return (this.group?.reduced ?? 0) + (this.#pipeline?.reduced ?? 0)
   }
 
+  /** Of frames that came before this rank has begun what they belong to. */
+  get earlyBytes(): number {
+    return (this.group?.earlyBytes ?? 0) + (this.#pipeline?.earlyBytes ?? 0)
+  }
+
   /** What becomes of that which compressed gradients have lost since the last time. */
   settle(outcome: ResidualOutcome): void {
     this.#compression?.settle(outcome)

@@ -75,13 +75,13 @@ export class AllReduceGroup {
   /** Reductions that this rank has begun, and those that are done: who waits for whom. */
   entered = 0
   reduced = 0
+  earlyBytes = 0
   readonly #options: AllReduceOptions
   readonly #sums: Sums
   readonly #compression: Compression | null
   readonly #window = new SendWindow(limits.hubWindowBytes)
   readonly #operations = new Map<string, Operation>()
   readonly #early = new Map<string, [FrameHeader, Payload][]>()
-  #earlyBytes = 0
   /** By where a bucket lies. */
   readonly #turns = new Map<number, number>()
   #aborted: Error | null = null
@@ -251,8 +251,8 @@ export class AllReduceGroup {
 
   /** A frame of a reduction that this rank has not begun. */
   #keep(key: string, header: FrameHeader, payload: Payload): void {
-    this.#earlyBytes += payload.heldBytes
-    if (this.#earlyBytes > limits.maxEarlyBytes) {
+    this.earlyBytes += payload.heldBytes
+    if (this.earlyBytes > limits.maxEarlyBytes) {
       this.abort(new Error(`rank ${header.sender} sent more than ${limits.maxEarlyBytes} bytes ahead`))
       return
     }
@@ -265,7 +265,7 @@ export class AllReduceGroup {
     const early = this.#early.get(operation.key) ?? []
     this.#early.delete(operation.key)
     for (const [header, payload] of early) {
-      this.#earlyBytes -= payload.heldBytes
+      this.earlyBytes -= payload.heldBytes
       if (!this.#aborted) this.#accept(operation, header, payload)
     }
   }

@@ -105,9 +105,9 @@ describe.each(cases)('%s', (_name, options) => {
   it('makes images in 0…1, the same for the same seed, and holds no tensor afterwards', async () => {
     const { trainer } = make()
     await trainer.step(0, alone, noVotes)
-    const one = await trainer.samples(12)
+    const one = await trainer.samples('samples', 12)
     const tensors = backend.tensorCount()
-    expect(await trainer.samples(12)).toEqual(one)
+    expect(await trainer.samples('samples', 12)).toEqual(one)
     expect(backend.tensorCount()).toBe(tensors)
     expect(one).toHaveLength(12 * 16)
     for (const value of one ?? []) expect(value >= -1e-6 && value <= 1 + 1e-6).toBe(true)

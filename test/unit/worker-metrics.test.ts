@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { discovered } from '../../coordinator/http/discovery.ts'
+import { Flights } from '../../worker/flights.ts'
 import { besideData, openMetricsServer } from '../../worker/metrics/metrics-server.ts'
 import { WorkerMetrics } from '../../worker/metrics/worker-metrics.ts'
 import { counter } from '../../worker/thread-messages.ts'
@@ -8,17 +9,48 @@ import { committedStep } from '../support/metrics.ts'
 describe("a worker's own metrics", () => {
   it('tell its steps, and how it stands when somebody asks', async () => {
     const metrics = new WorkerMetrics()
-    metrics.committed([committedStep(1), committedStep(2)])
+    metrics.committed([committedStep(1), committedStep(2)], 0)
     let rank = 1
-    metrics.watch(() => ({ generation: 3, rank, step: 2, tensors: 20, unnotedSteps: 5, connected: true }))
+    metrics.watch(() => ({
+      generation: 3,
+      rank,
+      step: 2,
+      tensors: 20,
+      unnotedSteps: 5,
+      earlyBytes: 64,
+      connected: true,
+    }))
     const text = await metrics.registry.metrics()
     expect(text).toContain('\nringleader_rank_steps_total 2\n')
     expect(text).toContain('\nringleader_rank_step_phase_seconds_count{phase="forward"} 2\n')
     expect(text).toContain('\nringleader_rank 1\n')
     expect(text).toContain('\nringleader_rank_unnoted_steps 5\n')
+    expect(text).toContain('\nringleader_rank_early_bytes 64\n')
     expect(text).toContain('\nringleader_rank_connected 1\n')
     rank = 0
     expect(await metrics.registry.metrics()).toContain('\nringleader_rank 0\n')
+  })
+
+  it('tell how long gradients travelled while it computed on', async () => {
+    const metrics = new WorkerMetrics()
+    const flights = new Flights()
+    const overlapped = async () =>
+      Number(/\nringleader_rank_allreduce_overlapped_seconds_total (\S+)/.exec(await metrics.registry.metrics())?.[1])
+    for (const [from, to] of [
+      [1000, 1400],
+      [5000, 5100],
+    ] as const) {
+      flights.begin(from)
+      flights.begin(from + 50) // two at the same time
+      flights.end(to - 20)
+      flights.end(to)
+    }
+    const waited = committedStep(1).allReduceSeconds
+    metrics.committed([committedStep(1)], flights.take())
+    expect(await overlapped()).toBeCloseTo(0.5 - waited)
+    flights.begin(6000) // not at its end yet
+    metrics.committed([committedStep(2)], flights.take())
+    expect(await overlapped()).toBeCloseTo(0.5 - waited)
   })
 
   it("tell what its GPU does, beyond the counters' turn-over", async () => {

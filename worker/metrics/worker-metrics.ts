@@ -13,6 +13,7 @@ export interface WorkerView {
   readonly tensors: number
   /** Commits that the coordinator has not noted yet. */
   readonly unnotedSteps: number
+  readonly earlyBytes: number
   readonly connected: boolean
 }
 
@@ -24,9 +25,10 @@ export class WorkerMetrics {
   readonly #phaseSeconds
   readonly #allReduceSeconds
   readonly #allReduceBytes
+  readonly #overlapped
   readonly #phases = new BoundedNames()
   #view: () => WorkerView = () => ({
-    ...{ generation: 0, rank: -1, step: 0, tensors: 0, unnotedSteps: 0, connected: false },
+    ...{ generation: 0, rank: -1, step: 0, tensors: 0, unnotedSteps: 0, earlyBytes: 0, connected: false },
   })
 
   constructor(counters: Int32Array = new Int32Array(counter.count)) {
@@ -47,6 +49,10 @@ export class WorkerMetrics {
       'ringleader_rank_allreduce_sent_bytes_total',
       'Bytes of gradients that this worker sent',
     )
+    this.#overlapped = registry.counter(
+      'ringleader_rank_allreduce_overlapped_seconds_total',
+      'Seconds in which gradients travelled while this worker computed on; 0 where its main thread reduces, which then has no time to spare',
+    )
     const told = (name: string, help: string, value: (view: WorkerView) => number) =>
       registry.gauge(name, help, [], (gauge) => gauge.set(value(this.#view())))
     told('ringleader_rank', 'Rank in the group; -1: in none yet', ({ rank }) => rank)
@@ -57,6 +63,11 @@ export class WorkerMetrics {
       'ringleader_rank_unnoted_steps',
       'Commits that the coordinator has not on its disk yet; a group that has very many of them waits',
       ({ unnotedSteps }) => unnotedSteps,
+    )
+    told(
+      'ringleader_rank_early_bytes',
+      'Frames that came before this worker was ready for them; the others are ahead of it',
+      ({ earlyBytes }) => earlyBytes,
     )
     told('ringleader_rank_connected', '1 while the coordinator is within reach, else 0', ({ connected }) =>
       connected ? 1 : 0,
@@ -73,7 +84,10 @@ export class WorkerMetrics {
     this.#view = view
   }
 
-  committed(steps: readonly CommittedStep[]): void {
+  /** `travelled`: seconds in which gradients of these steps were on their way. */
+  committed(steps: readonly CommittedStep[], travelled: number): void {
+    const waited = steps.reduce((sum, { allReduceSeconds }) => sum + allReduceSeconds, 0)
+    this.#overlapped.inc(Math.max(0, travelled - waited))
     for (const { seconds, phaseSeconds, allReduceSeconds, allReduceBytes } of steps) {
       this.#steps.inc()
       this.#seconds.observe(seconds)

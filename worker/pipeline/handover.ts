@@ -40,7 +40,7 @@ export class Handover {
   readonly #fail: (reason: string) => void
   readonly #expected = new Map<string, Expected>()
   readonly #early = new Map<string, [FrameHeader, Payload][]>()
-  #earlyBytes = 0
+  earlyBytes = 0
   #aborted: Error | null = null
 
   /** `fail`: ends the generation. */
@@ -71,7 +71,7 @@ export class Handover {
       const early = this.#early.get(key) ?? []
       this.#early.delete(key)
       for (const [header, payload] of early) {
-        this.#earlyBytes -= payload.heldBytes
+        this.earlyBytes -= payload.heldBytes
         this.receive(header, payload)
       }
     })
@@ -104,8 +104,8 @@ export class Handover {
   }
 
   #keep(key: string, header: FrameHeader, payload: Payload): void {
-    this.#earlyBytes += payload.heldBytes
-    if (this.#earlyBytes > limits.maxEarlyBytes)
+    this.earlyBytes += payload.heldBytes
+    if (this.earlyBytes > limits.maxEarlyBytes)
       return this.#fail(`rank ${header.sender} sent more than ${limits.maxEarlyBytes} bytes ahead`)
     this.#early.set(key, [...(this.#early.get(key) ?? []), [header, payload]])
   }

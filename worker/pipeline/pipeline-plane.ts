@@ -56,6 +56,10 @@ export class PipelinePlane {
     this.handover = new Handover(wasm, send, fail)
   }
 
+  get earlyBytes(): number {
+    return this.stage.earlyBytes + this.handover.earlyBytes
+  }
+
   get entered(): number {
     return this.stage.entered + this.handover.entered
   }

@@ -111,6 +111,15 @@ const workers: Dashboard = {
       ),
     ),
     chart(
+      'Overlap',
+      'Part of the all-reduce that was hidden behind computation; none where main threads reduce',
+      'percentunit',
+      line(
+        '{{worker}}',
+        `${rate('ringleader_rank_allreduce_overlapped_seconds_total')} / (${rate('ringleader_rank_allreduce_overlapped_seconds_total')} + ${rate('ringleader_rank_allreduce_seconds_total')})`,
+      ),
+    ),
+    chart(
       'Backward pass',
       'Mean seconds a step of each worker',
       's',
@@ -126,6 +135,12 @@ const workers: Dashboard = {
       line('{{worker}}', rate('ringleader_rank_allreduce_sent_bytes_total')),
     ),
     chart('Steps', 'Steps a second of each worker', 'ops', line('{{worker}}', rate('ringleader_rank_steps_total'))),
+    chart(
+      'Early frames',
+      'Bytes that came before a worker was ready for them; the others are ahead of it',
+      'bytes',
+      line('{{worker}}', of('ringleader_rank_early_bytes')),
+    ),
     chart(
       'Unnoted steps',
       'Commits that the coordinator has not on its disk yet',
