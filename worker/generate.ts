@@ -33,6 +33,8 @@ export interface GenerateRequest {
   /** Class to make, of a conditional model; null: one after the other. */
   readonly label: number | null
   readonly backend: BackendName
+  /** As openBackend takes it. */
+  readonly device: string | null
   readonly threads: number
 }
 
@@ -48,7 +50,7 @@ export async function generateFromCheckpoint(request: GenerateRequest): Promise<
     throw usage(`--reconstruct needs a VAE; model ${name} cannot find what an image is made of`)
   const state = new ModelState(model.spec, scratchBytesOf(model, 1))
   restoreCheckpoint(state, weights, null, {})
-  const backend = await openBackend(request.backend, threads)
+  const backend = await openBackend(request.backend, threads, request.device)
   const bound = backend.bind(state.allSlots())
   const pixels = image.height * image.width * image.channels
   const images = new Float32Array(count * pixels)

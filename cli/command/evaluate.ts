@@ -1,7 +1,7 @@
 import { exitCode } from '../../shared/core/errors.ts'
 import { limits } from '../../shared/core/limits.ts'
 import { describeEvaluation } from '../describe-evaluation.ts'
-import { backendFlag, checkedBackend } from '../device.ts'
+import { backendFlag, checkedEngine, deviceFlag } from '../device.ts'
 import { evaluateFolder } from '../evaluate-folder.ts'
 import { prepareNative, threadsPerWorker } from '../native-setup.ts'
 import type { Command } from '../parse.ts'
@@ -25,6 +25,7 @@ export const evaluateCommand: Command = {
     },
     'importance-samples': { type: 'number', describe: 'samples of z for the IWAE bound of a VAE', default: 50 },
     backend: backendFlag,
+    device: deviceFlag,
     threads: { ...threadsFlag, describe: 'threads of TensorFlow (default: the cores)' },
     json: { ...jsonFlag, describe: 'print one JSON object on stdout' },
   },
@@ -33,13 +34,13 @@ export const evaluateCommand: Command = {
     const count = wholeNumber('samples', parsed.samples, limits.minEvaluationSamples, limits.maxEvaluationSamples)
     const seed = wholeNumber('seed', parsed.seed, 0, Number.MAX_SAFE_INTEGER)
     const importanceSamples = wholeNumber('importance-samples', parsed.importanceSamples, 1, 5000)
-    const backend = checkedBackend(parsed.backend)
+    const { backend, device } = checkedEngine(parsed.backend, parsed.device)
     const threads = parsed.threads === undefined ? threadsPerWorker(1) : checkedThreads(parsed.threads, 1)
     const folder = String(parsed.checkpoint)
     if (backend === 'auto' || backend === 'tensorflow') await prepareNative(false)
     const evaluated = await evaluateFolder({
       ...{ checkpoint: folder, dataset: text(parsed.dataset), dataDir: text(parsed.dataDir), samples: count, seed },
-      ...{ importanceSamples, classifier: text(parsed.classifier), backend, threads },
+      ...{ importanceSamples, classifier: text(parsed.classifier), backend, device, threads },
     })
     process.stdout.write(parsed.json === true ? `${JSON.stringify(evaluated)}\n` : describeEvaluation(evaluated))
     return exitCode.ok

@@ -8,7 +8,7 @@ import { openDataset } from '../../shared/dataset/open-dataset.ts'
 import { labelClasses } from '../../shared/model/spec.ts'
 import { generateFromCheckpoint, type Picture } from '../../worker/generate.ts'
 import { interpolationSteps } from '../../worker/step/fixed-latents.ts'
-import { backendFlag, checkedBackend } from '../device.ts'
+import { backendFlag, checkedEngine, deviceFlag } from '../device.ts'
 import { prepareNative, threadsPerWorker } from '../native-setup.ts'
 import type { Command } from '../parse.ts'
 import { wholeNumber } from '../values.ts'
@@ -43,6 +43,7 @@ export const generateCommand: Command = {
     },
     'data-dir': { type: 'string', describe: 'with --reconstruct: folder of the data set' },
     backend: backendFlag,
+    device: deviceFlag,
   },
   async run(parsed) {
     const out = String(parsed.out)
@@ -53,13 +54,14 @@ export const generateCommand: Command = {
     const kind = kindOf(parsed)
     if (kind === 'map' && !Number.isInteger(Math.sqrt(count)))
       throw usage(`--count ${count}: a map is a square; write 100 or 400, say`)
-    const backend = checkedBackend(parsed.backend)
+    const { backend, device } = checkedEngine(parsed.backend, parsed.device)
     const { manifest, weights } = readCheckpoint(String(parsed.checkpoint))
     const { config, image } = manifest
     const dataDir = typeof parsed.dataDir === 'string' ? parsed.dataDir : undefined
     const picture = kind === 'reconstruction' ? testImages(config, dataDir, image, count) : { kind }
     if (backend === 'auto' || backend === 'tensorflow') await prepareNative(false)
-    const request = { config, image, weights, picture, count, seed, label, backend, threads: threadsPerWorker(1) }
+    const engine = { backend, device, threads: threadsPerWorker(1) }
+    const request = { config, image, weights, picture, count, seed, label, ...engine }
     const images = await generateFromCheckpoint(request)
     write(out, encode(out, picture, images, image))
     const sounds = config.dataset === 'audio' ? writeSounds(out, images, image, seed, write) : ''

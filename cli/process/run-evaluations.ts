@@ -44,7 +44,7 @@ export function evaluationRequest(
   dataDir: string | null,
 ): Omit<FolderRequest, 'checkpoint'> {
   const asked = { dataset, dataDir, samples: evaluateSamples, seed, importanceSamples }
-  return { ...asked, classifier: null, backend: 'auto', threads: 1 }
+  return { ...asked, classifier: null, backend: 'auto', device: null, threads: 1 }
 }
 
 /** All figures that are one number. */

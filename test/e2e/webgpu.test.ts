@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { findNative } from '../../worker/backend/native/native-cache.ts'
@@ -61,6 +61,25 @@ describe.skipIf(!gpu || !native)('on a GPU', () => {
     const events = readLines(join(folder, 'events.jsonl'))
     expect(events.filter(({ kind }) => kind === 'backends')).toHaveLength(1)
     expect(events.some(({ kind }) => kind === 'diverged')).toBe(false)
+  })
+
+  it('the images of a checkpoint are those that the CPU makes', async () => {
+    const folder = join(temporaryFolder(), 'run')
+    const train = ['--model', 'vae', '--workers', '1', '--steps', '2', '--backend', 'tensorflow', '--run-dir', folder]
+    expect((await ringleader('train', ...train)).code).toBe(0)
+    const images = async (...where: string[]) => {
+      const out = join(folder, 'images.npy')
+      const checkpoint = join(folder, 'checkpoints/step-00000002')
+      const { code, stderr } = await ringleader(
+        ...['generate', '--checkpoint', checkpoint, '--count', '12', '--out', out],
+        ...where,
+      )
+      expect(code, stderr).toBe(0)
+      return new Float32Array(Uint8Array.from(readFileSync(out).subarray(-12 * 784 * 4)).buffer)
+    }
+    const [made, expected] = [await images('--device', 'webgpu'), await images('--device', 'cpu')]
+    expect(expected.some((value) => value > 0.1)).toBe(true)
+    for (const [index, value] of expected.entries()) expect(Math.abs(value - (made[index] ?? 9))).toBeLessThan(1e-4)
   })
 
   it('devices are listed, and dealt to the workers of train in turns', async () => {

@@ -67,7 +67,7 @@ async function runOf(options: RunOptions, network: string, dead: readonly number
 function images(checkpoint: string) {
   const { manifest, weights } = readCheckpoint(checkpoint)
   const request = { config: manifest.config, image, weights, picture: { kind: 'samples' } as const, count: 20, seed: 1 }
-  return generateFromCheckpoint({ ...request, label: null, backend: 'auto', threads: 1 })
+  return generateFromCheckpoint({ ...request, label: null, backend: 'auto', device: null, threads: 1 })
 }
 
 describe.each([

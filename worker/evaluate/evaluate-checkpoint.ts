@@ -30,6 +30,8 @@ export interface EvaluationRequest {
   /** Weights of a trained classifier; null: the program's own. */
   readonly classifier: string | null
   readonly backend: BackendName
+  /** As openBackend takes it. */
+  readonly device: string | null
   readonly threads: number
 }
 
@@ -54,7 +56,7 @@ export async function evaluateCheckpoint(request: EvaluationRequest): Promise<Ev
   const seen = channelLabels ? { ...dataset, channels: 1 } : dataset
   const network = own ? networkOf(model.spec, 'classifier') : classifierNetwork(seen)
   const classifierWeights = own ? weights : readClassifier(request.classifier ?? ownClassifier)
-  const backend = await openBackend(request.backend, request.threads)
+  const backend = await openBackend(request.backend, request.threads, request.device)
   const single = openClassifier(backend, network, classifierWeights)
   const classifier = channelLabels ? channelClassifier(single, dataset.channels) : single
   const bound = backend.bind(state.allSlots())
