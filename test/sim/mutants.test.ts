@@ -19,7 +19,8 @@ const mutants = [
     file: 'shared/collective/all-reduce.js',
     from: 'header.run !== run || header.generation !== generation',
     to: 'header.run !== run',
-    kinds: 'drop',
+    kinds: 'delay,partition',
+    faults: 24, // a frame has to be late by a whole generation
   },
   {
     name: 'commits before the check',
@@ -64,7 +65,7 @@ describe('the simulator finds a program that', () => {
     expect(code).toBe(0)
   })
 
-  it.each(mutants)('$name', async ({ file, from, to, kinds }) => {
+  it.each(mutants)('$name', async ({ file, from, to, kinds, ...more }) => {
     const folder = temporaryFolder()
     cpSync(join(root, 'dist'), join(folder, 'dist'), { recursive: true })
     cpSync(join(root, 'package.json'), join(folder, 'package.json'))
@@ -73,7 +74,8 @@ describe('the simulator finds a program that', () => {
     const text = readFileSync(path, 'utf8')
     expect(text.split(from), `${file} has the place to break once`).toHaveLength(2)
     writeFileSync(path, text.replace(from, to))
-    const args = ['chaos', '--simulate', '--json', '--seed', '1', '--runs', '40', '--faults', '8', '--kinds', kinds]
+    const faults = String('faults' in more ? more.faults : 8)
+    const args = ['chaos', '--simulate', '--json', '--seed', '1', '--runs', '40', '--faults', faults, '--kinds', kinds]
     const violations = await violationsOf(join(folder, 'dist/cli/main.js'), args)
     expect(violations).not.toEqual([])
   })
