@@ -1,9 +1,10 @@
-import { appendFileSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { appendFileSync, existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { makeFolder, writeFileAtomic } from '../shared/core/atomic-file.ts'
 import { type RunConfig, storedConfigSchema, usage } from '../shared/core/config.ts'
 import { exitCode, messageOf, RingleaderError } from '../shared/core/errors.ts'
+import type { GridKind } from '../shared/core/grid-kind.ts'
 import { lastLine } from '../shared/core/json-lines.ts'
 import { limits } from '../shared/core/limits.ts'
 import { stepName } from './checkpoint/checkpoint-store.ts'
@@ -60,8 +61,7 @@ function lastStepIn(path: string): number {
 }
 
 /** Folders of the grids of images. */
-const pictureFolders = { samples: 'samples', interpolation: 'interpolations' } as const
-type PictureKind = keyof typeof pictureFolders
+const gridFolders: Readonly<Record<GridKind, string>> = { samples: 'samples', interpolation: 'interpolations' }
 
 /** The files of one run. Only this class writes them, except for checkpoints. */
 export class RunFolder {
@@ -77,7 +77,7 @@ export class RunFolder {
   readonly #trace: TraceFile
   #traceIsFull = false
   readonly #onMetrics: ((line: object) => void)[] = []
-  readonly #onPicture: ((kind: PictureKind, step: number, png: Uint8Array) => void)[] = []
+  readonly #onPicture: ((kind: GridKind, step: number, png: Uint8Array) => void)[] = []
   readonly #onEvent: ((kind: string, fields: object) => void)[] = []
 
   private constructor(path: string, about: Omit<RunFile, 'config'>) {
@@ -93,7 +93,7 @@ export class RunFolder {
       throw usage(`${path} holds a run already; write --resume ${path} to go on with it, or another --run-dir`)
     const folder = new RunFolder(path, about)
     try {
-      for (const name of Object.values(pictureFolders)) makeFolder(join(path, name))
+      for (const name of Object.values(gridFolders)) makeFolder(join(path, name))
       makeFolder(folder.checkpoints)
       folder.configure(config)
     } catch (error) {
@@ -169,17 +169,17 @@ export class RunFolder {
     this.#onMetrics.push(handler)
   }
 
-  picture(kind: PictureKind, step: number, png: Uint8Array): void {
-    const path = join(this.path, pictureFolders[kind])
+  picture(kind: GridKind, step: number, png: Uint8Array): void {
+    const path = join(this.path, gridFolders[kind])
     this.#try(() => {
-      mkdirSync(path, { recursive: true }) // a run that was begun before there were interpolations
+      makeFolder(path) // a run that was begun before there were interpolations
       writeFileAtomic(join(path, `${stepName(step)}.png`), png)
     })
     for (const handler of this.#onPicture) handler(kind, step, png)
   }
 
   /** Told of every grid of images. */
-  onPicture(handler: (kind: PictureKind, step: number, png: Uint8Array) => void): void {
+  onPicture(handler: (kind: GridKind, step: number, png: Uint8Array) => void): void {
     this.#onPicture.push(handler)
   }
 

@@ -1,6 +1,7 @@
 import { Packr } from 'msgpackr'
 import { z } from 'zod'
 import { runConfigSchema } from '../core/config.ts'
+import { gridKinds } from '../core/grid-kind.ts'
 import { modelSpecSchema } from '../model/spec.ts'
 import { rankReportSchema, topologySchema } from './topology.ts'
 
@@ -160,7 +161,7 @@ const toCoordinatorSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('checkpointEnd'), step: natural }),
   z.object({
     kind: z.literal('samples'),
-    picture: z.enum(['samples', 'interpolation']),
+    picture: z.enum(gridKinds),
     step: natural,
     count: natural,
   }),

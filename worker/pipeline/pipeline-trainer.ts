@@ -1,6 +1,7 @@
 import type { Clock } from '../../shared/core/clock.ts'
 import type { RunConfig } from '../../shared/core/config.ts'
 import { assert } from '../../shared/core/errors.ts'
+import type { GridKind } from '../../shared/core/grid-kind.ts'
 import type { Schedule, StepPlan } from '../../shared/core/schedule.ts'
 import type { ModelSpec } from '../../shared/model/spec.ts'
 import type { Stage } from '../../shared/pipeline/stages.ts'
@@ -139,7 +140,7 @@ export class PipelineTrainer {
   }
 
   /** As Trainer.samples, by the stages of the first pipeline together; null on all of its ranks but the last. */
-  samples(picture: 'samples' | 'interpolation', count: number, group: Group): Promise<Float32Array | null> {
+  samples(picture: GridKind, count: number, group: Group): Promise<Float32Array | null> {
     const { pipeline, rank } = group
     assert(pipeline, 'a stage makes samples in a group of pipelines')
     return stageSamples(this.#parts, pipeline, rank, picture, count)

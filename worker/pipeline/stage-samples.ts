@@ -1,3 +1,4 @@
+import type { GridKind } from '../../shared/core/grid-kind.ts'
 import { labelClasses, type ModelSpec } from '../../shared/model/spec.ts'
 import { classOf, fixedLatents } from '../step/fixed-latents.ts'
 import type { PipelineGroup } from '../step/group.ts'
@@ -16,7 +17,7 @@ export async function stageSamples(
   parts: StageStepParts & { readonly spec: ModelSpec },
   group: PipelineGroup,
   rank: number,
-  picture: 'samples' | 'interpolation',
+  picture: GridKind,
   count: number,
 ): Promise<Float32Array | null> {
   const { config, spec, stage, state, backend, bound, boundary } = parts

@@ -1,3 +1,4 @@
+import type { GridKind } from '../../shared/core/grid-kind.ts'
 import { randomStream } from '../../shared/core/random.ts'
 import { labelClasses, type ModelSpec } from '../../shared/model/spec.ts'
 import { between } from '../latents.ts'
@@ -17,7 +18,7 @@ export const interpolationSteps = 10
 export function fixedLatents(
   state: ModelState,
   { latentSize, noise }: Pick<ModelSpec, 'latentSize' | 'noise'>,
-  picture: 'samples' | 'interpolation',
+  picture: GridKind,
   count: number,
   seed: number,
 ): Float32Array {
@@ -44,6 +45,6 @@ export function fixedLatents(
 }
 
 /** The class of an image of a picture, where the model is conditional: one after the other, one a row of an interpolation. */
-export function classOf(picture: 'samples' | 'interpolation', index: number): number {
+export function classOf(picture: GridKind, index: number): number {
   return picture === 'interpolation' ? Math.floor(index / interpolationSteps) % labelClasses : index % labelClasses
 }

@@ -1,4 +1,5 @@
 import { RingleaderError } from '../../shared/core/errors.ts'
+import type { GridKind } from '../../shared/core/grid-kind.ts'
 import { labelClasses } from '../../shared/model/spec.ts'
 import type { Backend, BoundParameters } from '../backend/backend.ts'
 import type { Model } from '../model/model.ts'
@@ -13,7 +14,7 @@ export async function generateImages(
   bound: BoundParameters,
   count: number,
   seed: number,
-  picture: 'samples' | 'interpolation' = 'samples',
+  picture: GridKind = 'samples',
 ): Promise<Float32Array> {
   const { latentSize } = model.spec
   const latents = fixedLatents(state, model.spec, picture, count, seed)

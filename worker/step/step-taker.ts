@@ -1,3 +1,4 @@
+import type { GridKind } from '../../shared/core/grid-kind.ts'
 import type { Group } from './group.ts'
 import type { StepResult } from './trainer.ts'
 import type { Votes } from './votes.ts'
@@ -10,8 +11,8 @@ export interface StepTaker {
   readonly takesFactors: boolean
   /** The weights in the shared memory were replaced. */
   refresh(): void
-  /** Images [count, pixels] in 0…1 from noise that depends on the seed alone; null: this rank has none to show. */
-  samples(picture: 'samples' | 'interpolation', count: number, group: Group): Promise<Float32Array | null>
+  /** Images [count, pixels] in 0…1 of latent vectors that depend on the seed alone; null: this rank has none to show. */
+  samples(picture: GridKind, count: number, group: Group): Promise<Float32Array | null>
   /** What the model makes after so many steps, in figures (docs/stability.md). */
   inspect(steps: number): Promise<Record<string, number>>
 }

@@ -1,5 +1,6 @@
 import type { Clock } from '../../shared/core/clock.ts'
 import type { RunConfig } from '../../shared/core/config.ts'
+import type { GridKind } from '../../shared/core/grid-kind.ts'
 import { type SampleChecksum, sampleChecksum } from '../../shared/core/sample-checksum.ts'
 import type { Schedule } from '../../shared/core/schedule.ts'
 import type { CommittedStep } from '../../shared/protocol/control.ts'
@@ -205,7 +206,7 @@ export class Trainer {
   }
 
   /** Images [count, pixels] in 0…1 of latent vectors that depend on the seed alone, so that grids compare; null: it makes none. */
-  async samples(picture: 'samples' | 'interpolation', count: number): Promise<Float32Array | null> {
+  async samples(picture: GridKind, count: number): Promise<Float32Array | null> {
     if (!this.#model.generate) return null
     const { seed } = this.#config
     this.#bound.refresh(this.#state.averages.map(({ name }) => name))
