@@ -14,7 +14,7 @@ export function makeTfjsBackend(
   version: string,
   transfers: Transfers = hostTransfers(tf),
 ): Backend {
-  const primitives = { ...tfjsPrimitives(tf, name === 'wasm'), input: transfers.input }
+  const primitives = { ...tfjsPrimitives(tf, name), input: transfers.input }
   const tape = new Tape<tfjs.Tensor>(primitives)
   const value = (tensor: Tensor) => traced<tfjs.Tensor>(tensor).value
   const compute = <T extends tfjs.TensorContainer>(run: () => T): T => {

@@ -2,11 +2,27 @@ import type * as tfjs from '@tensorflow/tfjs'
 import type { Primitives } from '../autodiff/primitives.ts'
 import { tfjsImagePrimitives } from './tfjs-image-primitives.ts'
 
-/** Any TensorFlow.js engine. `naiveTransposes`: its product of transposed matrices is a slow one (wasm). */
-export function tfjsPrimitives(tf: typeof tfjs, naiveTransposes: boolean): Omit<Primitives<tfjs.Tensor>, 'input'> {
+type MatMul = Primitives<tfjs.Tensor>['matMul']
+
+/** Of so many products in a sum webgpu's kernel `MatMulSplitK` (4.22) takes the wrong elements of a transposed second factor. */
+const splitInner = 2000
+
+/** The engine's product of matrices, where need be of factors that are turned before. */
+function matMulOf(tf: typeof tfjs, engine: string): MatMul {
   const turned = (a: tfjs.Tensor, transposed: boolean) => (transposed ? tf.transpose(a) : a)
-  const matMul: Primitives<tfjs.Tensor>['matMul'] = (a, b, transposeA, transposeB) =>
-    naiveTransposes ? tf.matMul(turned(a, transposeA), turned(b, transposeB)) : tf.matMul(a, b, transposeA, transposeB)
+  if (engine === 'wasm')
+    // its product of transposed matrices is a slow one
+    return (a, b, transposeA, transposeB) => tf.matMul(turned(a, transposeA), turned(b, transposeB))
+  if (engine !== 'webgpu') return (a, b, transposeA, transposeB) => tf.matMul(a, b, transposeA, transposeB)
+  return (a, b, transposeA, transposeB) => {
+    const long = transposeB && (b.shape[1] ?? 0) >= splitInner
+    return tf.matMul(a, turned(b, long), transposeA, transposeB && !long)
+  }
+}
+
+/** Any TensorFlow.js engine, by its name. */
+export function tfjsPrimitives(tf: typeof tfjs, engine: string): Omit<Primitives<tfjs.Tensor>, 'input'> {
+  const matMul = matMulOf(tf, engine)
   return {
     matMul,
     addBias: (x, bias) => tf.add(x, bias),
