@@ -84,7 +84,8 @@ describe.skipIf(!gpu)('webgpu', () => {
       { name: 'w', shape: [inputs, outputs], weights: w },
     ])
     const targets = [...bound.tensors.values()].map((parameter) => ({
-      ...{ parameter, gradient: new Float32Array((parameter.shape[0] ?? 0) * (parameter.shape[1] ?? 0)) },
+      parameter,
+      gradient: new Float32Array((parameter.shape[0] ?? 0) * (parameter.shape[1] ?? 0)),
     }))
     const { ops } = backend
     const [left, right] = targets.map(({ parameter }) => parameter) as [Tensor, Tensor]

@@ -7,16 +7,14 @@ type MatMul = Primitives<tfjs.Tensor>['matMul']
 /** Of so many products in a sum webgpu's kernel `MatMulSplitK` (4.22) takes the wrong elements of a transposed second factor. */
 const splitInner = 2000
 
-/** The engine's product of matrices, where need be of factors that are turned before. */
+/** The engine's product of matrices, where need be of factors that are turned before: all of wasm, which is slow with transposed ones. */
 function matMulOf(tf: typeof tfjs, engine: string): MatMul {
-  const turned = (a: tfjs.Tensor, transposed: boolean) => (transposed ? tf.transpose(a) : a)
-  if (engine === 'wasm')
-    // its product of transposed matrices is a slow one
-    return (a, b, transposeA, transposeB) => tf.matMul(turned(a, transposeA), turned(b, transposeB))
-  if (engine !== 'webgpu') return (a, b, transposeA, transposeB) => tf.matMul(a, b, transposeA, transposeB)
+  const leastInner = engine === 'wasm' ? 0 : engine === 'webgpu' ? splitInner : Number.POSITIVE_INFINITY
+  const turned = (a: tfjs.Tensor, turns: boolean) => (turns ? tf.transpose(a) : a)
   return (a, b, transposeA, transposeB) => {
-    const long = transposeB && (b.shape[1] ?? 0) >= splitInner
-    return tf.matMul(a, turned(b, long), transposeA, transposeB && !long)
+    const turnsA = transposeA && engine === 'wasm'
+    const turnsB = transposeB && (b.shape[1] ?? 0) >= leastInner
+    return tf.matMul(turned(a, turnsA), turned(b, turnsB), transposeA && !turnsA, transposeB && !turnsB)
   }
 }
 
