@@ -1,8 +1,9 @@
+import type { EvaluatedImages } from './evaluate-file.ts'
 import type { EvaluatedCheckpoint } from './evaluate-folder.ts'
 
 /** A figure to a line, with what tells good from bad beside it. */
-export function describeEvaluation(evaluated: EvaluatedCheckpoint): string {
-  const { model, step, dataset, seconds, classifier, samples, likelihood } = evaluated
+export function describeEvaluation(evaluated: EvaluatedCheckpoint | EvaluatedImages): string {
+  const { dataset, seconds, classifier, samples, likelihood } = evaluated
   const lines: [string, string, string][] = []
   if (samples) {
     const { nearest, histogram } = samples
@@ -37,7 +38,8 @@ export function describeEvaluation(evaluated: EvaluatedCheckpoint): string {
     `of the test images right; SHA-256 ${classifier.sha256}`,
   ])
   const what = samples ? `${samples.samples} samples beside ${samples.realSamples} test images` : 'test images'
-  const head = `${model} at step ${step}: ${what} of ${dataset}, ${Math.round(seconds)} s\n`
+  const whose = 'model' in evaluated ? `${evaluated.model} at step ${evaluated.step}` : evaluated.images
+  const head = `${whose}: ${what} of ${dataset}, ${Math.round(seconds)} s\n`
   return (
     head +
     lines.map(([name, value, note]) => `  ${name.padEnd(16)} ${value.padEnd(18)} ${note}`.trimEnd()).join('\n') +

@@ -1,7 +1,8 @@
-import { exitCode } from '../../shared/core/errors.ts'
+import { exitCode, usage } from '../../shared/core/errors.ts'
 import { limits } from '../../shared/core/limits.ts'
 import { describeEvaluation } from '../describe-evaluation.ts'
 import { backendFlag, checkedEngine, deviceFlag } from '../device.ts'
+import { evaluateFile } from '../evaluate-file.ts'
 import { evaluateFolder } from '../evaluate-folder.ts'
 import { prepareNative, threadsPerWorker } from '../native-setup.ts'
 import type { Command } from '../parse.ts'
@@ -9,15 +10,26 @@ import { jsonFlag } from '../run-options.ts'
 import { wholeNumber } from '../values.ts'
 import { checkedThreads, threadsFlag } from './worker.ts'
 
+/** Images that are generated where nobody says how many. */
+const defaultSamples = 10_000
+
 export const evaluateCommand: Command = {
   name: 'evaluate',
-  summary: 'quality of a checkpoint: FID, KID, precision, recall, modes; −ELBO of a VAE',
+  summary: 'quality of a checkpoint, or of images: FID, KID, precision, recall, modes; −ELBO of a VAE',
   example: 'ringleader evaluate --checkpoint runs/RUN_ID/checkpoints/step-00004690 --json',
   flags: {
-    checkpoint: { type: 'string', describe: 'folder of a checkpoint', demandOption: true },
-    samples: { type: 'number', describe: 'images to generate, beside as many test images', default: 10_000 },
+    checkpoint: { type: 'string', describe: 'folder of a checkpoint' },
+    images: {
+      type: 'string',
+      describe: 'in its place images that any program has made: FILE.npy, as generate writes it, or uint8',
+    },
+    samples: {
+      type: 'number',
+      describe:
+        'images to generate, or to take of the file, beside as many test images (default: 10000; all of the file)',
+    },
     seed: { type: 'number', describe: 'seed of the noise', default: 1 },
-    dataset: { type: 'string', describe: 'real images to compare with (default: what the run trained on)' },
+    dataset: { type: 'string', describe: 'real images to compare with (default: what the run trained on; mnist)' },
     'data-dir': { type: 'string', describe: 'folder of that data set' },
     classifier: {
       type: 'string',
@@ -31,17 +43,27 @@ export const evaluateCommand: Command = {
   },
   async run(parsed) {
     const text = (value: unknown) => (typeof value === 'string' ? value : null)
-    const count = wholeNumber('samples', parsed.samples, limits.minEvaluationSamples, limits.maxEvaluationSamples)
+    const { minEvaluationSamples, maxEvaluationSamples } = limits
+    const samples =
+      parsed.samples === undefined
+        ? null
+        : wholeNumber('samples', parsed.samples, minEvaluationSamples, maxEvaluationSamples)
     const seed = wholeNumber('seed', parsed.seed, 0, Number.MAX_SAFE_INTEGER)
     const importanceSamples = wholeNumber('importance-samples', parsed.importanceSamples, 1, 5000)
     const { backend, device } = checkedEngine(parsed.backend, parsed.device)
     const threads = parsed.threads === undefined ? threadsPerWorker(1) : checkedThreads(parsed.threads, 1)
-    const folder = String(parsed.checkpoint)
+    const [checkpoint, images, dataset] = [text(parsed.checkpoint), text(parsed.images), text(parsed.dataset)]
+    if ((checkpoint === null) === (images === null))
+      throw usage('write --checkpoint DIR, or --images FILE.npy; one of the two')
     if (backend === 'auto' || backend === 'tensorflow') await prepareNative(false)
-    const evaluated = await evaluateFolder({
-      ...{ checkpoint: folder, dataset: text(parsed.dataset), dataDir: text(parsed.dataDir), samples: count, seed },
-      ...{ importanceSamples, classifier: text(parsed.classifier), backend, device, threads },
-    })
+    const by = { classifier: text(parsed.classifier), dataDir: text(parsed.dataDir), seed, backend, device, threads }
+    const evaluated =
+      images === null
+        ? await evaluateFolder({
+            ...{ ...by, checkpoint: checkpoint ?? '', dataset, importanceSamples },
+            samples: samples ?? defaultSamples,
+          })
+        : await evaluateFile({ ...by, images, dataset: dataset ?? 'mnist', samples })
     process.stdout.write(parsed.json === true ? `${JSON.stringify(evaluated)}\n` : describeEvaluation(evaluated))
     return exitCode.ok
   },

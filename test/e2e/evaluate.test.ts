@@ -87,6 +87,24 @@ describe('evaluate', () => {
     expect(code).toBe(2)
   })
 
+  it('tells the same of images in a file as of the checkpoint that made them', async () => {
+    const file = join(temporaryFolder(), 'made.npy')
+    const generated = await ringleader('generate', '--checkpoint', vae, '--count', '300', '--out', file)
+    expect(generated.code, generated.stderr).toBe(0)
+    const by = ['--samples', '300', '--importance-samples', '1']
+    const { samples, classifier } = await evaluated(vae, ...by)
+    const { code, stdout, stderr } = await ringleader('evaluate', '--images', file, '--json')
+    expect(code, stderr).toBe(0)
+    expect(JSON.parse(stdout)).toMatchObject({ images: file, dataset: 'mnist', samples, classifier, likelihood: null })
+    const refused = async (...flags: string[]) => (await ringleader('evaluate', ...flags)).stderr
+    expect(await refused('--images', file, '--samples', '301')).toMatch(/--samples 301: .* has 300 images; write that/)
+    expect(await refused('--images', file, '--checkpoint', vae)).toMatch(/write --checkpoint DIR, or --images FILE.npy/)
+    expect(await refused()).toMatch(/write --checkpoint DIR, or --images FILE.npy; one of the two/)
+    expect(await refused('--images', file, '--dataset', 'stacked-mnist')).toMatch(
+      /those of stacked-mnist are 28 × 28 × 3/,
+    )
+  }, 240_000)
+
   it('refuses weights that are no classifier', async () => {
     const flags = ['--classifier', join(vae, 'weights.safetensors')]
     const { code, stderr } = await ringleader('evaluate', '--checkpoint', vae, ...flags)

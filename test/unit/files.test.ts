@@ -13,7 +13,7 @@ import { nothing } from '../../coordinator/goodput/parts.ts'
 import { makeFolder, writeFileAtomic } from '../../shared/core/atomic-file.ts'
 import { resolveConfig } from '../../shared/core/config.ts'
 import { encodeImageGrid } from '../../shared/core/image-grid.ts'
-import { encodeNpy } from '../../shared/core/npy.ts'
+import { decodeNpy, encodeNpy } from '../../shared/core/npy.ts'
 import { withProcessLock } from '../../shared/core/process-lock.mjs'
 import { decodeSafetensors, encodeSafetensors } from '../../shared/core/safetensors.ts'
 import { specOf } from '../../shared/model/description.ts'
@@ -85,6 +85,20 @@ describe('pictures and arrays', () => {
     )
     expect([bytes.readFloatLE(10 + headerBytes), bytes.readFloatLE(14 + headerBytes)]).toEqual([0.25, 4])
     expect(Buffer.from(encodeNpy([3], new Float32Array(3))).toString('latin1')).toContain("'shape': (3,)")
+  })
+
+  it('an .npy file is read again, and one of bytes; others are refused with what to write', () => {
+    const bytes = encodeNpy([2, 1, 1], Float32Array.of(0.25, 1))
+    expect(decodeNpy(bytes, 'x.npy')).toEqual({ shape: [2, 1, 1], values: Float32Array.of(0.25, 1), type: 'float32' })
+    const changed = (from: string, to: string) =>
+      Buffer.from(Buffer.from(bytes).toString('latin1').replace(from, to), 'latin1')
+    const ofBytes = changed('<f4', '|u1').subarray(0, -6)
+    expect(decodeNpy(ofBytes, 'x.npy')).toMatchObject({ values: Float32Array.of(0, 0), type: 'uint8' })
+    const refused = (file: Uint8Array) => () => decodeNpy(file, 'x.npy')
+    expect(refused(Buffer.from('PK and more of that'))).toThrow(/x.npy is no NumPy array; write one with numpy.save/)
+    expect(refused(changed('<f4', '<f8'))).toThrow(/x.npy has <f8; write float32 or uint8 in C order/)
+    expect(refused(changed('False', 'True '))).toThrow(/in C order/)
+    expect(refused(bytes.subarray(0, -1))).toThrow(/x.npy has 7 bytes for an array of \[2, 1, 1\]; it was cut off/)
   })
 })
 

@@ -1,7 +1,4 @@
-import { readFileSync } from 'node:fs'
 import type { RunConfig } from '../../shared/core/config.ts'
-import { usage } from '../../shared/core/config.ts'
-import { messageOf } from '../../shared/core/errors.ts'
 import type { ImageDataset } from '../../shared/dataset/image-dataset.ts'
 import { type BackendName, openBackend } from '../backend/open-backend.ts'
 import { makeModel } from '../model/make-model.ts'
@@ -10,11 +7,9 @@ import { restoreCheckpoint } from '../step/checkpoint-files.ts'
 import { generateImages } from '../step/images.ts'
 import { ModelState } from '../step/model-state.ts'
 import { scratchBytesOf } from '../step/state-room.ts'
-import { channelAccuracy, channelClassifier, classCounts } from './channel-classifier.ts'
-import { accuracyOf, classifierNetwork, openClassifier, ownClassifier } from './classifier.ts'
+import { type Judge, judgeOf, openJudge } from './judge.ts'
 import { type Likelihood, likelihoodOf, rowsAtOnce } from './likelihood.ts'
-import { productsOn } from './products.ts'
-import { type SampleMetrics, sampleMetrics } from './sample-metrics.ts'
+import type { SampleMetrics } from './sample-metrics.ts'
 import { imagesOf } from './statistics.ts'
 
 export interface EvaluationRequest {
@@ -36,8 +31,7 @@ export interface EvaluationRequest {
 }
 
 export interface Evaluation {
-  /** What the figures were measured with: they compare only where its SHA-256 is the same. */
-  readonly classifier: { readonly sha256: string; readonly testAccuracy: number }
+  readonly classifier: Judge['classifier']
   /** Null where the model makes no images. */
   readonly samples: SampleMetrics | null
   /** Null but for a VAE. */
@@ -46,47 +40,26 @@ export interface Evaluation {
 
 /** How good a checkpoint is. A classifier is measured itself. */
 export async function evaluateCheckpoint(request: EvaluationRequest): Promise<Evaluation> {
-  const { config, weights, dataset, seed, importanceSamples } = request
+  const { config, weights, dataset, seed, importanceSamples, samples } = request
   const model = makeModel(config, dataset)
   const { family } = model.spec
   const state = new ModelState(model.spec, scratchBytesOf(model, Math.max(rowsAtOnce, importanceSamples)))
   restoreCheckpoint(state, weights, null, {})
-  const own = family === 'classifier'
-  const { channelLabels } = dataset.test
-  const seen = channelLabels ? { ...dataset, channels: 1 } : dataset
-  const network = own ? networkOf(model.spec, 'classifier') : classifierNetwork(seen)
-  const classifierWeights = own ? weights : readClassifier(request.classifier ?? ownClassifier)
+  const own = family === 'classifier' ? { network: networkOf(model.spec, 'classifier'), weights } : null
+  const measuring = own ?? judgeOf(dataset, request.classifier)
   const backend = await openBackend(request.backend, request.threads, request.device)
-  const single = openClassifier(backend, network, classifierWeights)
-  const classifier = channelLabels ? channelClassifier(single, dataset.channels) : single
+  const judge = await openJudge(backend, dataset, measuring)
   const bound = backend.bind(state.allSlots())
   try {
-    const test = imagesOf(dataset.test)
-    const testAccuracy = channelLabels
-      ? await channelAccuracy(single, test, channelLabels)
-      : accuracyOf((await classifier.classify(test)).probabilities, dataset.test.labels)
-    const values = model.generate
-      ? await generateImages(model, state, backend, bound, request.samples, seed)
-      : new Float32Array(0)
-    const images = { values, rows: request.samples, columns: test.columns }
-    const expected = (classes: number) => classCounts(dataset.train, classes)
-    const reality = { training: imagesOf(dataset.train), expected, test }
-    const held = { images: test, labels: dataset.test.labels, importanceSamples, seed }
+    const made = model.generate ? await generateImages(model, state, backend, bound, samples, seed) : null
+    const held = { images: imagesOf(dataset.test), labels: dataset.test.labels, importanceSamples, seed }
     return {
-      classifier: { sha256: classifier.sha256, testAccuracy },
-      samples: model.generate ? await sampleMetrics(productsOn(backend), classifier, reality, images, seed) : null,
+      classifier: judge.classifier,
+      samples: made && (await judge.look(made, samples, seed)),
       likelihood: family === 'vae' ? await likelihoodOf(backend, model.spec, bound.tensors, state, held) : null,
     }
   } finally {
     bound.dispose()
-    classifier.dispose()
-  }
-}
-
-function readClassifier(path: string | URL): Uint8Array {
-  try {
-    return readFileSync(path)
-  } catch (error) {
-    throw usage(`--classifier ${String(path)}: ${messageOf(error)}`)
+    judge.dispose()
   }
 }
