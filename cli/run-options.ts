@@ -45,7 +45,7 @@ export const runFlags = {
   },
   'pipeline-stages': {
     type: 'number',
-    describe: 'stages that the layers of a VAE are split into, each with a worker of its own (default: 1)',
+    describe: 'stages that the layers of a VAE or a GAN are split into, each with a worker of its own (default: 1)',
     group: 'Run:',
   },
   seed: { type: 'number', describe: 'seed of weights, order and noise (default: 1)', group: 'Run:' },

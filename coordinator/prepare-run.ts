@@ -148,7 +148,7 @@ function resumedRun(
 function checkModelFits(config: RunConfig, dataset: ImageDataset): void {
   const spec = specOf(config.description, config, dataset)
   const { name, conditional } = spec
-  if (config.pipelineStages > 1) splitStages(spec, config.pipelineStages)
+  if (config.pipelineStages > 1) splitStages(spec, config.pipelineStages, config.discriminatorUpdates)
   if (conditional && dataset.train.labels.length === 0)
     throw usage(`--dataset ${dataset.name} has no labels, which model ${name} reads; write a --model without them`)
 }

@@ -19,8 +19,8 @@ export function checkPipeline(config: RunConfig): void {
   const { pipelineStages: stages, maxWorkers, description } = config
   if (stages === 1) return
   const flag = `--pipeline-stages ${stages}`
-  if (description.family !== 'vae')
-    throw usage(`${flag} splits the layers of a VAE; model ${description.name} is none, so leave it out`)
+  if (description.family === 'classifier')
+    throw usage(`${flag} splits the layers of a VAE or a GAN; model ${description.name} is none, so leave it out`)
   if (maxWorkers % stages !== 0) {
     const [below, above] = [Math.floor(maxWorkers / stages) * stages, Math.ceil(maxWorkers / stages) * stages]
     throw usage(

@@ -32,7 +32,7 @@ export function makePipelines(
   const config = resolveConfig({ steps: 10, batchSize: 32, ...options })
   const { pipelineStages: stages, maxWorkers: worldSize } = config
   const model = makeModel(config, imageOf(source.sampleBytes))
-  const split = splitStages(model.spec, stages)
+  const split = splitStages(model.spec, stages, config.discriminatorUpdates)
   const positions = new Map(model.spec.networks.flatMap(parametersOf).map(({ name }, place) => [name, place]))
   const states = Array.from({ length: worldSize }, (_, rank) => {
     const stage = split[rank % stages]

@@ -118,6 +118,35 @@ describe('the stages of a model', () => {
     }
   })
 
+  it.each([
+    ['gan', 3],
+    ['dcgan', 7],
+    ['conditional-dcgan', 7],
+  ])('have all parameters of a %s, each once, in order, and the discriminator whole', (model, most) => {
+    const spec = specOfModel(model)
+    const discriminator = spec.networks.find(({ name }) => name === 'discriminator')
+    for (let stages = 1; stages <= most; stages++) {
+      const split = splitStages(spec, stages, 5)
+      expect(split.flatMap((stage) => stage.spec.networks.flatMap(parametersOf))).toEqual(
+        spec.networks.flatMap(parametersOf),
+      )
+      expect(split.at(-1)?.spec.networks.at(-1)).toEqual(discriminator)
+      expect(split.map(({ first }) => first)).toEqual(split.map((_, index) => index === 0))
+      for (const [index, { outputSize }] of split.slice(0, -1).entries())
+        expect(split[index + 1]?.inputShape.reduce((product, extent) => product * extent, 1)).toBe(outputSize)
+    }
+    expect(() => splitStages(spec, most + 1)).toThrow(`model ${model} can be cut into ${most} stages at most`)
+  })
+
+  it('of a GAN are about equally large too: its wide layer alone', () => {
+    const names = splitStages(specOfModel('gan'), 3).map(({ spec }) =>
+      spec.networks.flatMap(({ layers }) => layers.map(({ name }) => name)),
+    )
+    expect(names).toEqual([['dense0'], ['dense1'], ['dense0', 'dense1', 'dense2']])
+    const [generator] = splitStages(specOfModel('dcgan'), 2, 2).map(({ spec }) => spec.networks)
+    expect(generator?.map(({ name }) => name)).toEqual(['generator'])
+  })
+
   it('are about equally large', () => {
     const split = splitStages(specOfModel('vae'), 2)
     expect(
@@ -145,12 +174,20 @@ describe('the stages of a model', () => {
     const description = parseDescription({ ...registry.vae, networks }, 'test')
     const spec = specOf(description, resolveConfig({ model: 'vae' }), image)
     expect(() => splitStages(spec, 2)).toThrow(/is no chain of layers/)
+    const branching = { ...specOfModel('gan'), networks: structuredClone(specOfModel('gan').networks) }
+    const [first] = branching.networks
+    const end = first?.layers.at(-1)
+    if (end) end.input = '<input>'
+    expect(() => splitStages(branching, 2)).toThrow(/the generator of model gan is no chain of layers; leave it out/)
   })
 })
 
 describe('options of a pipeline', () => {
   it.each([
-    [{ model: 'gan' }, '--pipeline-stages 2 splits the layers of a VAE; model gan is none, so leave it out'],
+    [
+      { model: 'classifier' },
+      '--pipeline-stages 2 splits the layers of a VAE or a GAN; model classifier is none, so leave it out',
+    ],
     [{ maxWorkers: 3 }, '--pipeline-stages 2: 3 workers make no whole number of pipelines; write 2 or 4 workers'],
     [{ maxWorkers: 1 }, '--pipeline-stages 2: 1 workers make no whole number of pipelines; write 2 workers'],
     [

@@ -30,7 +30,7 @@ async function trained(options: RunOptions & { pipelineStages: number; maxWorker
 function wholeOf(states: readonly ModelState[]) {
   return {
     slots: states.flatMap(({ slots }) => slots),
-    averages: [],
+    averages: states.flatMap(({ averages }) => averages),
     networks: new Map(states.flatMap(({ networks }) => [...networks])),
   }
 }
@@ -59,6 +59,38 @@ describe.each(['vae', 'conv-vae', 'conditional-vae'])('a pipeline of a %s', (mod
       expect(images).toBe(plain.committed[step]?.images)
       for (const name of ['vaeLoss', 'reconstruction', 'kl', 'encoderGradientNorm', 'decoderGradientNorm'])
         expect(scalars[name], name).toBeCloseTo(plain.committed[step]?.scalars[name] ?? Number.NaN, 3)
+    }
+  })
+})
+
+describe.each([
+  ['the article’s GAN, five updates of its discriminator', { model: 'gan' }, [2, 3]],
+  ['R1 and a moving average', { model: 'gan', recipe: 'hinge' }, [2, 3]],
+  ['a gradient penalty', { model: 'gan', recipe: 'wgan-gp' }, [3]],
+  ['clipped weights', { model: 'gan', recipe: 'wgan', optimizer: 'rmsprop' }, [2]],
+  [
+    'spectral norms, packing and noise on images',
+    { model: 'gan', spectralNorm: true, packing: 2, instanceNoise: 0.1 },
+    [3],
+  ],
+  ['convolutions', { model: 'dcgan', recipe: 'hinge', discriminatorUpdates: 2 }, [2, 4, 6]],
+  ['labels', { model: 'conditional-dcgan', discriminatorUpdates: 2 }, [2, 5]],
+] as const)('a pipeline of a GAN: %s', (_, options, stages) => {
+  it.each(
+    stages.flatMap((each, index) => [[each, each] as const, ...(index === 0 ? [[each, 2 * each] as const] : [])]),
+  )('%i stages, %i workers: the bits of one worker, with --reproducible', async (pipelineStages, maxWorkers) => {
+    const all = { ...options, reproducible: true, lanes: 8 }
+    const plain = await plainlyTrained(all)
+    const { whole, committed } = await trained({ ...all, pipelineStages, maxWorkers })
+    expect(weightsSha256(whole)).toBe(weightsSha256(plain.state))
+    for (const [step, { scalars, batches, images }] of committed.entries()) {
+      expect(batches).toEqual(plain.committed[step]?.batches)
+      expect(images).toBe(plain.committed[step]?.images)
+      const expected = plain.committed[step]?.scalars ?? {}
+      const { bubbleShare: _waited, ...told } = scalars
+      const names = Object.keys(expected).filter((name) => !/WeightNorm|UpdateRatio/.test(name))
+      expect(Object.keys(told).sort()).toEqual(names.sort())
+      for (const name of names) expect(told[name], name).toBeCloseTo(expected[name] ?? Number.NaN, 3)
     }
   })
 })
@@ -93,8 +125,8 @@ it('holds no other weights than those of its stage', () => {
   for (const own of names) expect(own.length).toBeGreaterThan(0)
 })
 
-it('makes the samples and interpolations that one worker makes', async () => {
-  const options = { reproducible: true, lanes: 8, maxWorkers: 3 }
+it.each(['vae', 'gan'])('makes the samples and interpolations that one worker makes: %s', async (model) => {
+  const options = { model, averageDecay: model === 'gan' ? 0.9 : 0, reproducible: true, lanes: 8, maxWorkers: 3 }
   const plain = await plainlyTrained(options)
   const { ranks } = await trained({ ...options, pipelineStages: 3 })
   const rounded = (values: Float32Array | null | undefined) => values?.map((value) => Math.round(value * 1e5))

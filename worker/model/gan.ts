@@ -21,17 +21,24 @@ import { pack } from './packing.ts'
 /** Name under which the discriminator finds the labels among its parameters. */
 const labelsKey = 'labels'
 
-/** A generator and a discriminator: so many updates of the discriminator as the step has batches, then one of the generator. */
-export function gan(spec: ModelSpec, config: Hyperparameters): Model {
+/**
+ * A generator and a discriminator: so many updates of the discriminator as the step has batches, then one of the generator. `isLastStage`: of a
+ * pipeline, which has the last layers of the generator or none; what the stages before it made comes in place of noise, and in updates of the
+ * discriminator whole images.
+ */
+export function gan(spec: ModelSpec, config: Hyperparameters, isLastStage = false): Model {
   const { loss } = config
-  const generator = networkOf(spec, 'generator')
+  const generator = spec.networks.find(({ name }) => name === 'generator') ?? null
   const discriminator = networkOf(spec, 'discriminator')
   const pixels = spec.image.height * spec.image.width * spec.image.channels
   const penalty = loss === 'wgan-gp' ? config.gradientPenalty : 0
 
+  assert(generator || isLastStage, `model ${spec.name} has a generator`)
   const generate = (ops: Ops, parameters: Parameters, noise: Tensor, labels: Tensor | null, network = generator) =>
-    applySequential(ops, network, parameters, noise, labels)
+    network ? applySequential(ops, network, parameters, noise, labels) : noise
   const fakes: Prepare = (ops, parameters, noise) => generate(ops, parameters, noise, null)
+  /** There with the images only, so that no fakes are made before; but for the stages of a pipeline, each of which sees both. */
+  const labelled = spec.conditional && !isLastStage
 
   const judge: Discriminator = (ops, parameters, x) =>
     applySequential(ops, discriminator, parameters, x, parameters.get(labelsKey) ?? null)
@@ -48,7 +55,7 @@ export function gan(spec: ModelSpec, config: Hyperparameters): Model {
     name: 'discriminator',
     updates: ['discriminator'],
     batch,
-    prepare: spec.conditional ? null : fakes, // labels are there with the images only
+    prepare: labelled ? null : fakes,
     draws: {
       ...(level > 0 ? { realNoise: normal(pixels), fakeNoise: normal(pixels) } : {}),
       ...(penalty > 0 ? { alpha: { size: 1, distribution: 'uniform' } } : {}),
@@ -58,7 +65,7 @@ export function gan(spec: ModelSpec, config: Hyperparameters): Model {
       const { images, draws, labels, rows, globalRows } = inputs
       assert(images, 'a discriminator reads images')
       const real = seen(ops, images, draws.realNoise, level, inputs)
-      const made = spec.conditional ? generate(ops, parameters, inputs.noise, labels) : inputs.noise
+      const made = labelled ? generate(ops, parameters, inputs.noise, labels) : inputs.noise
       const fake = seen(ops, made, draws.fakeNoise, level, inputs)
       const both = labels && ops.concatRows(labels, labels)
       const logits = judge(ops, withLabels(parameters, both), ops.concatRows(real, fake))
@@ -96,7 +103,8 @@ export function gan(spec: ModelSpec, config: Hyperparameters): Model {
     },
   })
 
-  const shown = spec.averages.includes('generator') ? { ...generator, name: averageOf('generator') } : generator
+  const averaged = generator && spec.averages.includes('generator')
+  const shown = averaged ? { ...generator, name: averageOf('generator') } : generator
   return {
     spec,
     phases(batches, { step, epochs }) {

@@ -13,7 +13,8 @@ export function applyNetwork(
 ): Map<string, Tensor> {
   const [first] = network.layers
   const rows = x.shape[0] ?? 0
-  let current = first && isImageLayer(first) ? ops.reshape(x, [rows, ...network.inputShape]) : x
+  const seesImages = first && (isImageLayer(first) || first.kind === 'layerNorm')
+  let current = seesImages ? ops.reshape(x, [rows, ...network.inputShape]) : x
   const outputs = new Map<string, Tensor>([[networkInput, current]])
   for (const layer of network.layers) {
     const input = layer.input === null ? current : outputs.get(layer.input)

@@ -7,6 +7,8 @@ import type { ModelState } from '../step/model-state.ts'
 /** What goes out lies still until it has left; meanwhile the next is made. */
 const outgoing = 2
 
+const receiptFloats = 16
+
 /**
  * Where a stage's inputs, outputs and their gradients lie in the shared memory: of as many micro-batches at once as 1F1B has open,
  * and no more.
@@ -19,6 +21,8 @@ export class Boundary {
   readonly #dx: readonly number[]
   readonly #y: readonly number[]
   readonly #dy: number
+  /** Floats that say nothing. */
+  readonly #receipts: number
   readonly #leaving = new Map<number, Promise<number>>()
 
   /** `rows`: of the largest micro-batch. */
@@ -32,6 +36,7 @@ export class Boundary {
     this.#dx = slots(outgoing, this.#inputSize)
     this.#y = slots(outgoing, this.#outputSize)
     this.#dy = slots(1, this.#outputSize)[0] ?? 0
+    this.#receipts = state.arena.allocate(receiptFloats * 4)
   }
 
   /** The input [rows, inputSize] of a micro-batch, once the stage before has given it. It lies there until `mostOpen` others have come. */
@@ -73,6 +78,18 @@ export class Boundary {
     const offset = this.#slot(this.#dx, microBatch)
     const count = rows * this.#inputSize
     this.#leave(offset, give(rank - 1, { kind: frameKind.activationGradient, step, microBatch, offset, count }))
+  }
+
+  /** Waits until the stage behind is done with a micro-batch that no gradient comes back for. */
+  async takeReceipt({ take }: PipelineGroup, rank: number, step: number, microBatch: number, _rows: number) {
+    const offset = this.#receipts
+    await take(rank + 1, { kind: frameKind.activationGradient, step, microBatch, offset, count: receiptFloats })
+  }
+
+  /** Tells the stage before that this one is. */
+  async giveReceipt({ give }: PipelineGroup, rank: number, step: number, microBatch: number, _rows: number) {
+    const offset = this.#receipts
+    await give(rank - 1, { kind: frameKind.activationGradient, step, microBatch, offset, count: receiptFloats })
   }
 
   #leave(offset: number, left: Promise<number>): void {

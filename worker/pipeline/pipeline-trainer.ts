@@ -1,130 +1,127 @@
 import type { Clock } from '../../shared/core/clock.ts'
-import type { RunConfig } from '../../shared/core/config.ts'
 import { assert } from '../../shared/core/errors.ts'
 import type { GridKind } from '../../shared/core/grid-kind.ts'
-import type { Schedule, StepPlan } from '../../shared/core/schedule.ts'
-import type { ModelSpec } from '../../shared/model/spec.ts'
-import type { Stage } from '../../shared/pipeline/stages.ts'
-import { wholeGroupBucket } from '../../shared/protocol/frame.ts'
-import type { Backend, BoundParameters } from '../backend/backend.ts'
-import { rising } from '../model/annealing.ts'
-import { clipGradients } from '../optimizer/constraints.ts'
+import { type SampleChecksum, sampleChecksum } from '../../shared/core/sample-checksum.ts'
+import type { Schedule } from '../../shared/core/schedule.ts'
+import { bucketsPerPhase, wholeGroupBucket } from '../../shared/protocol/frame.ts'
+import type { BoundParameters } from '../backend/backend.ts'
+import { clipGradients, finishUpdate } from '../optimizer/constraints.ts'
 import { learningRate, nextUpdate, runUpdate } from '../optimizer/optimizer.ts'
 import type { Group, PipelineGroup } from '../step/group.ts'
-import { type ModelState, tail } from '../step/model-state.ts'
+import { tail } from '../step/model-state.ts'
 import { squaresOf, sumOfSquares } from '../step/slices.ts'
-import { type SampleSource, StepInputs } from '../step/step-inputs.ts'
+import { StepInputs } from '../step/step-inputs.ts'
 import { Stopwatch } from '../step/stopwatch.ts'
 import { phaseKinds, type StepResult } from '../step/trainer.ts'
 import { agreedOn, castVotes, type Votes } from '../step/votes.ts'
 import { noTrace, type Trace } from '../trace/trace.ts'
 import { Boundary } from './boundary.ts'
+import { ganPhases } from './gan-phases.ts'
+import type { StagePhase } from './stage-phase.ts'
+import { mostRows, type StageParts, type StagePlace } from './stage-run.ts'
 import { stageSamples } from './stage-samples.ts'
-import { mostRows, StageStep, type StageStepParts } from './stage-step.ts'
+import { vaePhases } from './vae-phases.ts'
 
-interface PipelineTrainerParts {
-  readonly config: RunConfig
-  /** The whole model. */
-  readonly spec: ModelSpec
-  readonly stage: Stage
+interface PipelineTrainerParts extends Omit<StageParts, 'bound' | 'inputs' | 'boundary'> {
   readonly number: number
-  readonly state: ModelState
-  readonly backend: Backend
-  readonly source: SampleSource
   readonly schedule: Schedule
   readonly clock: Clock
   readonly trace?: Trace | undefined
 }
 
+/** Behind those by which ranks wait for each other (gather-stages.ts). */
+const firstTailBucket = wholeGroupBucket + 16
+
 /**
- * Takes the steps of one stage of a pipeline. All ranks of the group come to one decision about each step, from one tail: they commit
- * it, or none does. A rank that has committed can go back to the step before, so that a group can go on from one that all stages have.
+ * Takes the steps of one stage of a pipeline. All ranks of the group come to one decision about each phase of a step, from one tail: they commit
+ * the step, or none does. A rank that has committed can go back to the step before, so that a group can go on from one that all stages have.
  */
 export class PipelineTrainer {
   readonly takesFactors = false
-  readonly #parts: StageStepParts & PipelineTrainerParts
+  readonly #parts: StageParts & PipelineTrainerParts
   readonly #bound: BoundParameters
-  readonly #networks: readonly string[]
   /** Byte offset of the tail, which is added over all ranks. */
   readonly #tail: number
-  /** Part of the last step in which this rank waited for others, up to the decision: the tail cannot tell of its own. */
+  /** Part of the last step in which this rank waited for others, up to the last decision: a tail cannot tell of its own. */
   #waited = 0
 
   constructor(parts: PipelineTrainerParts) {
     const { config, spec, state, stage, backend, source, number } = parts
     this.#bound = backend.bind(state.allSlots())
     const inputs = new StepInputs(config, state, source, spec)
-    const boundary = new Boundary(state, stage, number, config.pipelineStages, mostRows(config))
-    this.#parts = { ...parts, bound: this.#bound, inputs, boundary, pixels: source.sampleBytes }
-    this.#networks = spec.networks.map(({ name }) => name)
+    // The fakes of all updates of a discriminator go through at once.
+    const rows = mostRows(config) * (spec.family === 'gan' ? config.discriminatorUpdates : 1)
+    const boundary = new Boundary(state, stage, number, config.pipelineStages, rows)
+    this.#parts = { ...parts, bound: this.#bound, inputs, boundary }
     this.#tail = state.arena.allocate(tail.floats * 4)
   }
 
   /** As Trainer.step. */
   async step(step: number, group: Group, votes: Votes): Promise<StepResult> {
-    const { config, state, schedule, clock, trace = noTrace } = this.#parts
-    const { pipeline } = group
+    const { state, schedule, clock, spec, inputs, trace = noTrace } = this.#parts
+    const { pipeline, rank, deal, worldSize } = group
     assert(pipeline, 'a stage steps in a group of pipelines')
     const plan = schedule.plan(step)
-    let work: StageStep | null = null
+    let place: StagePlace | null = null
     const watch = new Stopwatch(clock, (phase, start, end) =>
-      trace.add(phaseKinds[phase], start, end, step, work?.at ?? -1),
+      trace.add(phaseKinds[phase], start, end, step, place?.at ?? -1),
     )
-    const beta = rising(config.beta, step / schedule.stepsPerEpoch, config.klWarmupEpochs)
-    work = new StageStep(this.#parts, plan, pipeline, group, beta, watch)
+    place = { plan, group: pipeline, rank, deal, watch, at: -1 }
     const began = clock.now()
-    const sums = await work.run()
-    work.at = -1
-    const bytes = await this.#reduceStage(step, group, pipeline, sums)
-    const reduced = clock.now()
-    const tails = await this.#reduceTail(step, group, pipeline, votes, work.totals)
-    const now = clock.now()
-    const waited = 1000 * (watch.phaseSeconds().pipelineWait ?? 0) + now - reduced
-    this.#waited = waited / Math.max(1e-9, now - began)
-    watch.lap('allReduce')
-    const squares = this.#networks.map((name, index) => [name, tails[tail.squares + index] ?? Number.NaN] as const)
-    const norm = Math.sqrt(squares.reduce((sum, [, square]) => sum + square, 0))
-    const skipped = !(norm <= config.maxGradientNorm) // the same bits on every rank
+    const scalars: Record<string, number> = {}
+    const batches: SampleChecksum[] = []
     const own = [...state.networks.keys()]
-    for (const name of own) state.backup(name)
-    if (!skipped) {
-      clipGradients(config, state, own, norm)
-      for (const name of own) {
-        const rate = learningRate(config, name, step, schedule.stepsPerEpoch)
-        const update = nextUpdate(config, state.network(name), rate)
-        runUpdate(state.kernel, update, 0, update.count)
+    let [bytes, waited, images, touched, skipped] = [0, 0, 0, false, false]
+    let tails = new Float32Array(tail.floats)
+    try {
+      const phases = (spec.family === 'gan' ? ganPhases : vaePhases)(this.#parts, place)
+      for (const [index, phase] of phases.entries()) {
+        const { sums, tail: totals } = await phase.run()
+        bytes += await this.#reduceStage(step, group, pipeline, phase, index, sums)
+        const reduced = clock.now()
+        tails = await this.#reduceTail(step, group, pipeline, votes, phase, index, totals)
+        waited += clock.now() - reduced
+        watch.lap('allReduce')
+        if (phase.batch !== null) {
+          const [count = 0, low = 0, high = 0, mixedLow = 0, mixedHigh = 0] = tails.subarray(tail.checksum)
+          batches.push([count, low, high, mixedLow, mixedHigh])
+          images += count
+        }
+        if (!touched) for (const name of own) state.backup(name)
+        touched = true
+        const norm = this.#report(scalars, phase, tails)
+        skipped = !(norm <= this.#parts.config.maxGradientNorm) // the same bits on every rank
+        if (skipped) break
+        this.#update(phase, norm, step)
+        watch.lap('optimizer')
       }
-      this.refresh()
+    } catch (error) {
+      if (touched) this.undo()
+      throw error
     }
-    watch.lap('optimizer')
-    const phaseSeconds = watch.phaseSeconds()
-    const ranks = group.worldSize
+    const seconds = watch.phaseSeconds()
+    this.#waited = (1000 * (seconds.pipelineWait ?? 0) + waited) / Math.max(1e-9, clock.now() - began)
+    scalars.bubbleShare = (tails[tail.bubble] ?? 0) / worldSize
+    if (skipped) {
+      this.undo()
+      batches.length = 0
+      for (const range of plan.batches) batches.push(sampleChecksum(inputs.ids(plan.epoch, range)))
+      images = plan.batches.reduce((sum, range) => sum + range.end - range.start, 0)
+    }
     return {
-      ...agreedOn(tails, group.worldSize),
+      ...agreedOn(tails, worldSize),
       committed: {
-        step: step + 1,
-        time: clock.wallTime(),
-        epoch: plan.epoch,
-        ...samplesOf(plan, tails),
-        scalars: {
-          vaeLoss: tails[tail.loss] ?? Number.NaN,
-          reconstruction: tails[tail.scalars] ?? Number.NaN,
-          kl: tails[tail.scalars + 1] ?? Number.NaN,
-          ...Object.fromEntries(squares.map(([name, square]) => [`${name}GradientNorm`, Math.sqrt(square)])),
-          vaeGradientNorm: norm,
-          bubbleShare: (tails[tail.bubble] ?? 0) / ranks,
-        },
-        skipped,
+        ...{ step: step + 1, time: clock.wallTime(), epoch: plan.epoch, batches, images, scalars, skipped },
         seconds: watch.seconds,
         // Neither is this rank's own work.
-        allReduceSeconds: phaseSeconds.allReduce + (phaseSeconds.pipelineWait ?? 0),
-        phaseSeconds,
+        allReduceSeconds: seconds.allReduce + (seconds.pipelineWait ?? 0),
+        phaseSeconds: seconds,
         allReduceBytes: bytes,
       },
     }
   }
 
-  /** Goes back to the state before the last step that was committed. */
+  /** Goes back to the state before the last step that was committed, or before the one under way. */
   undo(): void {
     const { state } = this.#parts
     for (const name of state.networks.keys()) state.restore(name)
@@ -143,6 +140,7 @@ export class PipelineTrainer {
   samples(picture: GridKind, count: number, group: Group): Promise<Float32Array | null> {
     const { pipeline, rank } = group
     assert(pipeline, 'a stage makes samples in a group of pipelines')
+    this.#bound.refresh(this.#parts.state.averages.map(({ name }) => name))
     return stageSamples(this.#parts, pipeline, rank, picture, count)
   }
 
@@ -151,43 +149,74 @@ export class PipelineTrainer {
     return Promise.resolve({})
   }
 
+  /** Norm of the gradient of all networks of a phase. */
+  #report(scalars: Record<string, number>, phase: StagePhase, tails: Float32Array): number {
+    scalars[`${phase.name}Loss`] = tails[tail.loss] ?? Number.NaN
+    for (const [at, name] of phase.scalars.entries()) scalars[name] = tails[tail.scalars + at] ?? Number.NaN
+    const squares = phase.updates.map((_, at) => tails[tail.squares + at] ?? Number.NaN)
+    for (const [at, name] of phase.updates.entries())
+      scalars[`${name}GradientNorm`] = Math.sqrt(squares[at] ?? Number.NaN)
+    const norm = Math.sqrt(squares.reduce((sum, square) => sum + square, 0))
+    scalars[`${phase.name}GradientNorm`] = norm
+    return norm
+  }
+
+  /** What this stage has of the networks that a phase moves. */
+  #update({ updates }: StagePhase, norm: number, step: number): void {
+    const { config, state, schedule } = this.#parts
+    const own = updates.filter((name) => state.networks.has(name))
+    clipGradients(config, state, own, norm)
+    for (const name of own) {
+      const rate = learningRate(config, name, step, schedule.stepsPerEpoch)
+      const network = state.network(name)
+      const update = nextUpdate(config, network, rate)
+      runUpdate(state.kernel, update, 0, update.count)
+      finishUpdate(config, state, network)
+      this.#bound.refresh(state.slots.filter((slot) => slot.network === name).map((slot) => slot.name))
+    }
+  }
+
   /** Adds the gradients over the replicas of this stage, network by network; the bytes sent. */
-  async #reduceStage(step: number, group: Group, { place }: PipelineGroup, sums: number): Promise<number> {
-    if (place.replicas === 1) return 0
-    const sent = [...this.#parts.state.networks.values()].map(({ gradients, count }, bucket) =>
-      group.allReduce(step, bucket, gradients.slice(0, sums), count, 0),
-    )
+  async #reduceStage(
+    step: number,
+    group: Group,
+    { place }: PipelineGroup,
+    { updates }: StagePhase,
+    index: number,
+    sums: number,
+  ): Promise<number> {
+    if (place.replicas === 1 || sums === 0) return 0
+    const own = updates.filter((name) => this.#parts.state.networks.has(name))
+    const sent = own.map((name, bucket) => {
+      const { gradients, count } = this.#parts.state.network(name)
+      return group.allReduce(step, index * bucketsPerPhase + bucket, gradients.slice(0, sums), count, 0)
+    })
     return (await Promise.all(sent)).reduce((sum, bytes) => sum + bytes, 0)
   }
 
-  /** Adds over all ranks what the step's decision, and its report, are made of. */
+  /** Adds over all ranks what the decision about a phase, and its report, are made of. */
   async #reduceTail(
     step: number,
     group: Group,
     { place }: PipelineGroup,
     votes: Votes,
+    { updates }: StagePhase,
+    index: number,
     totals: Float64Array,
-  ): Promise<Float32Array> {
+  ): Promise<Float32Array<ArrayBuffer>> {
     const { state } = this.#parts
     const values = state.floats(this.#tail, tail.floats)
     values.set(totals)
     castVotes(values, votes)
     values[tail.bubble] = this.#waited
+    for (const at of updates.keys()) values[tail.squares + at] = 0
     if (place.replica === 0)
-      for (const [index, name] of this.#networks.entries()) {
+      for (const [at, name] of updates.entries()) {
         if (!state.networks.has(name)) continue
         squaresOf(state, name, 0, 1)
-        values[tail.squares + index] = sumOfSquares(state, name)
+        values[tail.squares + at] = sumOfSquares(state, name)
       }
-    await group.allReduce(step, wholeGroupBucket, [this.#tail], tail.floats, tail.floats)
+    await group.allReduce(step, firstTailBucket + index, [this.#tail], tail.floats, tail.floats)
     return values.slice()
   }
-}
-
-function samplesOf(
-  { batches: [range] }: StepPlan,
-  tails: Float32Array,
-): Pick<StepResult['committed'], 'batches' | 'images'> {
-  const [count = 0, low = 0, high = 0, mixedLow = 0, mixedHigh = 0] = tails.subarray(tail.checksum)
-  return range ? { batches: [[count, low, high, mixedLow, mixedHigh]], images: count } : { batches: [], images: 0 }
 }

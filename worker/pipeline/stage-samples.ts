@@ -1,20 +1,20 @@
 import type { GridKind } from '../../shared/core/grid-kind.ts'
-import { labelClasses, type ModelSpec } from '../../shared/model/spec.ts'
+import { averageOf, labelClasses } from '../../shared/model/spec.ts'
 import { classOf, fixedLatents } from '../step/fixed-latents.ts'
 import type { PipelineGroup } from '../step/group.ts'
 import { oneHot } from '../step/images.ts'
-import { mostRows, type StageStepParts } from './stage-step.ts'
-import { forward } from './vae-stage.ts'
+import { mostRows, type StageParts } from './stage-run.ts'
+import { forward } from './stage-forward.ts'
 
 /** In place of a step, of parcels that belong to none: stages ahead may be at the next picture. */
 const noStep = { samples: 0xffffffff, interpolation: 0xfffffffe } as const
 
 /**
- * Images [count, pixels] in 0…1 that the stages with layers of the decoder make, one block of rows after the other, from the latent
- * vectors that a plain run makes its pictures from. The last stage gets them, the others null.
+ * Images [count, pixels] in 0…1 that the stages with layers of the decoder or the generator make, one block of rows after the other, from the
+ * latent vectors that a plain run makes its pictures from. The last stage gets them, the others null.
  */
 export async function stageSamples(
-  parts: StageStepParts & { readonly spec: ModelSpec },
+  parts: StageParts,
   group: PipelineGroup,
   rank: number,
   picture: GridKind,
@@ -22,11 +22,17 @@ export async function stageSamples(
 ): Promise<Float32Array | null> {
   const { config, spec, stage, state, backend, bound, boundary } = parts
   const { ops } = backend
-  const decoder = stage.spec.networks.find(({ name }) => name === 'decoder')
-  const whole = spec.networks.find(({ name }) => name === 'decoder')
-  if (group.place.replica > 0 || !decoder) return null
-  const begins = decoder.layers[0]?.name === whole?.layers[0]?.name
-  const { latentSize } = spec
+  const isGan = spec.family === 'gan'
+  const [decoder, whole] = [stage.spec, spec].map(({ networks }) =>
+    networks.find(({ name }) => name === (isGan ? 'generator' : 'decoder')),
+  )
+  const isLast = stage.outputSize === null
+  if (group.place.replica > 0 || !(decoder || (isGan && isLast))) return null
+  const begins = decoder !== undefined && decoder.layers[0]?.name === whole?.layers[0]?.name
+  const shown =
+    decoder && spec.averages.includes(decoder.name) ? { ...decoder, name: averageOf(decoder.name) } : decoder
+  const { latentSize, pixelRange } = spec
+  const [low, high] = pixelRange
   const latents = begins ? fixedLatents(state, spec, picture, count, config.seed) : null
   const block = mostRows(config)
   const images: Float32Array[] = []
@@ -36,17 +42,18 @@ export async function stageSamples(
     const x = latents
       ? latents.subarray(start * latentSize, (start + rows) * latentSize)
       : await boundary.takeInput(group, rank, noStep[picture], number, rows)
-    const decoding = { ...stage, spec: { ...stage.spec, networks: [decoder] }, first: begins }
+    const decoding = { ...stage, spec: { ...stage.spec, networks: shown ? [shown] : [] }, first: begins }
     const y = await backend.compute(() => {
       const labels = spec.conditional ? ops.input(oneHot(classes), [rows, labelClasses]) : null
       const values = ops.input(x, [rows, x.length / rows])
-      const { y } = forward(ops, decoding, bound.tensors, { x: values, noise: null, labels, rows })
-      return stage.outputSize === null ? ops.sigmoid(y) : y
+      const y = shown ? forward(ops, decoding, bound.tensors, { x: values, noise: null, labels, rows }).y : values
+      if (!isLast) return y
+      return isGan ? ops.scale(ops.sub(y, ops.input(Float32Array.of(low), [1])), 1 / (high - low)) : ops.sigmoid(y)
     })
-    if (stage.outputSize === null) images.push(y)
+    if (isLast) images.push(y)
     else await boundary.giveOutput(group, rank, noStep[picture], number, y)
   }
-  if (stage.outputSize !== null) return null
+  if (!isLast) return null
   const all = new Float32Array(images.reduce((sum, { length }) => sum + length, 0))
   let place = 0
   for (const some of images) {

@@ -49,7 +49,7 @@ export interface StageSeat {
 export function stageWorkshop(parts: StageWorkshopParts, number: number): Workshop {
   const { welcome, backend, model, schedule, source, trace, ...kept } = parts
   const { config } = welcome
-  const stages = splitStages(model.spec, config.pipelineStages)
+  const stages = splitStages(model.spec, config.pipelineStages, config.discriminatorUpdates)
   const stage = stages[number] ?? stages[0]
   if (!stage) throw new RangeError('a pipeline has stages')
   const scratch = scratchBytesOf(model, config.batchSize)

@@ -41,6 +41,8 @@ export class LaneGradients {
   readonly #pixels: number
   readonly #spec: ModelSpec
   readonly #preparation: Preparation
+  /** What phases read in place of noise. */
+  readonly #prepared: Pick<Preparation, 'rows'>
 
   constructor(
     config: RunConfig,
@@ -50,6 +52,7 @@ export class LaneGradients {
     inputs: StepInputs,
     pixels: number,
     spec: ModelSpec,
+    prepared: Pick<Preparation, 'rows'> | null = null,
   ) {
     this.#config = config
     this.#state = state
@@ -59,6 +62,7 @@ export class LaneGradients {
     this.#pixels = pixels
     this.#spec = spec
     this.#preparation = new Preparation(backend, bound, spec.latentSize)
+    this.#prepared = prepared ?? this.#preparation
   }
 
   /** Before the phases of a step: what they share. */
@@ -255,7 +259,7 @@ export class LaneGradients {
         const { latentSize } = this.#spec
         const evaluation = phase.evaluate(ops, parameters, {
           images: pixels && ops.input(pixels, [rows, this.#pixels]),
-          noise: noise ? ops.input(noise, [rows, latentSize]) : (this.#preparation.rows(index, lanes, rows) as Tensor),
+          noise: noise ? ops.input(noise, [rows, latentSize]) : (this.#prepared.rows(index, lanes, rows) as Tensor),
           labels: labels && ops.input(labels, [rows, labelClasses]),
           draws: Object.fromEntries(draws.map(([name, values, size]) => [name, ops.input(values, [rows, size])])),
           laneRows: this.#laneRows(lanes, globalRows),

@@ -27,7 +27,7 @@ interface Outputs {
   readonly logVariance: Tensor | null
 }
 
-/** A stage's way forward, in the order of operations that the whole model has (worker/model/vae.ts). */
+/** A stage's way forward, in the order of operations that the whole model has (worker/model/vae.ts, gan.ts). */
 export function forward(
   ops: Ops,
   { spec, inputShape, first }: Stage,
