@@ -6,6 +6,7 @@ import { gan } from '../model/gan.ts'
 import type { Phase } from '../model/model.ts'
 import { LaneGradients } from '../step/lane-gradients.ts'
 import { tail } from '../step/model-state.ts'
+import { evaluateStage, forward } from './stage-forward.ts'
 import { StageGradients } from './stage-gradients.ts'
 import type { StagePhase, StageResult } from './stage-phase.ts'
 import {
@@ -16,7 +17,6 @@ import {
   type StagePlace,
   type StageWork,
 } from './stage-run.ts'
-import { evaluateStage, forward } from './stage-forward.ts'
 
 const nothing: StageResult = { sums: 0, tail: new Float64Array(tail.floats) }
 

@@ -3,8 +3,8 @@ import { averageOf, labelClasses } from '../../shared/model/spec.ts'
 import { classOf, fixedLatents } from '../step/fixed-latents.ts'
 import type { PipelineGroup } from '../step/group.ts'
 import { oneHot } from '../step/images.ts'
-import { mostRows, type StageParts } from './stage-run.ts'
 import { forward } from './stage-forward.ts'
+import { mostRows, type StageParts } from './stage-run.ts'
 
 /** In place of a step, of parcels that belong to none: stages ahead may be at the next picture. */
 const noStep = { samples: 0xffffffff, interpolation: 0xfffffffe } as const

@@ -4,6 +4,7 @@ import { labelClasses } from '../../shared/model/spec.ts'
 import type { Tensor } from '../backend/backend.ts'
 import { rising } from '../model/annealing.ts'
 import { tail } from '../step/model-state.ts'
+import { evaluateStage, forward, type StageInputs } from './stage-forward.ts'
 import { StageGradients } from './stage-gradients.ts'
 import type { StagePhase, StageResult } from './stage-phase.ts'
 import {
@@ -14,7 +15,6 @@ import {
   type StagePlace,
   type StageWork,
 } from './stage-run.ts'
-import { evaluateStage, forward, type StageInputs } from './stage-forward.ts'
 
 const networks = ['encoder', 'decoder']
 
