@@ -64,7 +64,7 @@ export const dcgan = {
   networks: [convolutionalGenerator([]), convolutionalDiscriminator([])],
   recipes: {
     default: nonSaturating,
-    hinge: { ...nonSaturating, loss: 'hinge', epochs: 26, decayEpochs: 26 },
+    hinge: { ...nonSaturating, loss: 'hinge', epochs: 40, decayEpochs: 40 },
     // Gulrajani et al. 2017, algorithm 1, with their MNIST settings
     'wgan-gp': {
       epochs: 20,
