@@ -6,6 +6,7 @@ import { gan } from '../model/gan.ts'
 import type { Phase } from '../model/model.ts'
 import { LaneGradients } from '../step/lane-gradients.ts'
 import { tail } from '../step/model-state.ts'
+import type { Prepared } from '../step/preparation.ts'
 import { evaluateStage, forward } from './stage-forward.ts'
 import { StageGradients } from './stage-gradients.ts'
 import type { StagePhase, StageResult } from './stage-phase.ts'
@@ -60,7 +61,7 @@ function judgingOf({ config, state, backend, bound, inputs, source, stage }: Sta
 }
 
 /** Images that the stages make for the updates of the discriminator. The last stage has them. */
-class Fakes {
+class Fakes implements Prepared {
   readonly #parts: StageParts
   readonly #place: StagePlace
   readonly #phases: readonly number[]
@@ -125,6 +126,13 @@ class Fakes {
     })
     this.#place.watch.lap('prepare')
     return made
+  }
+
+  /** They come through the stages. */
+  make(): void {}
+
+  release(): void {
+    this.#made.clear()
   }
 
   /** Within an evaluation, as Preparation.rows. */

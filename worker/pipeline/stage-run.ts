@@ -95,8 +95,10 @@ export async function runStage(
       await work.backward(batch, input(), dy, dx)
       if (dx) boundary.giveGradient(...step)
     } else {
-      if (!isLast) await boundary.takeReceipt(...step)
-      if (!isLast) watch.lap('pipelineWait')
+      if (!isLast) {
+        await boundary.takeReceipt(...step)
+        watch.lap('pipelineWait')
+      }
       await work.backward(batch, input(), null, null)
       if (!stage.first) await boundary.giveReceipt(...step)
     }

@@ -17,7 +17,7 @@ import type { Phase } from '../model/model.ts'
 import { cut, microBatches } from './cut-lanes.ts'
 import { factorsOf } from './factors.ts'
 import { type ModelState, tail } from './model-state.ts'
-import { Preparation } from './preparation.ts'
+import { Preparation, type Prepared } from './preparation.ts'
 import type { StepInputs } from './step-inputs.ts'
 import type { Stopwatch } from './stopwatch.ts'
 
@@ -40,9 +40,7 @@ export class LaneGradients {
   readonly #inputs: StepInputs
   readonly #pixels: number
   readonly #spec: ModelSpec
-  readonly #preparation: Preparation
-  /** What phases read in place of noise. */
-  readonly #prepared: Pick<Preparation, 'rows'>
+  readonly #preparation: Prepared
 
   constructor(
     config: RunConfig,
@@ -52,7 +50,7 @@ export class LaneGradients {
     inputs: StepInputs,
     pixels: number,
     spec: ModelSpec,
-    prepared: Pick<Preparation, 'rows'> | null = null,
+    preparation: Prepared = new Preparation(backend, bound, spec.latentSize),
   ) {
     this.#config = config
     this.#state = state
@@ -61,8 +59,7 @@ export class LaneGradients {
     this.#inputs = inputs
     this.#pixels = pixels
     this.#spec = spec
-    this.#preparation = new Preparation(backend, bound, spec.latentSize)
-    this.#prepared = prepared ?? this.#preparation
+    this.#preparation = preparation
   }
 
   /** Before the phases of a step: what they share. */
@@ -259,7 +256,7 @@ export class LaneGradients {
         const { latentSize } = this.#spec
         const evaluation = phase.evaluate(ops, parameters, {
           images: pixels && ops.input(pixels, [rows, this.#pixels]),
-          noise: noise ? ops.input(noise, [rows, latentSize]) : (this.#prepared.rows(index, lanes, rows) as Tensor),
+          noise: noise ? ops.input(noise, [rows, latentSize]) : (this.#preparation.rows(index, lanes, rows) as Tensor),
           labels: labels && ops.input(labels, [rows, labelClasses]),
           draws: Object.fromEntries(draws.map(([name, values, size]) => [name, ops.input(values, [rows, size])])),
           laneRows: this.#laneRows(lanes, globalRows),

@@ -2,6 +2,9 @@ import type { LaneRange } from '../../shared/core/schedule.ts'
 import type { Backend, BoundParameters, HeldTensor, Tensor } from '../backend/backend.ts'
 import type { Phase, Prepare } from '../model/model.ts'
 
+/** Where phases find what has been made of their noise. */
+export type Prepared = Pick<Preparation, 'make' | 'rows' | 'release'>
+
 /** Rows of a tensor that several phases share. */
 interface Share {
   readonly held: HeldTensor
