@@ -50,7 +50,7 @@ export const gan = {
       learningRates: { generator: 2e-4, discriminator: 2e-4 },
       beta1: 0.5,
     },
-    lsgan: { ...penalized(8e-4), loss: 'lsgan' },
+    lsgan: { ...penalized(8e-4), loss: 'lsgan', epochs: 44 },
     // RMSprop as in Arjovsky et al. 2017, algorithm 1, at four times their rates, which fall, and with two updates of the critic for their five
     wgan: {
       epochs: 10,
@@ -74,6 +74,6 @@ export const gan = {
       beta2: 0.9,
       averageDecay: 0.9995,
     },
-    hinge: { ...penalized(1.6e-3), loss: 'hinge' },
+    hinge: { ...penalized(1.6e-3), loss: 'hinge', epochs: 48 },
   },
 } as const satisfies WrittenModel
