@@ -78,6 +78,14 @@ export function rowsOfLane(lane: number, lanes: number, rows: number): BatchRang
   return { start: Math.floor((lane * rows) / lanes), end: Math.floor(((lane + 1) * rows) / lanes) }
 }
 
+/** How many rows each of these lanes has within `rows` rows of a batch. */
+export function rowsOfEachLane({ first, last }: LaneRange, lanes: number, rows: number): number[] {
+  return Array.from({ length: last - first }, (_, index) => {
+    const { start, end } = rowsOfLane(first + index, lanes, rows)
+    return end - start
+  })
+}
+
 /** Rows [first, last) of some of the lanes, one behind the other. */
 export function rowsOfLanes({ first, last }: LaneRange, lanes: number, rows: number): LaneRange {
   const { start } = rowsOfLane(first, lanes, rows)

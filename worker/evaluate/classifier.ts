@@ -2,6 +2,7 @@ import { setImmediate } from 'node:timers/promises'
 import { usage } from '../../shared/core/config.ts'
 import { assert } from '../../shared/core/errors.ts'
 import type { ImageShape } from '../../shared/core/image-grid.ts'
+import { joinFloats } from '../../shared/core/join-floats.ts'
 import { decodeSafetensors } from '../../shared/core/safetensors.ts'
 import { sha256 } from '../../shared/dataset/chunk.ts'
 import { classifier } from '../../shared/model/classifier.ts'
@@ -103,11 +104,6 @@ function softmax(logits: Float32Array, rows: number): Float32Array {
 }
 
 function joined(blocks: readonly Float32Array[], rows: number): Features {
-  const values = new Float32Array(blocks.reduce((sum, block) => sum + block.length, 0))
-  let at = 0
-  for (const block of blocks) {
-    values.set(block, at)
-    at += block.length
-  }
+  const values = joinFloats(blocks)
   return { values, rows, columns: values.length / rows }
 }

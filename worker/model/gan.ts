@@ -115,13 +115,20 @@ export function gan(spec: ModelSpec, config: Hyperparameters, isLastStage = fals
       return [...updates, generatorPhase(level)]
     },
     generate(ops, parameters, noise, labels) {
-      const image = generate(ops, parameters, noise, labels, shown)
-      const [low, high] = spec.pixelRange
-      return ops.scale(ops.sub(image, ops.input(Float32Array.of(low), [1])), 1 / (high - low))
+      return greyLevels(ops, generate(ops, parameters, noise, labels, shown), spec)
     },
     reconstruct: null,
     divergence: null,
   }
+}
+
+/** From the interval of pixels that the networks make to 0…1. */
+export function greyLevels(
+  ops: Ops,
+  image: Tensor,
+  { pixelRange: [low, high] }: Pick<ModelSpec, 'pixelRange'>,
+): Tensor {
+  return ops.scale(ops.sub(image, ops.input(Float32Array.of(low), [1])), 1 / (high - low))
 }
 
 const normal = (size: number): Draw => ({ size, distribution: 'normal' })

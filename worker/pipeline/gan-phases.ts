@@ -1,4 +1,5 @@
-import { type LaneRange, rowsOfLane, rowsOfLanes } from '../../shared/core/schedule.ts'
+import { joinFloats } from '../../shared/core/join-floats.ts'
+import { type LaneRange, rowsOfEachLane, rowsOfLanes } from '../../shared/core/schedule.ts'
 import { labelClasses } from '../../shared/model/spec.ts'
 import type { Stage } from '../../shared/pipeline/stages.ts'
 import type { Tensor } from '../backend/backend.ts'
@@ -6,7 +7,7 @@ import { gan } from '../model/gan.ts'
 import type { Phase } from '../model/model.ts'
 import { LaneGradients } from '../step/lane-gradients.ts'
 import { tail } from '../step/model-state.ts'
-import type { Prepared } from '../step/preparation.ts'
+import { type Prepared, preparedKey } from '../step/preparation.ts'
 import { evaluateStage, forward } from './stage-forward.ts'
 import { StageGradients } from './stage-gradients.ts'
 import type { StagePhase, StageResult } from './stage-phase.ts'
@@ -100,7 +101,7 @@ class Fakes implements Prepared {
         const pixels = made.length / batch.rows
         let start = 0
         for (const [position, rows] of rowsOf(batch.lanes).entries()) {
-          this.#made.set(key(phases[position] ?? 0, batch.lanes), made.slice(start, start + rows * pixels))
+          this.#made.set(preparedKey(phases[position] ?? 0, batch.lanes), made.slice(start, start + rows * pixels))
           start += rows * pixels
         }
       },
@@ -113,7 +114,8 @@ class Fakes implements Prepared {
     const { inputs, backend, bound, stage, spec, config } = this.#parts
     const { step, epoch, batches } = this.#place.plan
     const { ops } = backend
-    const noise = x ?? joined(phases.map((index) => inputs.noise(step, index, lanes, globalRowsOf(this.#place, index))))
+    const noise =
+      x ?? joinFloats(phases.map((index) => inputs.noise(step, index, lanes, globalRowsOf(this.#place, index))))
     const [index = 0] = phases
     const { start = 0 } = batches[index] ?? {}
     const { first, last } = rowsOfLanes(lanes, config.lanes, globalRowsOf(this.#place, index))
@@ -137,7 +139,7 @@ class Fakes implements Prepared {
 
   /** Within an evaluation, as Preparation.rows. */
   rows(index: number, lanes: LaneRange, count: number): Tensor | null {
-    const made = this.#made.get(key(index, lanes))
+    const made = this.#made.get(preparedKey(index, lanes))
     return made ? this.#parts.backend.ops.input(made, [count, made.length / count]) : null
   }
 }
@@ -204,7 +206,7 @@ class GeneratorUpdate implements StageWork {
       return this.#phase.evaluate(ops, bound.tensors, {
         ...{ images: null, noise: tensors.x, labels: tensors.labels, rows, globalRows },
         draws: Object.fromEntries(draws.map(([name, values, size]) => [name, ops.input(values, [rows, size])])),
-        laneRows: laneRowsOf(lanes, config.lanes, globalRows),
+        laneRows: rowsOfEachLane(lanes, config.lanes, globalRows),
       })
     })
     if (isLast) this.#tail[tail.loss] = (this.#tail[tail.loss] ?? 0) + (scalars.loss ?? Number.NaN)
@@ -239,22 +241,3 @@ function globalRowsOf({ plan }: StagePlace, index: number): number {
   const range = plan.batches[index]
   return range ? range.end - range.start : 0
 }
-
-function joined(parts: readonly Float32Array[]): Float32Array {
-  const all = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0))
-  let at = 0
-  for (const part of parts) {
-    all.set(part, at)
-    at += part.length
-  }
-  return all
-}
-
-function laneRowsOf({ first, last }: LaneRange, lanes: number, globalRows: number): number[] {
-  return Array.from({ length: last - first }, (_, index) => {
-    const { start, end } = rowsOfLane(first + index, lanes, globalRows)
-    return end - start
-  })
-}
-
-const key = (index: number, { first, last }: LaneRange): string => `${index}/${first}/${last}`

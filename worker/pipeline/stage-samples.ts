@@ -1,5 +1,7 @@
 import type { GridKind } from '../../shared/core/grid-kind.ts'
+import { joinFloats } from '../../shared/core/join-floats.ts'
 import { averageOf, labelClasses } from '../../shared/model/spec.ts'
+import { greyLevels } from '../model/gan.ts'
 import { classOf, fixedLatents } from '../step/fixed-latents.ts'
 import type { PipelineGroup } from '../step/group.ts'
 import { oneHot } from '../step/images.ts'
@@ -31,8 +33,7 @@ export async function stageSamples(
   const begins = decoder !== undefined && decoder.layers[0]?.name === whole?.layers[0]?.name
   const shown =
     decoder && spec.averages.includes(decoder.name) ? { ...decoder, name: averageOf(decoder.name) } : decoder
-  const { latentSize, pixelRange } = spec
-  const [low, high] = pixelRange
+  const { latentSize } = spec
   const latents = begins ? fixedLatents(state, spec, picture, count, config.seed) : null
   const block = mostRows(config)
   const images: Float32Array[] = []
@@ -48,17 +49,10 @@ export async function stageSamples(
       const values = ops.input(x, [rows, x.length / rows])
       const y = shown ? forward(ops, decoding, bound.tensors, { x: values, noise: null, labels, rows }).y : values
       if (!isLast) return y
-      return isGan ? ops.scale(ops.sub(y, ops.input(Float32Array.of(low), [1])), 1 / (high - low)) : ops.sigmoid(y)
+      return isGan ? greyLevels(ops, y, spec) : ops.sigmoid(y)
     })
     if (isLast) images.push(y)
     else await boundary.giveOutput(group, rank, noStep[picture], number, y)
   }
-  if (!isLast) return null
-  const all = new Float32Array(images.reduce((sum, { length }) => sum + length, 0))
-  let place = 0
-  for (const some of images) {
-    all.set(some, place)
-    place += some.length
-  }
-  return all
+  return isLast ? joinFloats(images) : null
 }

@@ -1,5 +1,6 @@
 import { RingleaderError } from '../../shared/core/errors.ts'
 import type { GridKind } from '../../shared/core/grid-kind.ts'
+import { joinFloats } from '../../shared/core/join-floats.ts'
 import { labelClasses } from '../../shared/model/spec.ts'
 import type { Backend, BoundParameters } from '../backend/backend.ts'
 import type { Model } from '../model/model.ts'
@@ -25,13 +26,7 @@ export async function generateImages(
     const block = latents.subarray(start * latentSize, (start + rows) * latentSize)
     blocks.push(await imagesOf(model, backend, bound, block, classes))
   }
-  const images = new Float32Array(blocks.reduce((sum, block) => sum + block.length, 0))
-  let position = 0
-  for (const block of blocks) {
-    images.set(block, position)
-    position += block.length
-  }
-  return images
+  return joinFloats(blocks)
 }
 
 /** Images [count, pixels] in 0…1 of these latent vectors; `classes` are read by a conditional model. */

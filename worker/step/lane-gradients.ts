@@ -7,7 +7,7 @@ import {
   dealtLanes,
   type LaneDeal,
   type LaneRange,
-  rowsOfLane,
+  rowsOfEachLane,
   rowsOfLanes,
   type StepPlan,
 } from '../../shared/core/schedule.ts'
@@ -259,7 +259,7 @@ export class LaneGradients {
           noise: noise ? ops.input(noise, [rows, latentSize]) : (this.#preparation.rows(index, lanes, rows) as Tensor),
           labels: labels && ops.input(labels, [rows, labelClasses]),
           draws: Object.fromEntries(draws.map(([name, values, size]) => [name, ops.input(values, [rows, size])])),
-          laneRows: this.#laneRows(lanes, globalRows),
+          laneRows: rowsOfEachLane(lanes, this.#config.lanes, globalRows),
           ...{ rows, globalRows },
         })
         watch.lap('forward')
@@ -276,13 +276,6 @@ export class LaneGradients {
     tails[tail.loss] = scalars.loss ?? Number.NaN
     for (const [position, name] of phase.scalars.entries()) tails[tail.scalars + position] = scalars[name] ?? Number.NaN
     return true
-  }
-
-  #laneRows({ first, last }: LaneRange, globalRows: number): number[] {
-    return Array.from({ length: last - first }, (_, index) => {
-      const { start, end } = rowsOfLane(first + index, this.#config.lanes, globalRows)
-      return end - start
-    })
   }
 
   /** A gradient is written whole, so that only its tail has to be cleared; without rows there is none. */

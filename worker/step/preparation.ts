@@ -1,3 +1,4 @@
+import { joinFloats } from '../../shared/core/join-floats.ts'
 import type { LaneRange } from '../../shared/core/schedule.ts'
 import type { Backend, BoundParameters, HeldTensor, Tensor } from '../backend/backend.ts'
 import type { Phase, Prepare } from '../model/model.ts'
@@ -44,25 +45,24 @@ export class Preparation {
   ): void {
     const size = this.#latentSize
     const parts = indices.map(noise)
-    const all = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0))
+    const all = joinFloats(parts)
     if (all.length === 0) return
     const starts: number[] = []
     let floats = 0
     for (const part of parts) {
       starts.push(floats / size)
-      all.set(part, floats)
       floats += part.length
     }
     const { ops } = this.#backend
     const held = this.#backend.hold(() => prepare(ops, this.#bound.tensors, ops.input(all, [all.length / size, size])))
     this.#held.push(held)
     for (const [place, index] of indices.entries())
-      this.#shares.set(key(index, lanes), { held, start: starts[place] ?? 0 })
+      this.#shares.set(preparedKey(index, lanes), { held, start: starts[place] ?? 0 })
   }
 
   /** Within an evaluation: the rows of one phase and these lanes. */
   rows(index: number, lanes: LaneRange, count: number): Tensor | null {
-    const share = this.#shares.get(key(index, lanes))
+    const share = this.#shares.get(preparedKey(index, lanes))
     return share ? this.#backend.ops.rows(share.held.tensor, share.start, count) : null
   }
 
@@ -73,4 +73,5 @@ export class Preparation {
   }
 }
 
-const key = (index: number, { first, last }: LaneRange): string => `${index}/${first}/${last}`
+/** Of what a phase, by its index, and these lanes have. */
+export const preparedKey = (index: number, { first, last }: LaneRange): string => `${index}/${first}/${last}`
