@@ -6,7 +6,7 @@ const notNegative = z.number().min(0)
 const count = z.number().int().positive()
 
 export const ganLosses = ['non-saturating', 'minimax', 'lsgan', 'wgan', 'wgan-gp', 'hinge'] as const
-export const noises = ['normal', 'uniform', 'truncated', 'spherical'] as const
+export const noises = ['normal', 'uniform', 'truncated', 'spherical', 'bernoulli'] as const
 
 /** How a model is trained: what a recipe sets and a user may set otherwise. 0 turns off what can be off. */
 export const hyperparameterShape = {

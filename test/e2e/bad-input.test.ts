@@ -54,7 +54,7 @@ const usage: [string[], RegExp][] = [
     ['train', '--model', 'gan', '--learning-rates', 'critic=1'],
     /no such network; write rates for generator, discriminator/,
   ],
-  [['train', '--noise', 'pink'], /--noise pink: write one of normal, uniform, truncated, spherical/],
+  [['train', '--noise', 'pink'], /--noise pink: write one of normal, uniform, truncated, spherical, bernoulli/],
   [['train', '--recipe', 'article'], /--recipe article is unknown for this model; write one of default/],
   [
     ['train', '--backend', 'cuda'],

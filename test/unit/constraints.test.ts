@@ -53,7 +53,7 @@ describe('latent vectors', () => {
     expect(normalQuantile(0.975)).toBeCloseTo(1.95996, 3)
   })
 
-  it.each(['normal', 'uniform', 'truncated', 'spherical'] as const)(
+  it.each(['normal', 'uniform', 'truncated', 'spherical', 'bernoulli'] as const)(
     '%s have the moments that they are to have',
     (kind) => {
       const { state } = makeTrainer(backend, { model: 'vae' }, source)
@@ -65,10 +65,11 @@ describe('latent vectors', () => {
       expect(Math.abs(mean)).toBeLessThan(0.04)
       // 1 − 2 · 2 φ(2) / (Φ(2) − Φ(−2)) for the truncated one
       expect(square).toBeCloseTo(
-        { normal: 1, uniform: 1 / 3, truncated: 0.7737, spherical: 1 }[kind],
-        kind === 'spherical' ? 5 : 1,
+        { normal: 1, uniform: 1 / 3, truncated: 0.7737, spherical: 1, bernoulli: 1 }[kind],
+        kind === 'spherical' || kind === 'bernoulli' ? 5 : 1,
       )
       if (kind === 'truncated') expect(values.every((value) => Math.abs(value) <= 2)).toBe(true)
+      if (kind === 'bernoulli') expect(new Set(values)).toEqual(new Set([-1, 1]))
       drawNoise(state, kind, 7 * size, 100, size, { seed: 5, stream: 4, step: 3, lane: 2 })
       expect(state.floats(state.scratch + 7 * size * 4, 100 * size)).toEqual(values.subarray(0, 100 * size))
     },

@@ -12,7 +12,8 @@ const truncatedAt = 2
 /**
  * `rows` × `size` numbers, a pure function of the key. normal: N(0, 1). uniform: [−1, 1). unit: [0, 1). truncated: N(0, 1) drawn
  * again where it lies outside ±2 (Brock et al. 2019, section 3.1). spherical: evenly on the sphere of radius √size, where a normal
- * vector of that size mostly lies (White 2016). They lie in the state's scratch region until the next call.
+ * vector of that size mostly lies (White 2016). bernoulli: −1 or 1, each as often (Brock et al. 2019, appendix E, who have 0 and 1).
+ * They lie in the state's scratch region until the next call.
  */
 export function drawNoise(
   state: ModelState,
@@ -35,6 +36,10 @@ export function drawNoise(
     case 'uniform':
       kernel.philoxUniform(offset, count, key)
       for (let index = 0; index < count; index++) values[index] = 2 * (values[index] ?? 0) - 1
+      return
+    case 'bernoulli':
+      kernel.philoxUniform(offset, count, key)
+      for (let index = 0; index < count; index++) values[index] = (values[index] ?? 0) < 0.5 ? -1 : 1
       return
     case 'truncated':
       return drawTruncated(state, offset, count, key)
