@@ -74,6 +74,31 @@ describe('latent vectors', () => {
       expect(state.floats(state.scratch + 7 * size * 4, 100 * size)).toEqual(values.subarray(0, 100 * size))
     },
   )
+
+  it.each([
+    ['vae', true],
+    ['gan', false],
+  ] as const)(
+    'of another noise: %s learns as it does with normal noise (%s), and makes other samples',
+    async (model, same) => {
+      const [normal, other] = await Promise.all(
+        (['normal', 'spherical'] as const).map(async (noise) => {
+          const { state, trainer } = makeTrainer(
+            backend,
+            { ...(model === 'gan' ? { description: denseGan } : { model }), noise },
+            source,
+          )
+          await trainer.step(0, alone, noVotes)
+          return {
+            weights: state.slots.map(({ weights }) => [...weights]),
+            samples: await trainer.samples('samples', 4),
+          }
+        }),
+      )
+      expect(JSON.stringify(normal?.weights) === JSON.stringify(other?.weights)).toBe(same)
+      expect(normal?.samples).not.toEqual(other?.samples)
+    },
+  )
 })
 
 describe('a constraint', () => {

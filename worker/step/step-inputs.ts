@@ -39,10 +39,11 @@ export class StepInputs {
     this.#bytes = state.arena.allocate(pixels)
   }
 
-  /** Latent vectors of these lanes, [rows, latentSize]. */
+  /** Latent vectors of these lanes, [rows, latentSize]. A VAE's bound is about normal noise, whatever its samples are made from. */
   noise(step: number, phase: number, owned: LaneRange, globalRows: number): Float32Array {
-    const { noise, latentSize } = this.#spec
-    return this.#draw(noise, latentSize, randomStream.noise, step, phase, owned, globalRows)
+    const { family, noise, latentSize } = this.#spec
+    const distribution = family === 'vae' ? 'normal' : noise
+    return this.#draw(distribution, latentSize, randomStream.noise, step, phase, owned, globalRows)
   }
 
   /** What a phase draws besides, by name, [rows, size] each. */
