@@ -40,7 +40,7 @@ export class Metrics {
     this.registry.info('ringleader_build_info', 'The program', {
       ...{ version: version(), node: process.version, protocol: String(protocolVersion) },
     })
-    this.registry.watchProcess(10)
+    this.registry.watchProcess()
   }
 
   /** Asked for whenever somebody scrapes. */

@@ -4,6 +4,9 @@ import { limits } from '../core/limits.ts'
 /** Upper bounds in seconds: steps and their parts, from a tiny model to a large one on a slow host. */
 export const stepBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
 
+/** How finely the lag of an event loop is looked at: each look takes a core from what computes beside it. */
+const lagMs = 50
+
 export interface DescribedMetric {
   readonly name: string
   readonly type: 'counter' | 'gauge' | 'histogram'
@@ -63,8 +66,8 @@ export class MetricRegistry {
     this.gauge(name, `${help}; always 1`, Object.keys(labels)).set({ ...labels }, 1)
   }
 
-  /** Memory, processor time, event-loop lag, garbage collection of this process and thread. `lagMs`: how finely the lag is looked at. */
-  watchProcess(lagMs: number): void {
+  /** Memory, processor time, event-loop lag, garbage collection of this process and thread. */
+  watchProcess(): void {
     collectDefaultMetrics({ register: this.#registry, eventLoopMonitoringPrecision: lagMs })
     // Gauges that are named like counters, which promtool refuses.
     for (const name of ['handles', 'requests', 'resources'])

@@ -64,7 +64,8 @@ export const dcgan = {
   networks: [convolutionalGenerator([]), convolutionalDiscriminator([])],
   recipes: {
     default: nonSaturating,
-    hinge: { ...nonSaturating, loss: 'hinge', epochs: 40, decayEpochs: 40 },
+    // Between two corners of a cube there is no noise that would make what lies between two digits: docs/models.md
+    hinge: { ...nonSaturating, loss: 'hinge', latentSize: 32, noise: 'bernoulli' },
     // Gulrajani et al. 2017, algorithm 1, with their MNIST settings
     'wgan-gp': {
       epochs: 20,

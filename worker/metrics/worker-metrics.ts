@@ -76,8 +76,7 @@ export class WorkerMetrics {
     registry.info('ringleader_build_info', 'The program', {
       ...{ version: version(), node: process.version, protocol: String(protocolVersion) },
     })
-    // Beside the computation, so looked at less finely than in the coordinator.
-    registry.watchProcess(50)
+    registry.watchProcess()
   }
 
   watch(view: () => WorkerView): void {
