@@ -29,6 +29,8 @@ export class CoordinatorWatch {
   #full = false
   #warned = 0
   #stoodStill = false
+  /** Since something was heard. Nobody listened meanwhile, and the coordinator may have been stopped too (Ctrl-Z, a paused container). */
+  #stoodStillMs = 0
   #lastLook: number
 
   constructor(
@@ -56,6 +58,7 @@ export class CoordinatorWatch {
 
   heard(): void {
     this.#lastHeard = this.#clock.now()
+    this.#stoodStillMs = 0
     this.#everHeard = true
     if (this.#silent) this.#reconnected() // the line held, but something may have been lost on it
     this.#silent = false
@@ -93,11 +96,15 @@ export class CoordinatorWatch {
 
   #look(): void {
     const now = this.#clock.now()
-    if (now - this.#lastLook > 1000) this.#stoodStill = true
-    else if (now - this.#lastHeard > silenceMs) this.#stoodStill = false
+    const sinceLook = now - this.#lastLook
+    if (sinceLook > 1000) {
+      this.#stoodStill = true
+      this.#stoodStillMs += sinceLook
+    } else if (now - this.#lastHeard > silenceMs) this.#stoodStill = false
     this.#lastLook = now
     const { coordinator, connectTimeoutMs, reconnectTimeoutMs } = this.#data
-    const waited = this.#clock.now() - this.#lastHeard
+    const silent = now - this.#lastHeard
+    const waited = silent - this.#stoodStillMs
     const timeout = this.#everHeard ? reconnectTimeoutMs : connectTimeoutMs
     if (waited > timeout) {
       const reason = this.#everHeard
@@ -112,7 +119,7 @@ export class CoordinatorWatch {
       this.#warned++
       return this.#warn(`no coordinator at ${coordinator} yet, trying on`)
     }
-    if (waited > silenceMs && !this.#silent) {
+    if (silent > silenceMs && !this.#silent) {
       this.#silent = true
       this.#tell(false)
     }

@@ -53,6 +53,7 @@ export class Session {
     link.onLost((reason) => {
       link.abort(reason)
       this.#finish(new RingleaderError('coordinator-lost', reason, { exit: exitCode.temporary }))
+      this.#group?.abort(this.#group.generation, reason) // a rank that is alone reduces nothing that could fail
     })
     link.onConnection((connected) => {
       this.#log.info(connected ? 'the coordinator is back' : 'the coordinator is out of reach; steps go on')
@@ -88,7 +89,11 @@ export class Session {
     const welcome = await this.#until(() => this.#welcome)
     this.#joins(welcome.runId)
     this.#log.info('is welcome', { model: welcome.config.model, dataset: welcome.config.dataset })
-    await Promise.race([this.#warm(welcome), this.#end])
+    const { math } = await Promise.race([this.#warm(welcome), this.#end])
+    if (math !== welcome.config.math)
+      this.#log.warn(
+        `--math ${welcome.config.math}: this processor has no AMX, so products stay in float32, which is faster here`,
+      )
     this.#log.info('is warm', { endpoint })
     this.#link.welcomed(welcome.runId, welcome.heartbeatMs)
     let left = 0

@@ -25,7 +25,7 @@ import type { WarmUp } from './workshop.ts'
 export function warmUpWith(backend: Backend, name: BackendName, threads: number): WarmUp {
   return async (welcome, link, blobs) => {
     const { config, manifest, image } = welcome
-    backend.useMath(config.math)
+    const math = backend.useMath(config.math)
     const clock = systemClock
     const model = makeModel(config, image)
     const cache = new ChunkCache(join(cacheFolder(), 'chunks'), limits.chunkCacheBytes)
@@ -39,7 +39,7 @@ export function warmUpWith(backend: Backend, name: BackendName, threads: number)
       traceGarbageCollection(trace.compute)
     }
     const sender = new CheckpointSender(model.spec, (message, bytes) => link.send(message, bytes))
-    const common = { welcome, backend, schedule, sender, blobs, threads, trace }
+    const common = { welcome, backend, math, schedule, sender, blobs, threads, trace }
     if (config.pipelineStages > 1) return stageWorkshop({ ...common, model, source }, 0)
     const { compute } = sharedThreads(threads)
     const parts = partsOf(config, compute)

@@ -85,7 +85,7 @@ export function toyBackend(compute: () => Promise<void>, poisoned: () => boolean
   return {
     name: 'toy',
     version: '1',
-    useMath: () => {},
+    useMath: (math) => math,
     ops: { input: (values: Float32Array, shape: readonly number[]) => tensor(values, shape) } as unknown as Ops,
     bind: (views) => {
       const tensors = new Map(views.map((view) => [view.name, tensor(view.weights, view.shape)]))

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The article's dense GAN in PyTorch, with the losses and settings of `--model gan`'s recipes; writes images for `ringleader evaluate --images`.
 
-Needs torch and numpy. PyTorch's own initial weights, shuffled epochs without the last small batch.
+Needs torch and numpy. Shuffled epochs without the last small batch.
 
     python3 test/bench/torch_gan.py --loss wgan-gp --rate 1e-4 --updates 5 --betas 0.5,0.9 --epochs 5 --out fakes.npy
 """
@@ -24,6 +24,7 @@ parser.add_argument("--betas", default="0.5,0.9", help="of Adam")
 parser.add_argument("--gradient-penalty", type=float, default=10, help="of wgan-gp")
 parser.add_argument("--r1", type=float, default=0)
 parser.add_argument("--clip", type=float, default=0.01, help="of wgan's weights, which goes with RMSprop")
+parser.add_argument("--initializer", choices=["torch", "glorot"], default="torch", help="first weights: PyTorch's own, or those of ours")
 parser.add_argument("--average-decay", type=float, default=0, help="of the generator's moving average; 0: none")
 parser.add_argument("--batch-size", type=int, default=128)
 parser.add_argument("--epochs", type=int, default=5)
@@ -39,6 +40,11 @@ torch.set_num_threads(arguments.threads)
 pixels = torch.from_numpy(np.fromfile(arguments.data, np.uint8)[16:].reshape(-1, 784)) / 127.5 - 1
 generator = nn.Sequential(nn.Linear(100, 12544), nn.ReLU(), nn.Linear(12544, 784), nn.Tanh())
 critic = nn.Sequential(nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 256), nn.ReLU(), nn.Linear(256, 1))
+if arguments.initializer == "glorot":
+    for layer in [*generator, *critic]:
+        if isinstance(layer, nn.Linear):
+            nn.init.xavier_uniform_(layer.weight)
+            nn.init.zeros_(layer.bias)
 average = copy.deepcopy(generator)
 
 

@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, describe, expect, it } from 'vitest'
 import { Cli, readJson, readLines, waitForStep } from '../support/cli.ts'
 import { temporaryFolder } from '../support/folder.ts'
@@ -52,6 +53,21 @@ describe('a coordinator and workers started by hand', () => {
     const { code, stderr } = await worker.finished
     expect(stderr).toMatch(/the coordinator at tcp:\S+ is silent for 4 s/)
     expect(code).toBe(75)
+  })
+
+  it('a worker that stood still as long as its coordinator does not take that for silence', async () => {
+    const { coordinator, worker, folder } = await pair('--reconnect-timeout', '4')
+    await waitForStep(coordinator, folder, 5)
+    for (const process of [coordinator, worker]) process.kill('SIGSTOP')
+    await sleep(6000)
+    worker.kill('SIGCONT')
+    await sleep(1000)
+    coordinator.kill('SIGCONT')
+    await waitForStep(coordinator, folder, readLines(join(folder, 'metrics.jsonl')).length + 50)
+    coordinator.kill('SIGTERM')
+    expect((await coordinator.finished).code).toBe(130)
+    expect((await worker.finished).code).toBe(0)
+    expect(readJson(join(folder, 'summary.json'))).toMatchObject({ status: 'interrupted', incidents: [] })
   })
 
   it('a worker that is told to go leaves at a step boundary; one that comes later enters at one', async () => {

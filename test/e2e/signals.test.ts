@@ -28,3 +28,23 @@ it.skipIf(!hasNative)('signals that come in the middle of a product harm no work
   const [quiet, disturbed] = [await train(false), await train(true)]
   expect(disturbed).toMatchObject({ status: 'completed', weightsSha256: quiet.weightsSha256, incidents: [] })
 })
+
+// Ctrl-Z and fg in a terminal, a container that is paused, a machine that is suspended.
+it('all processes of a run stand still for a while: nothing is lost', async () => {
+  const train = async (stopped: boolean) => {
+    const folder = join(temporaryFolder(), 'run')
+    const options = ['--model', 'vae', '--steps', '200', '--workers', '2', '--http', '127.0.0.1:0', '--reproducible']
+    const run = new Cli(['train', ...options, '--sample-every', '100000', '--run-dir', folder])
+    if (stopped) {
+      await waitForStep(run, folder, 20)
+      const processes = ['worker', 'coordinator'].flatMap((name) => childrenOf(run.child.pid, `${name}-process`))
+      for (const id of processes) process.kill(id, 'SIGSTOP')
+      await sleep(8000)
+      for (const id of processes) process.kill(id, 'SIGCONT')
+    }
+    expect((await run.finished).code).toBe(0)
+    return readJson(join(folder, 'summary.json'))
+  }
+  const [through, stopped] = [await train(false), await train(true)]
+  expect(stopped).toMatchObject({ status: 'completed', weightsSha256: through.weightsSha256, incidents: [] })
+})

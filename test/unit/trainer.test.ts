@@ -1,3 +1,4 @@
+import { existsSync, readFileSync } from 'node:fs'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { RingleaderError } from '../../shared/core/errors.ts'
 import { sha256 } from '../../shared/dataset/chunk.ts'
@@ -157,6 +158,12 @@ describe.runIf(native)('native TensorFlow', () => {
       }
     }
     backend.useMath('fp32')
+  })
+
+  it('multiplies in bfloat16 where the processor has AMX, else in float32, and says which', () => {
+    const hasAmx = existsSync('/proc/cpuinfo') && readFileSync('/proc/cpuinfo', 'utf8').includes(' amx_bf16 ')
+    expect(backend.useMath('bf16')).toBe(hasAmx ? 'bf16' : 'fp32')
+    expect(backend.useMath('fp32')).toBe('fp32')
   })
 
   it('is the only one with bf16', async () => {

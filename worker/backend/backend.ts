@@ -136,8 +136,8 @@ export interface Backend {
   readonly name: string
   readonly version: string
   readonly ops: Ops
-  /** Before the first operation. Throws a RingleaderError where this backend has no such products. */
-  useMath(math: RunConfig['math']): void
+  /** Before the first operation. The products there will be: float32 where bfloat16 would only be slower. Throws a RingleaderError where this backend has no such products. */
+  useMath(math: RunConfig['math']): RunConfig['math']
   /** Tensors over the flat weights; call `refresh` after the weights changed. */
   bind(views: readonly ParameterView[]): BoundParameters
   /**

@@ -29,7 +29,7 @@ export function makeTfjsBackend(
     version,
     ops: tape,
     useMath(math) {
-      if (math === 'fp32') return
+      if (math === 'fp32') return math
       throw new RingleaderError(
         'math',
         `--math ${math} needs the tensorflow backend, this worker has ${name}; write --math fp32`,

@@ -45,7 +45,7 @@ export function makeCudaBackend(binding: LoadedBinding, version: string, card: s
     version: `${version} on ${card}`,
     ops: tape,
     useMath(math) {
-      if (math === 'fp32') return
+      if (math === 'fp32') return math
       const message = `--math ${math} needs the tensorflow backend, this worker has tensorflow-gpu; write --math fp32`
       throw new RingleaderError('math', message, { exit: exitCode.config })
     },

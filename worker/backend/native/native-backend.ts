@@ -45,9 +45,11 @@ export function makeNativeBackend(binding: Binding, version: string): Backend {
     version,
     ops: tape,
     useMath(math) {
-      if (math === 'bf16') process.env.ONEDNN_DEFAULT_FPMATH_MODE = 'BF16' // read at oneDNN's first product
-      product.op = math === 'bf16' ? 'BatchMatMulV2' : 'MatMul'
-      product.narrowConvolutions = math === 'bf16' && multipliesBfloat16()
+      const narrow = math === 'bf16' && multipliesBfloat16()
+      if (narrow) process.env.ONEDNN_DEFAULT_FPMATH_MODE = 'BF16' // read at oneDNN's first product
+      product.op = narrow ? 'BatchMatMulV2' : 'MatMul'
+      product.narrowConvolutions = narrow
+      return narrow ? 'bf16' : 'fp32'
     },
     bind: (views) => bindParameters({ eager, tape, memory, joined }, views),
     gradients(evaluate, targets, ready = () => {}, factored = () => {}) {
@@ -92,7 +94,7 @@ export function makeNativeBackend(binding: Binding, version: string): Backend {
   }
 }
 
-/** Without AMX bfloat16 is slower than float32, or unknown to oneDNN. */
+/** Without AMX oneDNN multiplies in float32 all the same, its convolutions in bfloat16 take longer, and casts cost more than they bring. */
 function multipliesBfloat16(): boolean {
   try {
     return / amx_bf16 /.test(readFileSync('/proc/cpuinfo', 'utf8'))
