@@ -100,13 +100,14 @@ def update_critic(real):
             parameter.data.clamp_(-arguments.clip, arguments.clip)
 
 
-def update_generator():
+def update_generator(number):
+    decay = min(arguments.average_decay, (1 + number) / (10 + number))  # forgets the first weights, as ours does
     loss = generator_loss(critic(fakes(arguments.batch_size)))
     optimizers[0].zero_grad()
     loss.backward()
     optimizers[0].step()
     for kept, now in zip(average.parameters(), generator.parameters()):
-        kept.data.lerp_(now.data, 1 - arguments.average_decay)
+        kept.data.lerp_(now.data, 1 - decay)
 
 
 began = time.time()
@@ -117,7 +118,7 @@ for epoch in range(arguments.epochs):
         update_critic(pixels[order[start : start + arguments.batch_size]])
         updates += 1
         if updates % arguments.updates == 0:
-            update_generator()
+            update_generator(updates // arguments.updates)
     print(f"epoch {epoch + 1}/{arguments.epochs}, {time.time() - began:.0f} s", flush=True)
 with torch.no_grad():
     made = torch.cat([average(torch.randn(100, 100)) for _ in range(0, arguments.count, 100)])[: arguments.count]
