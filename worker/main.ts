@@ -52,7 +52,8 @@ export function startWorker(options: WorkerOptions): RunningWorker {
     log.info('has a backend', { backend: `${backend.name} ${backend.version}` })
     countGarbageCollection(new Int32Array(counters), counter.collectingMicros)
     const link = new Link(openThread({ ...options, counters }), new Int32Array(counters))
-    session = new Session(link, warmUpWith(backend, options.backend, threads), options.advertise, {
+    const warmUp = warmUpWith(backend, options.backend, threads, (line) => log.warn(line))
+    session = new Session(link, warmUp, options.advertise, {
       kind: 'hello',
       protocolVersion,
       workerId: options.workerId,

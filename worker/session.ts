@@ -89,11 +89,7 @@ export class Session {
     const welcome = await this.#until(() => this.#welcome)
     this.#joins(welcome.runId)
     this.#log.info('is welcome', { model: welcome.config.model, dataset: welcome.config.dataset })
-    const { math } = await Promise.race([this.#warm(welcome), this.#end])
-    if (math !== welcome.config.math)
-      this.#log.warn(
-        `--math ${welcome.config.math}: this processor has no AMX, so products stay in float32, which is faster here`,
-      )
+    await Promise.race([this.#warm(welcome), this.#end])
     this.#log.info('is warm', { endpoint })
     this.#link.welcomed(welcome.runId, welcome.heartbeatMs)
     let left = 0

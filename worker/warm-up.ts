@@ -22,10 +22,11 @@ import { SharedTrace } from './trace/trace.ts'
 import type { WarmUp } from './workshop.ts'
 
 /** Model, memory and data of a worker, beside the run that it is going to join. */
-export function warmUpWith(backend: Backend, name: BackendName, threads: number): WarmUp {
+export function warmUpWith(backend: Backend, name: BackendName, threads: number, warn: (line: string) => void): WarmUp {
   return async (welcome, link, blobs) => {
     const { config, manifest, image } = welcome
-    const math = backend.useMath(config.math)
+    if (backend.useMath(config.math) !== config.math)
+      warn(`--math ${config.math}: this processor has no AMX, so products stay in float32, which is faster here`)
     const clock = systemClock
     const model = makeModel(config, image)
     const cache = new ChunkCache(join(cacheFolder(), 'chunks'), limits.chunkCacheBytes)
@@ -39,7 +40,7 @@ export function warmUpWith(backend: Backend, name: BackendName, threads: number)
       traceGarbageCollection(trace.compute)
     }
     const sender = new CheckpointSender(model.spec, (message, bytes) => link.send(message, bytes))
-    const common = { welcome, backend, math, schedule, sender, blobs, threads, trace }
+    const common = { welcome, backend, schedule, sender, blobs, threads, trace }
     if (config.pipelineStages > 1) return stageWorkshop({ ...common, model, source }, 0)
     const { compute } = sharedThreads(threads)
     const parts = partsOf(config, compute)

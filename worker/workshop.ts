@@ -1,5 +1,4 @@
 import type { Clock } from '../shared/core/clock.ts'
-import type { RunConfig } from '../shared/core/config.ts'
 import type { Schedule } from '../shared/core/schedule.ts'
 import type { Welcome } from '../shared/protocol/control.ts'
 import type { Backend } from './backend/backend.ts'
@@ -17,8 +16,6 @@ import type { SharedTrace } from './trace/trace.ts'
 export interface Workshop {
   readonly welcome: Welcome
   readonly backend: Backend
-  /** The products that it has, whatever was asked for. */
-  readonly math: RunConfig['math']
   readonly state: ModelState
   /** Where the files of workers of one host may be mapped. */
   readonly windows: HostWindows | null

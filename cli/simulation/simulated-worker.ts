@@ -179,7 +179,7 @@ function makeWorkshop(
     if (message.kind === 'checkpointPiece') observer.reaches(workerId, message.step, 'in-checkpoint')
   })
   return {
-    ...{ welcome, backend, math: welcome.config.math, state, schedule, trainer, sender, blobs },
+    ...{ welcome, backend, state, schedule, trainer, sender, blobs },
     ...{ clock: process.clock, threads: 1, trace: null, pipeline: null, windows: null, copies: null },
     close: () => Promise.resolve(),
   }

@@ -20,7 +20,6 @@ import { PipelineTrainer } from './pipeline-trainer.ts'
 interface StageWorkshopParts {
   readonly welcome: Welcome
   readonly backend: Backend
-  readonly math: Workshop['math']
   readonly model: Model
   readonly schedule: Schedule
   readonly source: SampleSource
